@@ -1,0 +1,11 @@
+"""Finds the packages: `lrp_engine/` as it lies, and `rules/` as `lrp_engine.rules`."""
+
+from setuptools import find_packages, setup
+
+engine = find_packages(include=["lrp_engine", "lrp_engine.*"])
+rules = [f"lrp_engine.rules.{name}" for name in find_packages("rules")]
+
+setup(
+    packages=[*engine, "lrp_engine.rules", *rules],
+    package_dir={"lrp_engine.rules": "rules"},
+)
