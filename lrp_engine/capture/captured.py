@@ -1,0 +1,90 @@
+"""What capture hands to the rest of the engine: one graph, and how it meets the user's world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from .shapes import ShapeContract
+
+
+class How(Enum):
+    """How a model was captured."""
+
+    EXPORTED = "exported by torch.export: holds for every input that meets the shape contract"
+    RECORDED = "recorded: the control flow of the example call, checked at run time"
+
+
+@dataclass(frozen=True)
+class InputPort:
+    """One leaf of the model's inputs."""
+
+    name: str
+    node: fx.Node
+
+
+@dataclass(frozen=True)
+class OutputPort:
+    """One tensor leaf of the model's outputs."""
+
+    name: str
+    node: fx.Node
+    position: int
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A model as a functional graph of ATen ops.
+
+    `graph` has one placeholder per input leaf, a `get_attr` node per parameter, buffer or
+    constant (looked up in `tensors`, the model's own objects), and one output node that
+    returns the flat list of output leaves.
+    """
+
+    graph: fx.Graph
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[InputPort, ...]
+    outputs: tuple[OutputPort, ...]
+    in_spec: pytree.TreeSpec
+    out_spec: pytree.TreeSpec
+    argument_names: tuple[str, ...]
+    shapes: ShapeContract
+    how: How
+    notes: tuple[str, ...] = ()
+
+    def flatten_inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """Flattens a call's arguments in the order of `inputs`; raises ValueError on a mismatch."""
+        args, named = self._bind(args, dict(kwargs))
+        leaves, spec = pytree.tree_flatten((args, named))
+        if len(leaves) != len(self.inputs) or spec != self.in_spec:
+            raise ValueError(
+                f"the model was captured with inputs {[p.name for p in self.inputs]}, this call has"
+                f" {len(leaves)} leaves of structure {spec}"
+            )
+        return leaves
+
+    def _bind(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Moves arguments between positional and keyword form, as they were at capture."""
+        args_spec, kwargs_spec = _children(self.in_spec)
+        count, keys = args_spec.num_children, list(kwargs_spec.context)
+        by_name = dict(zip(self.argument_names, args, strict=False)) | kwargs
+        if set(by_name) != {*self.argument_names[:count], *keys}:
+            return args, kwargs
+        return (
+            tuple(by_name[n] for n in self.argument_names[:count]),
+            {key: by_name[key] for key in keys},
+        )
+
+
+def _children(spec: pytree.TreeSpec) -> tuple[pytree.TreeSpec, pytree.TreeSpec]:
+    args_spec, kwargs_spec = spec.children() if callable(getattr(spec, "children", None)) else (
+        spec.children_specs
+    )
+    return args_spec, kwargs_spec

@@ -1,0 +1,61 @@
+"""Whatever a user calls the model with -> (args, kwargs), with a name for every leaf."""
+
+from __future__ import annotations
+
+import inspect
+from collections import UserDict
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.utils import _pytree as pytree
+
+
+def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A tensor -> one argument; a tuple -> positional arguments; a mapping -> keywords.
+
+    `((...), {...})`, a tuple followed by a dict of keywords with string keys, is taken as both.
+    """
+    if isinstance(inputs, (Mapping, UserDict)):
+        return (), dict(inputs)
+    if isinstance(inputs, tuple):
+        if len(inputs) == 2 and isinstance(inputs[0], tuple) and isinstance(inputs[1], dict):
+            return inputs[0], dict(inputs[1])
+        return inputs, {}
+    return (inputs,), {}
+
+
+def argument_names(model: nn.Module) -> tuple[str, ...]:
+    """Names of forward's positional parameters, in order."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(model.forward).parameters.values()
+    return tuple(p.name for p in parameters if p.kind in kinds)
+
+
+def leaf_names(call: tuple[tuple[Any, ...], dict[str, Any]], names: tuple[str, ...]) -> list[str]:
+    """A readable name per leaf: `input_ids`, `extra.a`, `pair.0`."""
+    paths, _ = pytree.tree_flatten_with_path(call)
+    return [_path_name(path, names) for path, _ in paths]
+
+
+def output_names(out_spec: pytree.TreeSpec) -> list[str]:
+    """A readable name per output leaf: `logits`, `output`, `output.0`."""
+    leaves = pytree.tree_unflatten(list(range(out_spec.num_leaves)), out_spec)
+    paths, _ = pytree.tree_flatten_with_path(leaves)
+    return [".".join(_key_text(k) for k in path) or "output" for path, _ in paths]
+
+
+def _path_name(path: tuple[Any, ...], names: tuple[str, ...]) -> str:
+    side, *rest = path
+    keys = [_key_text(k) for k in rest]
+    if _key_text(side) == "0" and keys:
+        position = int(keys[0])
+        keys[0] = names[position] if position < len(names) else f"input_{position}"
+    return ".".join(keys)
+
+
+def _key_text(key: Any) -> str:
+    for attribute in ("key", "idx", "name"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)

@@ -1,0 +1,133 @@
+"""torch.nn.Module -> Captured: torch.export first, a recorded trace of this call where it cannot."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from ..errors import CaptureError, InputError
+from .captured import Captured, How
+from .exported import from_exported
+from .inputs import argument_names, as_call
+from .shapes import batch_size, dynamic_spec, with_distinct_batch
+
+_NOISY = ("torch.export._draft_export", "torch.fx.experimental.symbolic_shapes", "torch.export")
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def capture(
+    model: nn.Module | ExportedProgram | Callable[..., Any], inputs: Any, *, dynamic: Any = True
+) -> Captured:
+    """Captures one model as a functional graph of ATen ops, composite ops kept whole.
+
+    `dynamic`: True lets batch and sequence sizes vary, False fixes every size, anything else
+    is handed to torch.export as its `dynamic_shapes`. The model is not changed.
+
+    Raises CaptureError if neither export nor a recorded trace works, InputError for a model
+    in training mode.
+    """
+    if isinstance(model, ExportedProgram):
+        return from_exported(model, (), How.EXPORTED)
+    module = model if isinstance(model, nn.Module) else _Function(model)
+    _refuse_training(module)
+    call, names, problems = as_call(inputs), argument_names(module), []
+    for attempt in _attempts(module, call, dynamic):
+        try:
+            program, how, note = attempt()
+        except Exception as error:
+            problems.append(f"{attempt.__doc__}: {_first_line(error)}")
+            continue
+        notes = (*problems, note) if note else tuple(problems)
+        return from_exported(program, names, how, notes)
+    raise CaptureError("the model could not be captured:\n  " + "\n  ".join(problems))
+
+
+def _attempts(module: nn.Module, call: Call, dynamic: Any) -> Iterator[Callable[[], Any]]:
+    """Ways to capture, best first; each returns (program, how, note)."""
+
+    def free_sizes() -> tuple[ExportedProgram, How, str]:
+        """capture with free sizes"""
+        if dynamic is not True:
+            return _export(module, call, dynamic), How.EXPORTED, ""
+        example = with_distinct_batch(call) if batch_size(call) else call
+        return _export(module, example, _by_argument(module, example)), How.EXPORTED, ""
+
+    def fixed_sizes() -> tuple[ExportedProgram, How, str]:
+        """capture with fixed sizes"""
+        note = "sizes are fixed to those of the example" if dynamic is not False else ""
+        return _export(module, call, None), How.EXPORTED, note
+
+    def recorded() -> tuple[ExportedProgram, How, str]:
+        """recorded trace"""
+        with torch.no_grad(), _quiet():
+            program = torch.export.draft_export(module, *call, strict=False)
+            return program.run_decompositions({}), How.RECORDED, "recorded: one call's control flow"
+
+    if dynamic is not False:
+        yield free_sizes
+    yield fixed_sizes
+    yield recorded
+
+
+def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> ExportedProgram:
+    args, kwargs = call
+    with torch.no_grad(), _quiet():
+        program = torch.export.export(
+            module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
+        )
+        # An empty table functionalises and keeps every composite op whole.
+        return program.run_decompositions({})
+
+
+def _by_argument(module: nn.Module, call: Call) -> dict[str, Any]:
+    """torch.export wants the dynamic shapes keyed by forward's argument names."""
+    args, kwargs = call
+    return dict(zip(argument_names(module), dynamic_spec(args), strict=False)) | dynamic_spec(kwargs)
+
+
+def _refuse_training(module: nn.Module) -> None:
+    training = [name or "(root)" for name, m in module.named_modules() if m.training]
+    if training:
+        raise InputError(
+            f"the model is in training mode ({training[0]}"
+            + (f" and {len(training) - 1} more" if len(training) > 1 else "")
+            + "): dropout and batch norm would act. Call model.eval() first."
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps torch.export's own progress reports off the user's terminal."""
+    loggers = [logging.getLogger(name) for name in _NOISY]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else ''}"
+
+
+class _Function(nn.Module):
+    """A plain function as a module, so that torch.export takes it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        object.__setattr__(self, "forward", function)
+        self.eval()

@@ -1,0 +1,104 @@
+"""Where everything lies on a sheet, in inches from its top left corner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Box = tuple[float, float, float, float]
+
+SUBTITLE = (
+    "Each line takes one image and one possible answer.",
+    "Red pixels speak for that answer, blue pixels against it; the stronger the colour, the more.",
+    "The columns are different recipes for sharing out the model's answer over the pixels.",
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A sheet with `lines[i]` lines of maps in band i, and `columns` maps in every line."""
+
+    lines: Sequence[int]
+    columns: int
+
+    margin = 0.45
+    cell = 1.35
+    gap = 0.16
+    question_width = 1.35
+    band_gap = 0.5
+    title_y = 0.4
+    subtitle_y = 0.88
+    headings_y = 2.12
+    first_band_y = 2.55
+    legend_height = 1.25
+    footnote = "Every map has its own colour scale. The thin line is the outline of the image."
+
+    @property
+    def width(self) -> float:
+        """Of the whole sheet; never too narrow for the text above the maps."""
+        return max(7.6, self._maps_left + self.columns * (self.cell + self.gap) + self.margin)
+
+    @property
+    def height(self) -> float:
+        """Of the whole sheet."""
+        return self._band_top(len(self.lines)) + self.legend_height
+
+    @property
+    def footnote_y(self) -> float:
+        """The foot of the footnote."""
+        return self.height - 0.18
+
+    @property
+    def image_centre(self) -> float:
+        """The middle of the column of images."""
+        return self.margin + self.cell / 2
+
+    @property
+    def _maps_left(self) -> float:
+        return self.margin + self.cell + self.question_width
+
+    def map_centre(self, column: int) -> float:
+        """The middle of a column of maps."""
+        return self._maps_left + column * (self.cell + self.gap) + self.cell / 2
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """The point in matplotlib's figure coordinates."""
+        return x / self.width, 1 - y / self.height
+
+    def subtitle(self) -> str:
+        """What a reader must know, before the maps."""
+        return "\n".join(SUBTITLE)
+
+    def image_box(self, band: int) -> Box:
+        """The image of a band, in the middle of its lines."""
+        middle = self._band_top(band) + self._band_height(band) / 2
+        return self._box(self.margin, middle - self.cell / 2, self.cell, self.cell)
+
+    def map_box(self, band: int, line: int, column: int) -> Box:
+        """One map."""
+        left = self.map_centre(column) - self.cell / 2
+        return self._box(left, self._line_top(band, line), self.cell, self.cell)
+
+    def question_at(self, band: int, line: int) -> tuple[float, float]:
+        """The middle of the text that says which answer a line is about."""
+        x = self.margin + self.cell + self.question_width / 2
+        return self.at(x, self._line_top(band, line) + self.cell / 2)
+
+    def legend_box(self) -> Box:
+        """The colour bar."""
+        width = 3.6
+        return self._box((self.width - width) / 2, self.height - 0.95, width, 0.16)
+
+    def _box(self, x: float, y: float, width: float, height: float) -> Box:
+        left, bottom = self.at(x, y + height)
+        return left, bottom, width / self.width, height / self.height
+
+    def _line_top(self, band: int, line: int) -> float:
+        return self._band_top(band) + line * (self.cell + self.gap)
+
+    def _band_height(self, band: int) -> float:
+        return self.lines[band] * (self.cell + self.gap) - self.gap
+
+    def _band_top(self, band: int) -> float:
+        above = sum(self._band_height(i) + self.band_gap for i in range(band))
+        return self.first_band_y + above

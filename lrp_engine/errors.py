@@ -1,0 +1,43 @@
+"""The errors that users meet. Every one says what happened and what to do next."""
+
+from __future__ import annotations
+
+
+class LrpError(Exception):
+    """Base class of every error that this package raises on purpose."""
+
+
+class CaptureError(LrpError):
+    """The model could not be turned into a graph of primitive ops."""
+
+
+class InputError(LrpError):
+    """The inputs do not fit the model that was captured."""
+
+
+class TargetError(LrpError):
+    """The target does not name something in the model's output."""
+
+
+class SourceError(LrpError):
+    """Relevance was asked for at a place that cannot receive any."""
+
+
+class CoverageError(LrpError):
+    """Live ops without a rule. Raised before any tensor is computed."""
+
+
+class PresetError(LrpError):
+    """A preset names something that does not exist or matches nothing."""
+
+
+class RuleError(LrpError):
+    """A rule failed, or returned something that does not fit its op."""
+
+
+class PromiseError(LrpError):
+    """A value that the relevance program needs can neither be kept nor recomputed."""
+
+
+class ConservationError(LrpError):
+    """`check()` found relevance that the ledger cannot account for."""

@@ -1,0 +1,62 @@
+"""Sample inputs as data: what a rule module writes beside each op, made into tensors by tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A tensor to be drawn from a generator."""
+
+    draw: Callable[[torch.Generator, torch.dtype], Tensor]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of an op: arguments in which tensors are still `Spec`s."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def make(
+        self, seed: int = 0, dtype: torch.dtype = torch.float64
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Draws the tensors: the same seed gives the same call."""
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(leaf: Any) -> Any:
+            return leaf.draw(generator, dtype) if isinstance(leaf, Spec) else leaf
+
+        return pytree.tree_map(draw, (self.args, self.kwargs))
+
+
+def sample(*args: Any, **kwargs: Any) -> Sample:
+    """Writes one sample call: `sample(real(2, 3), dim=1)`."""
+    return Sample(args, kwargs)
+
+
+def real(*shape: int) -> Spec:
+    """Standard normal entries."""
+    return Spec(lambda g, dtype: torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype))
+
+
+def positive(*shape: int) -> Spec:
+    """Entries in (0.5, 1.5)."""
+    return Spec(lambda g, dtype: (torch.rand(*shape, generator=g, dtype=torch.float64) + 0.5).to(dtype))
+
+
+def integers(high: int, *shape: int) -> Spec:
+    """Indices in [0, high)."""
+    return Spec(lambda g, dtype: torch.randint(high, shape, generator=g))
+
+
+def mask(*shape: int) -> Spec:
+    """Booleans, about half of them true."""
+    return Spec(lambda g, dtype: torch.rand(*shape, generator=g) > 0.5)
