@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from lrp_engine.demo.sheet_layout import Layout
+from lrp_engine.demo.sheet_map import Map, draw_colour_bar, draw_image, draw_map
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Map = npt.NDArray[np.floating[Any]]
-
-INK, QUIET, FRAME = "#1f2328", "#667080", "#c9ced6"
-COLOURS = "RdBu_r"
+INK, QUIET, RULE = "#1f2328", "#667080", "#e4e7ec"
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One class, and the relevance (H, W) of every pixel for it, by preset."""
+    """One class, and the relevance (H, W) of every pixel for it, by preset.
+
+    The note, if any, says in a few words why this class is shown ("its answer", "the truth").
+    """
 
     label: str
     maps: Mapping[str, Map]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,7 @@ def heatmap_sheet(rows: list[SheetRow], presets: list[str]) -> Figure:
     figure = Figure(figsize=(layout.width, layout.height), facecolor="white", dpi=150)
     _draw_headings(figure, layout, presets)
     for number, row in enumerate(rows):
+        _draw_rule(figure, layout, number)
         _draw_band(figure, layout, number, row, presets)
     _draw_legend(figure, layout)
     return figure
@@ -62,10 +61,25 @@ def _draw_headings(figure: Figure, layout: Layout, presets: list[str]) -> None:
     x, y = layout.at(layout.margin, layout.subtitle_y)
     figure.text(x, y, layout.subtitle(), size=10.5, color=QUIET, va="top", linespacing=1.5)
     headings = [(layout.image_centre, "the image")]
-    headings += [(layout.map_centre(i), preset) for i, preset in enumerate(presets)]
+    headings += [(layout.map_centre(i), _broken(name)) for i, name in enumerate(presets)]
     for centre, heading in headings:
         x, y = layout.at(centre, layout.headings_y)
-        figure.text(x, y, heading, size=11, weight="bold", color=INK, ha="center", va="bottom")
+        figure.text(x, y, heading, size=10.5, weight="bold", color=INK, ha="center", va="bottom")
+
+
+def _broken(name: str, longest: int = 14) -> str:
+    """A long name on two lines, broken before an underscore."""
+    cut = name.rfind("_", 1, longest)
+    return name if len(name) <= longest or cut < 0 else f"{name[:cut]}\n{name[cut:]}"
+
+
+def _draw_rule(figure: Figure, layout: Layout, number: int) -> None:
+    """A thin line above a band."""
+    from matplotlib.lines import Line2D
+
+    left, y = layout.at(layout.margin, layout.rule_y(number))
+    right, _ = layout.at(layout.width - layout.margin, 0)
+    figure.add_artist(Line2D([left, right], [y, y], color=RULE, linewidth=1))
 
 
 def _draw_band(
@@ -73,42 +87,30 @@ def _draw_band(
 ) -> None:
     """One image with its title, and one line of maps per explained class."""
     axes = figure.add_axes(layout.image_box(number))
-    axes.imshow(row.image, cmap="gray_r", interpolation="nearest")
-    _frame(axes)
-    axes.set_title(row.title, size=10, color=INK, pad=6)
+    draw_image(axes, row.image)
+    axes.set_title(row.title, size=9.5, color=INK, pad=6)
     for line, explained in enumerate(row.explained):
-        x, y = layout.question_at(number, line)
-        figure.text(x, y, f"what makes\nit a {explained.label}?", size=10, color=INK, **_CENTRED)
+        _draw_question(figure, layout, (number, line), explained)
         for column, preset in enumerate(presets):
             axes = figure.add_axes(layout.map_box(number, line, column))
-            _draw_map(axes, explained.maps[preset], row.image)
+            draw_map(axes, explained.maps[preset], row.image)
 
 
-_CENTRED: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.4}
-
-
-def _draw_map(axes: Axes, relevance: Map, image: Map) -> None:
-    """A relevance map (H, W) in colours symmetric around zero, under the image's outline."""
-    limit = float(np.abs(relevance).max()) or 1.0
-    axes.imshow(relevance, cmap=COLOURS, vmin=-limit, vmax=limit, interpolation="nearest")
-    if image.min() < image.max():
-        middle = (image.min() + image.max()) / 2
-        axes.contour(image, levels=[middle], colors=INK, linewidths=0.9, alpha=0.45)
-    _frame(axes)
-
-
-def _frame(axes: Axes) -> None:
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=FRAME, linewidth=0.8)
+def _draw_question(
+    figure: Figure, layout: Layout, place: tuple[int, int], explained: Explained
+) -> None:
+    """Left of a line of maps: the class that its pixels speak for or against."""
+    x, y = layout.question_at(*place)
+    step = 0.26 / layout.height
+    texts = [("for or against", 9, QUIET), (explained.label, 17, INK), (explained.note, 9, QUIET)]
+    for offset, (text, size, colour) in zip((step, 0, -step), texts, strict=True):
+        figure.text(x, y + offset, text, size=size, color=colour, ha="center", va="center")
 
 
 def _draw_legend(figure: Figure, layout: Layout) -> None:
     """The colour bar under the maps, in words."""
     bar = figure.add_axes(layout.legend_box())
-    bar.imshow(np.linspace(-1, 1, 256)[None], cmap=COLOURS, aspect="auto", extent=(-1, 1, 0, 1))
-    _frame(bar)
-    bar.set_xticks([-1, 0, 1], ["speaks against it", "no say", "speaks for it"])
+    draw_colour_bar(bar, ["speaks against", "no say", "speaks for"])
     bar.tick_params(length=0, pad=5, labelsize=10, labelcolor=INK)
     x, y = layout.at(layout.width / 2, layout.footnote_y)
     figure.text(x, y, layout.footnote, size=8.5, color=QUIET, ha="center", va="bottom")

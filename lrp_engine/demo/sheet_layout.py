@@ -8,7 +8,7 @@ from dataclasses import dataclass
 Box = tuple[float, float, float, float]
 
 SUBTITLE = (
-    "Each line takes one image and one possible answer.",
+    "Each line of maps takes one image and one possible answer.",
     "Red pixels speak for that answer, blue pixels against it; the stronger the colour, the more.",
     "The columns are different recipes for sharing out the model's answer over the pixels.",
 )
@@ -25,12 +25,13 @@ class Layout:
     cell = 1.35
     gap = 0.16
     question_width = 1.35
-    band_gap = 0.5
+    band_gap = 0.56
+    title_room = 0.38
     title_y = 0.4
     subtitle_y = 0.88
-    headings_y = 2.12
-    first_band_y = 2.55
-    legend_height = 1.25
+    headings_y = 2.2
+    first_band_y = 2.72
+    legend_height = 0.85
     footnote = "Every map has its own colour scale. The thin line is the outline of the image."
 
     @property
@@ -52,6 +53,10 @@ class Layout:
     def image_centre(self) -> float:
         """The middle of the column of images."""
         return self.margin + self.cell / 2
+
+    def rule_y(self, band: int) -> float:
+        """The thin line above a band."""
+        return self._band_top(band) - self.title_room
 
     @property
     def _maps_left(self) -> float:
@@ -87,7 +92,7 @@ class Layout:
     def legend_box(self) -> Box:
         """The colour bar."""
         width = 3.6
-        return self._box((self.width - width) / 2, self.height - 0.95, width, 0.16)
+        return self._box((self.width - width) / 2, self.height - 0.86, width, 0.16)
 
     def _box(self, x: float, y: float, width: float, height: float) -> Box:
         left, bottom = self.at(x, y + height)
