@@ -43,7 +43,7 @@ class Captured:
 
     `graph` has one placeholder per input leaf, a `get_attr` node per parameter, buffer or
     constant (looked up in `tensors`, the model's own objects), and one output node that
-    returns the flat list of output leaves.
+    returns the flat list of output leaves. `modules` names what each module call returned.
     """
 
     graph: fx.Graph
@@ -54,6 +54,7 @@ class Captured:
     out_spec: pytree.TreeSpec
     argument_names: tuple[str, ...]
     shapes: ShapeContract
+    modules: Mapping[str, tuple[fx.Node, ...]]
     how: How
     notes: tuple[str, ...] = ()
 

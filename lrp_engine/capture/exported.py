@@ -12,6 +12,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from ..errors import CaptureError
 from .captured import Captured, How, InputPort, OutputPort
 from .inputs import leaf_names, output_names
+from .modules import module_outputs
 from .shapes import contract_of
 
 _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -67,6 +68,7 @@ def _assemble(
         out_spec=out_spec,
         argument_names=names or _argument_names(program),
         shapes=contract_of(placeholders),
+        modules=module_outputs(graph),
         how=how,
         notes=notes + _mutation_notes(program),
     )

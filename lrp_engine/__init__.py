@@ -1,0 +1,27 @@
+"""Layer-wise relevance propagation for any torch model, at the level of single tensor ops."""
+
+from .engine import Engine as Engine
+from .engine import explain as explain
+from .errors import LrpError as LrpError
+from .explanation import Explanation as Explanation
+from .ledger import Ledger as Ledger
+from .op import Op as Op
+from .plan import Plan as Plan
+from .preset import Preset as Preset
+from .preset import presets as presets
+from .rule import Rule as Rule
+from .rule import rule as rule
+
+__all__ = [
+    "Engine",
+    "Explanation",
+    "Ledger",
+    "LrpError",
+    "Op",
+    "Plan",
+    "Preset",
+    "Rule",
+    "explain",
+    "presets",
+    "rule",
+]

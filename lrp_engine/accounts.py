@@ -1,0 +1,119 @@
+"""Writes the ledger's sums into the joint graph: for each op what it received, passed, absorbed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, fx
+
+from .graph import after, origin, target_name, value
+from .ledger import Account
+from .plan import Plan
+from .propagate import Cache, Passed, Propagation, Site
+from .rule import Form, booked
+from .template import is_getitem, signature, trace
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Which results of the relevance program make up one op's account."""
+
+    step: Passed
+    causes: tuple[str, ...]
+    count: int
+
+
+def write_accounts(
+    propagation: Propagation, cache: Cache
+) -> tuple[tuple[Entry, ...], list[fx.Node]]:
+    """One entry per op and, in the same order, the nodes that hold its sums (float64 scalars)."""
+    entries, sums = [], []
+    for step in propagation.steps:
+        entry, nodes = _account(step, propagation, cache)
+        entries.append(entry)
+        sums += nodes
+    return tuple(entries), sums
+
+
+def read_accounts(
+    entries: Sequence[Entry], numbers: Sequence[float], plan: Plan
+) -> list[Account]:
+    """Numbers computed by the program -> accounts, from the output to the sources."""
+    rest, accounts, dead = iter(numbers), [], stopped_values(plan)
+    for entry in entries:
+        received, passed, size, *absorbed = (next(rest) for _ in range(entry.count))
+        a = entry.step.assignment
+        causes = entry.causes or ((a.rule.absorbs,) if isinstance(a.rule.absorbs, str) else ())
+        if dead.intersection(a.node.all_input_nodes):
+            # The constant side depends on a source: a path on which relevance was stopped.
+            causes = tuple("stopped" if c == "constant" else c for c in causes)
+        amounts = absorbed if entry.causes else [received - passed] * len(causes)
+        accounts.append(
+            Account(
+                node=a.node.name,
+                op=target_name(a.node),
+                rule=a.rule_text(),
+                place=str(origin(a.node)),
+                received=received,
+                passed=passed,
+                absorbed=dict(zip(causes, amounts, strict=True)),
+                size=size,
+            )
+        )
+    return accounts
+
+
+def stopped_values(plan: Plan) -> set[fx.Node]:
+    """Values that depend on a source and yet carry no relevance."""
+    carrying = {a.node for a in plan.assignments} | {s.node for s in plan.sources}
+    dependent = set(after({s.node for s in plan.sources})) - carrying
+    return {n for n in dependent if not (is_getitem(n) and n.args[0] in carrying)}
+
+
+def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entry, list[fx.Node]]:
+    """Traces the sums of one op; equal ops share the trace."""
+    a, joint = step.assignment, propagation.joint
+    site = Site.of(a, step.arrived, joint)
+    passed = [node for node in step.passed if node is not None]
+    there = tuple(node is not None for node in step.passed)
+    examples = [*site.examples, *(value(n) for n in passed)]
+    key = ("accounts", a.rule, a.op, tuple(sorted(a.parameters.items())), site.key(), there)
+    key += tuple(signature(e) for e in examples)
+    if key not in cache:
+        causes: list[str] = []
+
+        def run(*given: Any) -> list[Tensor]:
+            call, arrived = site.call(a, given[: len(site.examples)])
+            back = iter(given[len(site.examples) :])
+            coefficients = tuple(next(back) if t else None for t in there)
+            return _sums(a, call, arrived, coefficients, causes)
+
+        cache[key] = (trace(run, examples), tuple(causes))  # type: ignore[assignment]
+    template, found = cache[key]
+    nodes = joint.write(template, [*site.arguments, *passed], a.node)
+    return Entry(step, found, len(nodes)), nodes  # type: ignore[arg-type]
+
+
+def _sums(a: Any, call: Any, arrived: Any, passed: Any, causes: list[str]) -> list[Tensor]:
+    """received, passed, size, then one amount per cause."""
+    outs = call.out if isinstance(call.out, tuple) else (call.out,)
+    coming = arrived if isinstance(call.out, tuple) else (arrived,)
+    pairs = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
+    back = [(c, call.operand(o)) for c, o in zip(passed, call.live, strict=True) if c is not None]
+    received = sum(_amount(c, o, a.rule.takes) for c, o in pairs)
+    handed = sum((_amount(c, x, a.rule.gives) for c, x in back), 0 * received)
+    size = sum(_amount(c.abs(), o.abs(), a.rule.takes) for c, o in pairs)
+    size_back = sum((_amount(c.abs(), x.abs(), a.rule.gives) for c, x in back), 0 * received)
+    amounts = {}
+    if callable(a.rule.absorbs):
+        amounts = a.rule.absorbs(call, arrived, passed, **a.parameters)
+    causes[:] = list(amounts)
+    return [received, handed, size.maximum(size_back), *amounts.values()]
+
+
+def _amount(flow: Tensor, activation: Tensor, form: Form) -> Tensor:
+    if form is Form.RELEVANCE:
+        return booked(flow, flow.new_ones(()).expand_as(flow))
+    return booked(flow, activation)

@@ -1,0 +1,46 @@
+"""Removes ops whose result is their operand: clone, detach, dropout in eval mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, fx
+
+from ..call import bind
+from ..capture import Captured
+from ..graph import value
+from ..op import Inert
+from ..registry import Registry
+from .rewriting import Copies, rewrite
+
+_CHECKS_METADATA = "aten::_assert_tensor_metadata"
+
+
+def drop_inert(captured: Captured, registry: Registry) -> Captured:
+    """Requires nothing; ensures that no inert op is left unless it changes the memory layout."""
+
+    def operand(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
+        schema = getattr(node.target, "_schema", None)
+        if schema is None:
+            return None
+        if schema.name == _CHECKS_METADATA:
+            return ()
+        arguments = bind(node.target, node.args, node.kwargs)
+        op = registry.find(node.target, arguments, frozenset())
+        if not isinstance(op, Inert):
+            return None
+        original = arguments[op.operands[0]]
+        return copies[original] if _same_layout(value(node), value(original)) else None
+
+    return rewrite(captured, operand)
+
+
+def _same_layout(result: Any, operand: Any) -> bool:
+    """Later views may rely on a copy's own strides."""
+    if not isinstance(result, Tensor) or not isinstance(operand, Tensor):
+        return False
+    return (
+        result.dtype == operand.dtype
+        and tuple(map(str, result.shape)) == tuple(map(str, operand.shape))
+        and tuple(map(str, result.stride())) == tuple(map(str, operand.stride()))
+    )

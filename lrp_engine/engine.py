@@ -1,0 +1,301 @@
+"""The public face: Engine and explain(). Errors gain their context here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from . import validate
+from .accounts import read_accounts
+from .assign import Uncovered, assign
+from .canonicalise import decompose, drop_inert
+from .capture import Captured, OutputPort, capture
+from .capture.inputs import as_call
+from .errors import InputError, SourceError, TargetError
+from .explanation import Explanation, Provenance, provenance_of
+from .ledger import Ledger, ledger_of
+from .op import Op
+from .plan import Coverage, Plan
+from .preset import Preset, load
+from .program import Program, Run
+from .promise import Policy, Promise
+from .propagate import Cache
+from .registry import Registry, standard
+from .relevance import Wanted, ends, write_program
+from .rule import Rule
+from .sources import resolve_sources
+from .target import Position, Target, explained, seed_of
+
+Model = nn.Module | ExportedProgram | Callable[..., Any]
+
+
+class Engine:
+    """Captures a model once, plans its relevance propagation, and explains its outputs.
+
+    For the explained number y = sum(c * output), relevance R = c * a is propagated to the
+    sources so that y = sum of R at the sources + what the ledger books as absorbed.
+
+    Args:
+        model: a torch module in eval mode, an ExportedProgram, or a function of tensors.
+        example_inputs: a tensor, a tuple of arguments, or a mapping of keyword arguments.
+        preset: name of a preset, path of a preset file, or a `Preset`.
+        sources: where relevance is wanted: input names, module paths or globs, node names.
+            Default: every floating-point input, and the embedding of every integer input.
+        output: name of the output to explain; default `logits` if there is one, else the first.
+        policy: "keep" (fastest) or "balanced" (recomputes what is cheap, keeps fewer bytes).
+        dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
+        compile: run both programs through torch.compile.
+        rules: a user's own `Op` and `Rule` records.
+
+    Raises:
+        CaptureError, InputError, SourceError, PresetError; CoverageError listing every live op
+        without a rule, before any tensor is computed.
+
+    Example:
+        >>> import torch, lrp_engine as lrp
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).eval()
+        >>> engine = lrp.Engine(model, torch.ones(1, 4), preset="epsilon")
+        >>> engine.explain(torch.ones(2, 4), target=0).relevance["input"].shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        example_inputs: Any = None,
+        *,
+        preset: str | Path | Preset = "attnlrp",
+        sources: Sequence[str] | None = None,
+        output: str | None = None,
+        policy: str | Policy = Policy.KEEP,
+        dynamic: Any = True,
+        compile: bool = False,
+        rules: Iterable[Op | Rule] = (),
+    ) -> None:
+        registry = standard().with_entries(rules) if rules else standard()
+        chosen = load(preset, registry)
+        if example_inputs is None and not isinstance(model, ExportedProgram):
+            raise InputError("example inputs are needed to capture the model")
+        captured = drop_inert(capture(model, example_inputs, dynamic=dynamic), registry)
+        self.plan: Plan = _planned(captured, chosen, registry, sources, output)
+        self.policy = Policy(policy)
+        self._compile = compile
+        self._cache: Cache = {}
+
+    @property
+    def captured(self) -> Captured:
+        """The model as one graph of primitive ops."""
+        return self.plan.captured
+
+    def coverage(self) -> Coverage:
+        """Counts of live ops per op, family and rule, and where relevance stops on purpose."""
+        return self.plan.coverage()
+
+    @property
+    def program(self) -> Program:
+        """The forward and the relevance program."""
+        return self._wanted.program
+
+    @property
+    def promises(self) -> tuple[Promise, ...]:
+        """Which values of the forward pass the rules asked for, and what became of them."""
+        return self.program.promises
+
+    def forward(self, inputs: Any) -> Forward:
+        """Runs the model once and keeps its promises: any number of targets can follow.
+
+        Raises InputError if the inputs do not fit the capture or hold NaN.
+        """
+        return self._forward(inputs, self._wanted, self._runs)
+
+    def explain(
+        self,
+        inputs: Any,
+        target: Target = None,
+        *,
+        position: Position = None,
+        ledger: bool = False,
+    ) -> Explanation:
+        """Explains one target per sample.
+
+        `target` and `position` as in `seed_of`. With `ledger`, the ledger is computed in the same
+        pass; without, when it is first asked for. Raises InputError and TargetError.
+        """
+        if ledger:
+            return self._forward(inputs, self._audited, None).last(target, position)
+        return self.forward(inputs).last(target, position)
+
+    def explain_each(
+        self, inputs: Any, targets: Iterable[Target], *, position: Position = None
+    ) -> Iterator[Explanation]:
+        """One forward pass, then one explanation per target."""
+        run = self.forward(inputs)
+        for target in targets:
+            yield run.explain(target, position=position)
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Versions and hashes that every result carries."""
+        return provenance_of(self.plan)
+
+    @cached_property
+    def _wanted(self) -> Wanted:
+        return write_program(self.plan, self.policy, self._cache)
+
+    @cached_property
+    def _audited(self) -> Wanted:
+        return write_program(self.plan, self.policy, self._cache, accounts=True)
+
+    @cached_property
+    def _runs(self) -> tuple[Run, Run] | None:
+        return self.program.compiled() if self._compile else None
+
+    def _forward(self, inputs: Any, wanted: Wanted, runs: tuple[Run, Run] | None) -> Forward:
+        leaves = self._leaves(inputs)
+        forward, relevance = runs or (wanted.program.forward, wanted.program.relevance)
+        with torch.no_grad(), validate.at_run_time(self.captured):
+            values = list(forward(*leaves))
+        outputs = values[: wanted.program.outputs]
+        return Forward(self, wanted, relevance, leaves, outputs, values[wanted.program.outputs :])
+
+    def _leaves(self, inputs: Any) -> list[Any]:
+        args, kwargs = as_call(inputs)
+        try:
+            leaves = self.captured.flatten_inputs(args, kwargs)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        validate.inputs(self.captured, leaves)
+        return leaves
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One forward pass with its promises kept, from which many targets can be explained."""
+
+    engine: Engine
+    wanted: Wanted
+    run: Run
+    leaves: list[Any]
+    outputs: list[Any]
+    kept: list[Any]
+
+    @property
+    def output(self) -> Any:
+        """The model's output, in the model's own structure."""
+        return pytree.tree_unflatten(self.outputs, self.engine.captured.out_spec)
+
+    def explain(self, target: Target = None, *, position: Position = None) -> Explanation:
+        """Explains one target; the promises stay for the next."""
+        return self._explain(target, position, list(self.kept))
+
+    def last(self, target: Target, position: Position) -> Explanation:
+        """Explains one target and lets every promise go after its last use."""
+        kept = list(self.kept)
+        self.kept.clear()
+        return self._explain(target, position, kept)
+
+    def _explain(self, target: Target, position: Position, kept: list[Any]) -> Explanation:
+        plan = self.engine.plan
+        answered = self.outputs[plan.output.position]
+        seed = seed_of(answered, target, position)
+        number = explained(answered, seed)
+        if not torch.isfinite(number).all():
+            raise TargetError(f"the explained output is not finite: {number.tolist()}")
+        values = [seed, *self.leaves, *kept]
+        del kept
+        with torch.no_grad():
+            results = list(self.run(values))
+        entries = self.wanted.entries
+        ledger = self._ledger(results, number) if entries else None
+        versions = validate.versions(self.engine.captured, self.leaves)
+        return Explanation(
+            output=self.output,
+            explained=number,
+            relevance=self.wanted.relevance(results),
+            coefficient=self.wanted.coefficients(results),
+            provenance=self.engine.provenance,
+            known_ledger=ledger,
+            recount=lambda: self._recount(seed, number, versions),
+        )
+
+    def _recount(self, seed: Tensor, number: Tensor, versions: tuple[int, ...]) -> Ledger:
+        """Runs the explanation again with the ledger's sums."""
+        if validate.versions(self.engine.captured, self.leaves) != versions:
+            raise InputError(
+                "inputs or parameters were changed in place since this explanation was computed;"
+                " ask for the ledger at once with explain(..., ledger=True)"
+            )
+        audited = self.engine._audited
+        program = audited.program
+        with torch.no_grad():
+            values = list(program.forward(*self.leaves))[program.outputs :]
+            results = list(program.relevance([seed, *self.leaves, *values]))
+        return Forward(self.engine, audited, program.relevance, [], [], [])._ledger(results, number)
+
+    def _ledger(self, results: list[Tensor], number: Tensor) -> Ledger:
+        plan = self.engine.plan
+        found = self.wanted.relevance(results)
+        arrived = {name: float(found[name].double().sum()) for name in ends(plan)}
+        accounts = read_accounts(self.wanted.entries, self.wanted.sums(results), plan)
+        return ledger_of(float(number.sum()), arrived, accounts, validate.coarsest_dtype(plan))
+
+
+def explain(
+    model: Model,
+    inputs: Any,
+    target: Target = None,
+    *,
+    position: Position = None,
+    ledger: bool = False,
+    **options: Any,
+) -> Explanation:
+    """Captures, plans and explains in one call; `options` are those of `Engine`.
+
+    Use an Engine to explain more than one batch: it captures once.
+    """
+    engine = Engine(model, inputs, **options)
+    return engine.explain(inputs, target, position=position, ledger=ledger)
+
+
+def _planned(
+    captured: Captured,
+    preset: Preset,
+    registry: Registry,
+    names: Sequence[str] | None,
+    output: str | None,
+) -> Plan:
+    """Assigns rules; ops without one are decomposed, a level at a time, until all have one."""
+    while True:
+        sources = resolve_sources(captured, registry, names)
+        try:
+            plan = assign(captured, preset, registry, sources, _output(captured, output))
+        except Uncovered as gap:
+            simpler = decompose(captured, gap.nodes)
+            if simpler is None:
+                raise
+            captured = simpler
+            continue
+        if names is not None and len(plan.sources) < len(sources):
+            lost = [s.name for s in sources if s not in plan.sources]
+            raise SourceError(f"no relevance from {plan.output.name!r} reaches {', '.join(lost)}")
+        return plan
+
+
+def _output(captured: Captured, name: str | None) -> OutputPort:
+    ports = [p for p in captured.outputs if p.node.meta["val"].dtype.is_floating_point]
+    known = [p.name for p in ports]
+    if not ports:
+        raise TargetError("the model returns no floating-point tensor: there is nothing to explain")
+    wanted = name or ("logits" if "logits" in known else known[0])
+    for port in ports:
+        if port.name == wanted:
+            return port
+    raise TargetError(f"the model has no floating-point output {name!r}; there is {', '.join(known)}")

@@ -1,0 +1,159 @@
+"""The result of an explanation: relevance per source, the ledger, and where it came from."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import show, store
+from .errors import InputError
+from .graph import shape_text, target_name, value
+from .ledger import Ledger
+from .plan import Plan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a result depends on besides its inputs."""
+
+    engine: str
+    torch: str
+    preset: str
+    preset_hash: str
+    graph_hash: str
+    captured: str
+    notes: tuple[str, ...]
+    coverage: str
+    dtype: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def provenance_of(plan: Plan) -> Provenance:
+    """Versions and hashes of a plan."""
+    captured = plan.captured
+    lines = [f"{target_name(n)} {shape_text(value(n))} {n.args}" for n in captured.graph.nodes]
+    return Provenance(
+        engine=importlib.metadata.version("lrp-engine"),
+        torch=torch.__version__,
+        preset=plan.preset.name,
+        preset_hash=plan.preset.hash,
+        graph_hash=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12],
+        captured=captured.how.name.lower(),
+        notes=captured.notes,
+        coverage=plan.coverage().line(),
+        dtype=str(value(plan.output.node).dtype).removeprefix("torch."),
+    )
+
+
+class BySource(Mapping[str, Tensor]):
+    """Tensors by source name. With one source, `"input"` is another name for it."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = dict(tensors)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name in self._tensors:
+            return self._tensors[name]
+        if name == "input" and len(self._tensors) == 1:
+            return next(iter(self._tensors.values()))
+        close = difflib.get_close_matches(name, self._tensors, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise KeyError(f"no source {name!r}; there is {', '.join(self._tensors)}{hint}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}: {shape_text(v)}" for k, v in self._tensors.items())
+        return f"{{{inside}}}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One explanation of a batch.
+
+    `relevance[source]` has the source's shape and the unit of `explained`, the explained number
+    per sample: they sum to it, up to what `ledger` books as absorbed. `coefficient[source]` is c
+    with relevance = c * activation.
+    """
+
+    output: Any
+    explained: Tensor
+    relevance: Mapping[str, Tensor]
+    coefficient: Mapping[str, Tensor]
+    provenance: Provenance
+    known_ledger: Ledger | None = None
+    recount: Callable[[], Ledger] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "relevance", BySource(self.relevance))
+        object.__setattr__(self, "coefficient", BySource(self.coefficient))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Where every unit of relevance went. Computed when first asked for.
+
+        Raises InputError if inputs or parameters have been changed in place since.
+        """
+        if self.known_ledger is not None:
+            return self.known_ledger
+        if self.recount is None:
+            raise InputError("this explanation was saved without its ledger")
+        return self.recount()
+
+    def check(self, tolerance: float | None = None) -> Explanation:
+        """Returns self if every op's account balances.
+
+        Raises ConservationError naming the first op out of tolerance.
+        """
+        self.ledger.check(tolerance)
+        return self
+
+    def per_token(self, source: str = "input") -> Tensor:
+        """Relevance summed over the last axis: (batch, positions) for embeddings."""
+        return self.relevance[source].sum(-1)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes tensors and metadata to one safetensors file (with the ledger's summary)."""
+        return store.save(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> Explanation:
+        """Reads what `save` wrote."""
+        return store.load(Path(path))
+
+    def plot(
+        self,
+        source: str = "input",
+        *,
+        sample: int = 0,
+        image: Tensor | None = None,
+        tokens: Sequence[str] | None = None,
+    ) -> Figure:
+        """A picture of one sample: a heat map for images, coloured words or bars for tokens."""
+        return show.figure(self, source, sample, image, tokens)
+
+    def _repr_html_(self) -> str:
+        return show.html(self)
+
+    def to_html(self, source: str = "input", *, tokens: Sequence[Sequence[str]] | None = None) -> str:
+        """A self-contained piece of HTML; with `tokens` (one list per sample) as coloured words."""
+        return show.html(self, source, tokens)

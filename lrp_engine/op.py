@@ -1,0 +1,176 @@
+"""What an op *is*: one small frozen record per ATen op, by family. `rules/` fills the table.
+
+The family says how the op behaves under scaling of its operands (Euler's degree); which
+rule serves it is the preset's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor
+
+from .samples import Sample
+
+if TYPE_CHECKING:
+    from .call import Call
+
+Coefficients = tuple[Tensor | None, ...]
+Condition = Callable[[dict[str, Any], frozenset[str]], bool]
+
+
+class AtZero(Enum):
+    """What an elementwise op gives where its live operands are zero."""
+
+    ZERO = "zero, whatever its constants are"
+    SUM = "zero if no constant is added"
+    OTHER = "something else"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Op:
+    """An ATen op that the method knows.
+
+    `operands` are the schema's argument names that can carry relevance. `when`, if given,
+    restricts the record to calls for which `when(arguments, names of live operands)` holds;
+    one target may have several records, the first that holds is taken.
+    """
+
+    family: ClassVar[str] = ""
+    target: Any
+    operands: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    when: Condition | None = None
+    elementwise: bool = False
+    at_zero: AtZero = AtZero.OTHER
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inert(Op):
+    """An op whose result is its first operand: clone, detach, dropout in eval mode."""
+
+    family: ClassVar[str] = "inert"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Move(Op):
+    """Entries change place, repeat or drop out; none is computed with. Degree 1."""
+
+    family: ClassVar[str] = "move"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Linear(Op):
+    """Linear or affine in all live operands together. Degree 1.
+
+    `adjoint(call, c)` replaces the traced adjoint where a better one is known.
+    """
+
+    family: ClassVar[str] = "linear"
+    adjoint: Callable[[Call, Tensor], Coefficients] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightedSum(Op):
+    """z = op(input, weight) + bias with a constant weight: what the classical rules speak of.
+
+    `adjoint(call, c, weight)` is the transposed op, written with forward ops.
+    """
+
+    family: ClassVar[str] = "weighted_sum"
+    input: str
+    weight: str
+    bias: str | None = None
+    adjoint: Callable[[Call, Tensor, Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Product(Op):
+    """Multiplies its `factors`; linear in every other operand. Degree: the live factors."""
+
+    family: ClassVar[str] = "product"
+    factors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quotient(Op):
+    """numerator / denominator: the denominator normalises."""
+
+    family: ClassVar[str] = "quotient"
+    numerator: str
+    denominator: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection(Op):
+    """Picks among its operands' entries, or cuts them off. Degree 1 where nothing is cut."""
+
+    family: ClassVar[str] = "selection"
+    exact: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pointwise(Op):
+    """f(x) entry by entry. `ratio(x, ...)` is f(x)/x in closed form, finite at 0."""
+
+    family: ClassVar[str] = "pointwise"
+    elementwise: bool = True
+    ratio: Callable[..., Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Homogeneous(Op):
+    """f(t x) = t^degree f(x) in the one operand: norms, variances."""
+
+    family: ClassVar[str] = "homogeneous"
+    degree: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Normaliser(Op):
+    """Computes a scale to divide by: rsqrt, reciprocal."""
+
+    family: ClassVar[str] = "normaliser"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Normalisation(Op):
+    """A whole normalisation. `frozen(call, c)` is the adjoint with the scale held constant."""
+
+    family: ClassVar[str] = "normalisation"
+    frozen: Callable[[Call, Tensor], Tensor]
+    bias: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Softmax(Op):
+    """Rows that are positive and sum to one (or their logarithm)."""
+
+    family: ClassVar[str] = "softmax"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attention(Op):
+    """Fused softmax(query key^T * scale + mask) value."""
+
+    family: ClassVar[str] = "attention"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lookup(Op):
+    """Rows of a table by integer index; its result is the source for those integers."""
+
+    family: ClassVar[str] = "lookup"
+    table: str
+    indices: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stop(Op):
+    """Relevance ends here, for the stated reason."""
+
+    family: ClassVar[str] = "stop"
+    reason: str

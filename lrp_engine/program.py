@@ -1,0 +1,196 @@
+"""Joint graph + cut -> two straight-line programs that meet only at the promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.graph import CodeGen
+
+from .joint import Joint
+from .promise import Cut, Policy, Promise, promises, resolve
+
+Run = Callable[..., Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Program:
+    """`forward(*inputs)` gives outputs, then kept values; `relevance` takes a list that starts
+    with the seed, then the inputs, then the kept values, and gives the results.
+
+    `relevance` empties its list, so that every kept value is freed after its last use.
+    """
+
+    forward: fx.GraphModule
+    relevance: fx.GraphModule
+    promises: tuple[Promise, ...]
+    outputs: int
+    kept_bytes: int
+
+    def print_readable(self) -> str:
+        """Prints both programs as Python code, and returns them."""
+        text = "\n".join(
+            f"# {title}\n{module.code}"
+            for title, module in [("forward", self.forward), ("relevance", self.relevance)]
+        )
+        print(text)
+        return text
+
+    def compiled(self, **options: Any) -> tuple[Run, Run]:
+        """Both programs through torch.compile, without graph breaks."""
+        plain = fx.GraphModule(self.relevance, _with_codegen(self.relevance.graph, CodeGen()))
+        relevance = torch.compile(plain, fullgraph=True, **options)
+
+        def unboxed(values: list[Any]) -> Sequence[Any]:
+            given = tuple(values)
+            values.clear()
+            return relevance(*given)
+
+        return torch.compile(self.forward, fullgraph=True, **options), unboxed
+
+
+def build(
+    joint: Joint,
+    tensors: Mapping[str, Tensor],
+    outputs: Sequence[Any],
+    results: Sequence[fx.Node],
+    policy: Policy,
+) -> Program:
+    """Writes the two programs. `outputs` are the model's leaves, `results` the relevance wanted."""
+    cut = resolve(joint, results, policy)
+    forward, kept = _forward_graph(joint, cut, outputs)
+    relevance = _relevance_graph(joint, cut, kept, results)
+    return Program(
+        forward=fx.GraphModule(_held(tensors, forward), forward),
+        relevance=fx.GraphModule(_held(tensors, relevance), relevance),
+        promises=promises(joint, cut),
+        outputs=len(outputs),
+        kept_bytes=cut.bytes(),
+    )
+
+
+def _held(tensors: Mapping[str, Tensor], graph: fx.Graph) -> dict[str, Tensor]:
+    used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    return {name: tensors[name] for name in used}
+
+
+def _forward_graph(
+    joint: Joint, cut: Cut, outputs: Sequence[Any]
+) -> tuple[fx.Graph, list[fx.Node]]:
+    """The model's own ops in their own order, with what is kept computed as early as possible."""
+    results = [joint.forward(n) if isinstance(n, fx.Node) else n for n in outputs]
+    kept = [node for node in cut.kept if node.op != "placeholder"]
+    wanted = [n for n in results if isinstance(n, fx.Node)] + kept + _assertions(joint, cut)
+    graph, copies = fx.Graph(), {}
+    for node in _in_order(joint, wanted, cut):
+        copies[node] = graph.node_copy(node, lambda n: copies[n])
+    graph.output(
+        tuple(copies[n] if isinstance(n, fx.Node) else n for n in results)
+        + tuple(copies[n] for n in kept)
+    )
+    graph.lint()
+    return graph, kept
+
+
+def _assertions(joint: Joint, cut: Cut) -> list[fx.Node]:
+    """Run-time checks that capture left in the graph."""
+    return [
+        n
+        for n in joint.graph.nodes
+        if n.op == "call_function" and not n.users and n.is_impure() and n not in cut.relevance
+    ]
+
+
+def _in_order(joint: Joint, wanted: Sequence[fx.Node], cut: Cut) -> list[fx.Node]:
+    """All that `wanted` needs: captured nodes as they came, derived ones right after their operands."""
+    captured = {joint.copies[n]: i for i, n in enumerate(joint.copies)}
+    position = {node: i for i, node in enumerate(joint.graph.nodes)}
+    rank: dict[fx.Node, tuple[int, int]] = {}
+
+    def place(node: fx.Node) -> tuple[int, int]:
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            waiting = [n for n in top.all_input_nodes if n not in rank]
+            if waiting and top not in rank:
+                stack += waiting
+                continue
+            stack.pop()
+            if top in captured and top not in rank:
+                rank[top] = (captured[top], -1)
+            elif top not in rank:
+                last = max((rank[n][0] for n in top.all_input_nodes), default=0)
+                rank[top] = (last, position[top])
+        return rank[node]
+
+    for node in wanted:
+        place(node)
+    inputs = [n for n in joint.graph.nodes if n.op == "placeholder" and n not in joint.seeds]
+    rest = sorted((n for n in rank if n.op != "placeholder"), key=rank.__getitem__)
+    return inputs + rest
+
+
+def _relevance_graph(
+    joint: Joint, cut: Cut, kept: Sequence[fx.Node], results: Sequence[fx.Node]
+) -> fx.Graph:
+    """The rules' ops; what is not kept is computed again right before its first use."""
+    graph, copies = fx.Graph(), {}
+    graph.set_codegen(Boxed())
+    inputs = [n for n in joint.graph.nodes if n.op == "placeholder" and n not in joint.seeds]
+    for node in [*joint.seeds, *inputs, *kept]:
+        copies[node] = graph.placeholder(node.name)
+        copies[node].meta["val"] = node.meta.get("val")
+
+    def need(node: fx.Node) -> fx.Node:
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            waiting = [n for n in top.all_input_nodes if n not in copies]
+            if waiting and top not in copies:
+                stack += waiting
+                continue
+            stack.pop()
+            if top not in copies:
+                copies[top] = graph.node_copy(top, lambda n: copies[n])
+        return copies[node]
+
+    used = _ancestors(results)
+    for node in joint.graph.nodes:
+        if node in cut.relevance and node in used:
+            need(node)
+    graph.output(tuple(need(node) for node in results))
+    graph.lint()
+    return graph
+
+
+def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
+    found: set[fx.Node] = set()
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += node.all_input_nodes
+    return found
+
+
+def _with_codegen(graph: fx.Graph, codegen: CodeGen) -> fx.Graph:
+    copy, values = fx.Graph(), {}
+    result = copy.graph_copy(graph, values)
+    copy.output(result)
+    copy.set_codegen(codegen)
+    return copy
+
+
+class Boxed(CodeGen):
+    """Generates `forward(self, values)`, which takes its arguments out of a list and clears it."""
+
+    def gen_fn_def(
+        self, free_vars: list[str], maybe_return_annotation: str, **options: Any
+    ) -> str:
+        names = [v.split(":")[0].split("=")[0].strip() for v in free_vars if v != "self"]
+        unpack = f"\n    {', '.join(names)}, = values\n    values.clear()" if names else ""
+        return f"def {self._func_name}(self, values){maybe_return_annotation}:{unpack}"

@@ -1,0 +1,209 @@
+"""Plan -> joint graph: the one generic loop that walks backward and lets the rules write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from .call import Call, Operand, bind, pick
+from .errors import LrpError, RuleError
+from .graph import describe, value, values
+from .joint import Joint
+from .plan import Assignment, Plan
+from .rule import Form
+from .template import Template, is_getitem, signature, trace
+from .wires import Wires
+
+Cache = dict[Any, tuple[Template, int]]
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What one rule did: the coefficients that came in and the ones it passed on."""
+
+    assignment: Assignment
+    arrived: tuple[fx.Node | None, ...]
+    passed: tuple[fx.Node | None, ...]
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """The joint graph with the coefficient (or relevance) at every source and what passed where."""
+
+    joint: Joint
+    wires: Wires
+    steps: tuple[Passed, ...]
+
+
+@dataclass
+class _Loop:
+    plan: Plan
+    joint: Joint
+    cache: Cache
+    wires: Wires = field(init=False)
+    steps: list[Passed] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.wires = Wires(self.joint, self.cache)
+
+    def step(self, assignment: Assignment) -> None:
+        node, rule = assignment.node, assignment.rule
+        arrived = self.wires.collect(node, rule.takes)
+        if all(c is None for c in arrived):
+            return
+        try:
+            passed = self._apply(assignment, arrived)
+        except LrpError:
+            raise
+        except Exception as error:
+            raise RuleError(
+                f"rule {rule.name!r} of family {rule.family!r} failed on {describe(node)}:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        arguments = bind(node.target, node.args, node.kwargs)
+        for operand, back in zip(assignment.live, passed, strict=True):
+            if back is not None:
+                self.wires.add(pick(arguments, operand), back, rule.gives)
+        self.steps.append(Passed(assignment, arrived, tuple(passed)))
+
+    def _apply(self, a: Assignment, arrived: tuple[fx.Node | None, ...]) -> list[Any]:
+        """Traces the rule (or takes an equal trace), and writes it into the joint graph."""
+        site = Site.of(a, arrived, self.joint)
+        key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
+        if key not in self.cache:
+            self.cache[key] = site.trace(a)
+        template, count = self.cache[key]
+        results = self.joint.write(template, site.arguments, a.node)
+        passed, primal = results[:count], results[count:]
+        if primal:
+            self._share(self.joint.copies[a.node], primal)
+        return passed
+
+    def _share(self, forward: fx.Node, primal: list[fx.Node]) -> None:
+        """Lets the forward pass use the result that the rule had to compute again."""
+        if isinstance(value(forward), Tensor):
+            forward.replace_all_uses_with(primal[0])
+            self.joint.shared[forward] = primal[0]
+            return
+        for user in list(forward.users):
+            if is_getitem(user):
+                user.replace_all_uses_with(primal[user.args[1]])
+                self.joint.shared[user] = primal[user.args[1]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One call as data: which nodes a rule may read, and how they are arranged."""
+
+    arguments: tuple[Any, ...]
+    spec: pytree.TreeSpec
+    constants: tuple[Any, ...]
+    places: tuple[int, ...]
+    examples: tuple[Any, ...]
+    arrived: tuple[bool, ...]
+    several: bool
+    live: tuple[Operand, ...]
+
+    @classmethod
+    def of(cls, a: Assignment, arrived: Sequence[fx.Node | None], joint: Joint) -> Site:
+        bound = bind(a.node.target, a.node.args, a.node.kwargs)
+        leaves, spec = pytree.tree_flatten(bound)
+        places = tuple(i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node))
+        coming = [c for c in arrived if c is not None]
+        outs = joint.results_of(a.node)
+        nodes = [*coming, *outs, *(joint.forward(leaves[i]) for i in places)]
+        constants = tuple(None if i in places else leaf for i, leaf in enumerate(leaves))
+        return cls(
+            arguments=tuple(nodes),
+            spec=spec,
+            constants=constants,
+            places=places,
+            examples=tuple(value(n) for n in nodes),
+            arrived=tuple(c is not None for c in arrived),
+            several=not isinstance(value(a.node), Tensor),
+            live=a.live,
+        )
+
+    def key(self) -> Any:
+        shapes = tuple(signature(e) for e in self.examples)
+        constants = tuple((type(c).__name__, str(c)) for c in self.constants)
+        return (shapes, str(self.spec), constants, self.places, self.arrived, self.live)
+
+    def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call, Any]:
+        """The call that a rule sees, and what arrives, from a flat list of values."""
+        coming, outs = sum(self.arrived), len(self.arrived)
+        rest = iter(given[:coming])
+        arrived = tuple(next(rest) if there else None for there in self.arrived)
+        results = tuple(given[coming : coming + outs])
+        leaves = list(self.constants)
+        for place, argument in zip(self.places, given[coming + outs :], strict=True):
+            leaves[place] = argument
+        arguments = pytree.tree_unflatten(leaves, self.spec)
+        out = results if self.several else results[0]
+        return Call(a.op, arguments, a.live, out), arrived if self.several else arrived[0]
+
+    def trace(self, a: Assignment) -> tuple[Template, int]:
+        """The rule's trace; its results are the coefficients, then the op's result if shared."""
+
+        def run(*given: Any) -> list[Any]:
+            call, arrived = self.call(a, given)
+            passed = tuple(a.rule.propagate(call, arrived, **a.parameters))
+            _check(call, passed)
+            primal = call.primal
+            again = [] if primal is None else pytree.tree_leaves(primal)
+            return [*passed, *again]
+
+        return drop_unshared(trace(run, self.examples), len(a.live)), len(a.live)
+
+
+def drop_unshared(template: Template, count: int) -> Template:
+    """Forgets the recomputed result unless the coefficients really need part of that work."""
+    primal = template.results[count:]
+    needed = _upstream(template.results[:count])
+    inputs = set(template.inputs)
+    shares = any((_upstream([p]) & needed) - inputs for p in primal)
+    results = template.results if shares else template.results[:count]
+    keep = _upstream(results)
+    body = tuple(n for n in template.body if n in keep)
+    return Template(template.inputs, body, results)
+
+
+def _upstream(results: Sequence[Any]) -> set[fx.Node]:
+    found: set[fx.Node] = set()
+    stack = [r for r in results if isinstance(r, fx.Node)]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += node.all_input_nodes
+    return found
+
+
+def _check(call: Call, passed: Sequence[Any]) -> None:
+    if len(passed) != len(call.live):
+        raise ValueError(f"it returned {len(passed)} coefficients for {len(call.live)} operands")
+    for operand, back in zip(call.live, passed, strict=True):
+        wanted = call.operand(operand)
+        if back is not None and tuple(back.shape) != tuple(wanted.shape):
+            raise ValueError(
+                f"coefficient of {operand} has shape {tuple(back.shape)}, the operand"
+                f" {tuple(wanted.shape)}"
+            )
+
+
+def propagate(plan: Plan, cache: Cache | None = None) -> Propagation:
+    """Walks the plan backward from the explained output to the sources.
+
+    `cache` holds traces by (rule, op, shapes); sharing it between calls saves set-up time.
+    """
+    loop = _Loop(plan, Joint.of(plan.captured), {} if cache is None else cache)
+    seed = loop.joint.seed("seed", plan.output.node)
+    loop.wires.add(plan.output.node, seed, Form.COEFFICIENT)
+    for assignment in reversed(plan.assignments):
+        loop.step(assignment)
+    return Propagation(loop.joint, loop.wires, tuple(loop.steps))

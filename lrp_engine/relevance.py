@@ -1,0 +1,91 @@
+"""Plan -> Program: propagate, gather what is wanted at the sources, resolve the promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from .accounts import Entry, write_accounts
+from .errors import RuleError
+from .graph import describe, value
+from .plan import Plan
+from .program import Program, build
+from .promise import Policy
+from .propagate import Cache, Propagation, propagate
+from .rule import Form
+from .template import signature, trace
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How to read the relevance program's flat results."""
+
+    program: Program
+    names: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def relevance(self, results: list[Tensor]) -> dict[str, Tensor]:
+        """R at each source."""
+        return dict(zip(self.names, results, strict=False))
+
+    def coefficients(self, results: list[Tensor]) -> dict[str, Tensor]:
+        """c at each source."""
+        return dict(zip(self.names, results[len(self.names) :], strict=False))
+
+    def sums(self, results: list[Tensor]) -> list[float]:
+        """The ledger's numbers."""
+        scalars = results[2 * len(self.names) :]
+        return torch.stack(scalars).tolist() if scalars else []
+
+
+def write_program(plan: Plan, policy: Policy, cache: Cache, *, accounts: bool = False) -> Wanted:
+    """Writes the programs of a plan; with `accounts` the ledger is computed in the same pass."""
+    propagation = propagate(plan, cache)
+    names = tuple(source.name for source in plan.sources)
+    coefficients = [_coefficient(propagation, source.node) for source in plan.sources]
+    relevance = [
+        _relevance(propagation, source.node, c, cache)
+        for source, c in zip(plan.sources, coefficients, strict=True)
+    ]
+    entries, sums = write_accounts(propagation, cache) if accounts else ((), [])
+    outputs = plan.captured.graph.output_node().args[0]
+    program = build(
+        propagation.joint,
+        plan.captured.tensors,
+        outputs,  # type: ignore[arg-type]
+        [*relevance, *coefficients, *sums],
+        policy,
+    )
+    return Wanted(program, names, entries)
+
+
+def ends(plan: Plan) -> Mapping[str, fx.Node]:
+    """The sources at which relevance stays, rather than passing on to another source."""
+    passing = {a.node for a in plan.assignments}
+    return {s.name: s.node for s in plan.sources if s.node not in passing}
+
+
+def _coefficient(propagation: Propagation, node: fx.Node) -> fx.Node:
+    (c,) = propagation.wires.collect(node, Form.COEFFICIENT)
+    if c is None:
+        raise RuleError(f"no rule passed any relevance on to {describe(node)}")
+    return c
+
+
+def _relevance(propagation: Propagation, node: fx.Node, c: fx.Node, cache: Cache) -> fx.Node:
+    """R = c * a, at least in float32."""
+    a = propagation.joint.forward(node)
+    examples = [value(c), value(a)]
+    key = (product, *(signature(e) for e in examples))
+    if key not in cache:
+        cache[key] = trace(product, examples)  # type: ignore[assignment]
+    return propagation.joint.write(cache[key], [c, a], node)[0]  # type: ignore[arg-type]
+
+
+def product(c: Tensor, a: Tensor) -> Tensor:
+    """c * a, and nothing where c is 0 even if a is infinite."""
+    wide = torch.promote_types(a.dtype, torch.float32)
+    return torch.where(c == 0, 0.0, c.to(wide) * a.to(wide))

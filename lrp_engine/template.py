@@ -1,0 +1,115 @@
+"""Tracing ordinary torch code into a small graph, and copying such graphs into larger ones."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
+
+_TRANSPARENT = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
+
+
+@dataclass(frozen=True)
+class Template:
+    """A traced function: one input node per argument, and what it returned."""
+
+    inputs: tuple[fx.Node, ...]
+    body: tuple[fx.Node, ...]
+    results: tuple[Any, ...]
+
+    def reads(self) -> tuple[bool, ...]:
+        """Which of the arguments the function really used."""
+        return tuple(bool(node.users) for node in self.inputs)
+
+
+def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
+    """Traces `function(*examples)` on fake tensors into ATen ops; dead code is removed.
+
+    `function` returns a tensor, or a list of tensors and None. Symbolic sizes stay symbolic.
+    """
+    given = [e.detach() if isinstance(e, Tensor) else e for e in examples]
+    missing: list[bool] = []
+
+    def flat(*arguments: Any) -> list[Any]:
+        results = function(*arguments)
+        results = list(results) if isinstance(results, (list, tuple)) else [results]
+        missing[:] = [r is None for r in results]
+        return [r for r in results if r is not None]
+
+    with _fake_mode_of(given), torch.no_grad():
+        graph = make_fx(flat)(*given).graph
+    _see_through(graph)
+    graph.eliminate_dead_code()
+    return _template(graph, missing)
+
+
+def signature(example: Any) -> tuple[Any, ...]:
+    """What a trace depends on: two arguments of equal signature give the same template."""
+    if isinstance(example, Tensor):
+        shape, stride = tuple(map(str, example.shape)), tuple(map(str, example.stride()))
+        return (shape, stride, example.dtype, str(example.device))
+    return (type(example).__name__, str(example))
+
+
+def inline(
+    template: Template,
+    graph: fx.Graph,
+    arguments: Sequence[Any],
+    origin: fx.Node | None = None,
+    emit: Callable[..., fx.Node] | None = None,
+) -> list[Any]:
+    """Copies a template into `graph` with its inputs bound to `arguments`; returns its results.
+
+    `emit(target, args, kwargs, value)` may create the nodes in the caller's own way.
+    """
+    create = emit or _emitter(graph, origin)
+    made: dict[fx.Node, Any] = dict(zip(template.inputs, arguments, strict=True))
+    for node in template.body:
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: made[n])
+        made[node] = create(node.target, args, kwargs, node.meta.get("val"))
+    return [made[r] if isinstance(r, fx.Node) else r for r in template.results]
+
+
+def _emitter(graph: fx.Graph, origin: fx.Node | None) -> Callable[..., fx.Node]:
+    def create(target: Any, args: Any, kwargs: Any, val: Any) -> fx.Node:
+        node = graph.call_function(target, args, kwargs)
+        node.meta = {k: v for k, v in (origin.meta if origin else {}).items() if k != "val"}
+        node.meta["val"] = val
+        return node
+
+    return create
+
+
+def _template(graph: fx.Graph, missing: list[bool]) -> Template:
+    nodes = list(graph.nodes)
+    returned = iter(nodes[-1].args[0])
+    return Template(
+        inputs=tuple(n for n in nodes if n.op == "placeholder"),
+        body=tuple(n for n in nodes if n.op == "call_function"),
+        results=tuple(None if gone else next(returned) for gone in missing),
+    )
+
+
+def _see_through(graph: fx.Graph) -> None:
+    """Autograd's detach and alias nodes say nothing in a functional graph."""
+    for node in graph.nodes:
+        if node.target in _TRANSPARENT:
+            node.replace_all_uses_with(node.args[0])
+
+
+def _fake_mode_of(examples: Sequence[Any]) -> contextlib.AbstractContextManager[Any]:
+    modes = [e.fake_mode for e in pytree.tree_leaves(examples) if isinstance(e, FakeTensor)]
+    return modes[0] if modes else contextlib.nullcontext()
+
+
+def is_getitem(node: fx.Node) -> bool:
+    """Whether a node takes one result out of several."""
+    return node.op == "call_function" and node.target is operator.getitem

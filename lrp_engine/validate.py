@@ -1,0 +1,87 @@
+"""Checks of inputs and state at the public edge: each bad input gets its own clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .capture import Captured
+from .capture.captured import How
+from .errors import InputError
+from .graph import value
+from .plan import Plan
+
+
+def inputs(captured: Captured, leaves: Sequence[Any]) -> None:
+    """Raises InputError if shapes, dtypes, devices or values do not fit the capture."""
+    names = [port.name for port in captured.inputs]
+    broken = captured.shapes.broken(leaves)
+    if broken:
+        for i, name in enumerate(names):
+            broken = broken.replace(f"input leaf {i}:", f"input {name!r}:")
+        raise InputError(f"{broken}. Capture again with example inputs of this shape.")
+    for port, leaf in zip(captured.inputs, leaves, strict=True):
+        fake = value(port.node)
+        if isinstance(leaf, Tensor) and isinstance(fake, Tensor):
+            _one(port.name, leaf, fake)
+        elif not isinstance(fake, Tensor) and leaf != fake and fake is not None:
+            raise InputError(f"input {port.name!r} was {fake!r} at capture and is {leaf!r} now")
+    _parameters(captured)
+
+
+def _one(name: str, leaf: Tensor, fake: Tensor) -> None:
+    if leaf.dtype != fake.dtype:
+        raise InputError(f"input {name!r} has dtype {leaf.dtype}, the capture {fake.dtype}")
+    if leaf.device != fake.device:
+        raise InputError(
+            f"input {name!r} is on {leaf.device}, the model was captured on {fake.device}:"
+            " move the input, or capture again"
+        )
+    if leaf.dtype.is_floating_point and bool(torch.isnan(leaf).any()):
+        raise InputError(f"input {name!r} holds NaN")
+
+
+def _parameters(captured: Captured) -> None:
+    """Parameters are the model's own; they must still be what was captured."""
+    for node in captured.graph.nodes:
+        if node.op == "get_attr":
+            now, then = captured.tensors[node.target], value(node)
+            if now.device != then.device or now.dtype != then.dtype:
+                raise InputError(
+                    f"parameter {node.meta['tensor_name']!r} moved from {then.device}, {then.dtype}"
+                    f" to {now.device}, {now.dtype} since capture: capture again"
+                )
+
+
+@contextmanager
+def at_run_time(captured: Captured) -> Iterator[None]:
+    """Names the likely cause if a recorded capture meets an input that takes another path."""
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        if captured.how is How.RECORDED:
+            raise InputError(
+                "this model's control flow depends on its data; it was recorded for the example"
+                f" inputs and does not hold for these: {error}. Capture again with these inputs."
+            ) from error
+        raise
+
+
+def versions(captured: Captured, leaves: Sequence[Any]) -> tuple[int, ...]:
+    """Counts in-place changes of inputs and parameters."""
+    tensors = [*leaves, *captured.tensors.values()]
+    return tuple(t._version for t in tensors if isinstance(t, Tensor) and not t.is_inference())
+
+
+def coarsest_dtype(plan: Plan) -> torch.dtype:
+    """The dtype of lowest precision among the live values: it sets the tolerance."""
+    found = {
+        v.dtype
+        for a in plan.assignments
+        if isinstance(v := value(a.node), Tensor) and v.dtype.is_floating_point
+    }
+    return max(found, key=lambda d: torch.finfo(d).eps, default=torch.float32)

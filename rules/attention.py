@@ -1,0 +1,99 @@
+"""Softmax and fused attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lrp_engine.call import Call
+from lrp_engine.op import Attention, Coefficients, Op, Softmax
+from lrp_engine.rule import booked, rule
+from lrp_engine.samples import real, sample
+
+aten = torch.ops.aten
+
+SOFTMAX = tuple(
+    Softmax(target=target, operands=("self",), samples=(call,))
+    for target, call in [
+        (aten.softmax.int, sample(real(2, 3), -1)),
+        (aten._softmax.default, sample(real(2, 3), -1, False)),
+        (aten._safe_softmax.default, sample(real(2, 3), -1)),
+        (aten.log_softmax.int, sample(real(2, 3), -1)),
+        (aten._log_softmax.default, sample(real(2, 3), -1, False)),
+    ]
+)
+
+_QKV = (real(2, 2, 4, 3), real(2, 2, 5, 3), real(2, 2, 5, 3))
+
+FUSED = (
+    Attention(
+        target=aten.scaled_dot_product_attention.default,
+        operands=("query", "key", "value"),
+        samples=(sample(*_QKV), sample(real(1, 2, 4, 3), real(1, 2, 4, 3), real(1, 2, 4, 3), is_causal=True)),
+    ),
+)
+
+
+@rule("taylor", family=Softmax, cites="achtibat2024, prop. 3.1", absorbs="taylor")
+def taylor(call: Call, c: Tensor) -> Coefficients:
+    """R_i = x_i (R_i^out - s_i sum_j R_j^out): the first Taylor term, c_in = J^T c."""
+    return call.vjp(c)
+
+
+@rule("stopped", family=Softmax, cites="ali2022, eq. 8", stops=True)
+def stopped(call: Call, c: Tensor) -> Coefficients:
+    """Attention weights are constants (CP-LRP, AH-rule)."""
+    return tuple(None for _ in call.live)
+
+
+@rule("gradient", family=Softmax, cites="simonyan2014", absorbs="gradient")
+def softmax_gradient(call: Call, c: Tensor) -> Coefficients:
+    """The plain gradient."""
+    return call.vjp(c)
+
+
+def split_of(call: Call) -> dict[str, float]:
+    """Each operand's share of its gradient: 1/2 per live side of weights times values,
+    and 1/2 again per live side of query times key."""
+    weights = call.is_live("query") or call.is_live("key")
+    outer = 0.5 if weights and call.is_live("value") else 1.0
+    inner = 0.5 if call.is_live("query") and call.is_live("key") else 1.0
+    return {"value": outer, "query": outer * inner, "key": outer * inner}
+
+
+def softmax_remainder(call: Call, c: Tensor, passed: Coefficients) -> dict[str, Tensor]:
+    """What the softmax's Taylor term leaves: the weights' share less what the scores pass on.
+
+    Query and key must pass on the same amount, so twice the query's side is the scores'.
+    """
+    shares = split_of(call)
+    back = {o.name: booked(k, call.operand(o)) for o, k in zip(call.live, passed, strict=True)}
+    sides = [back[name] for name in ("query", "key") if name in back]
+    if not sides:
+        return {}
+    weights = 1.0 - (shares["value"] if "value" in back else 0.0)
+    return {"taylor": weights * booked(c, call.out) - len(sides) * sides[0]}
+
+
+@rule("attnlrp", family=Attention, cites="achtibat2024, prop. 3.1 and 3.3", absorbs=softmax_remainder)
+def attnlrp(call: Call, c: Tensor) -> Coefficients:
+    """Uniform split at both products, Taylor softmax: the kernel's own backward, scaled."""
+    shares, grads = split_of(call), call.vjp(c)
+    return tuple(g * shares[o.name] for o, g in zip(call.live, grads, strict=True))
+
+
+def only_value(op: Op) -> tuple[str, ...]:
+    """The values alone."""
+    return ("value",)
+
+
+@rule("softmax_stopped", family=Attention, cites="ali2022, eq. 8", carries=only_value)
+def softmax_stopped(call: Call, c: Tensor) -> Coefficients:
+    """CP-LRP: the attention weights are constants, all relevance goes to the values."""
+    return call.vjp(c)
+
+
+@rule("gradient", family=Attention, cites="simonyan2014", absorbs="gradient")
+def gradient(call: Call, c: Tensor) -> Coefficients:
+    """The plain gradient."""
+    return call.vjp(c)

@@ -1,0 +1,164 @@
+"""Ops that are linear in their live operands: c_in = A^T c for out = A in + const."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrp_engine.call import Call
+from lrp_engine.op import AtZero, Coefficients, Linear
+from lrp_engine.rule import booked, rule
+from lrp_engine.samples import Sample, integers, mask, positive, real, sample
+
+aten = torch.ops.aten
+
+
+def linear(target: Any, *operands: str, samples: tuple[Sample, ...], **facts: Any) -> Linear:
+    """One table row: the op, the arguments it is linear in, sample calls, further facts."""
+    return Linear(target=target, operands=operands, samples=samples, **facts)
+
+
+def entrywise(target: Any, *operands: str, samples: tuple[Sample, ...], at_zero: AtZero) -> Linear:
+    """A linear op that acts entry by entry."""
+    return linear(target, *operands, samples=samples, elementwise=True, at_zero=at_zero)
+
+
+SUMS = tuple(
+    entrywise(target, *operands, samples=(call,), at_zero=AtZero.SUM)
+    for target, operands, call in [
+        (aten.add.Tensor, ("self", "other"), sample(real(2, 3), real(3), alpha=2)),
+        (aten.add.Scalar, ("self",), sample(real(2, 3), 1.5)),
+        (aten.sub.Tensor, ("self", "other"), sample(real(2, 3), real(2, 1))),
+        (aten.sub.Scalar, ("self",), sample(real(2, 3), 1.5)),
+        (aten.rsub.Scalar, ("self",), sample(real(2, 3), 1.5)),
+        (aten.rsub.Tensor, ("self", "other"), sample(real(2, 3), real(2, 3))),
+    ]
+)
+
+SCALES = tuple(
+    entrywise(target, "self", samples=(call,), at_zero=AtZero.ZERO)
+    for target, call in [
+        (aten.neg.default, sample(real(2, 3))),
+        (aten.mul.Scalar, sample(real(2, 3), 1.5)),
+        (aten.div.Scalar, sample(real(2, 3), 1.5)),
+        (aten._to_copy.default, sample(real(2, 3), dtype=torch.float32)),
+        (aten.to.dtype, sample(real(2, 3), torch.float32)),
+        (aten.to.dtype_layout, sample(real(2, 3), dtype=torch.float32)),
+        (aten.type_as.default, sample(real(2, 3), real(1))),
+    ]
+)
+
+CHOICES = (
+    linear(aten.where.self, "self", "other", samples=(sample(mask(2, 3), real(2, 3), real(2, 3)),)),
+    linear(aten.where.ScalarOther, "self", samples=(sample(mask(2, 3), real(2, 3), 0.5),)),
+    linear(aten.where.ScalarSelf, "other", samples=(sample(mask(2, 3), 0.5, real(2, 3)),)),
+    linear(aten.masked_fill.Scalar, "self", samples=(sample(real(2, 3), mask(2, 3), -1.0),)),
+    linear(aten.masked_fill.Tensor, "self", "value", samples=(sample(real(2, 3), mask(2, 3), real()),)),
+    linear(aten.constant_pad_nd.default, "self", samples=(sample(real(2, 3), [1, 1], 0.5),)),
+    linear(aten.pad.default, "self", samples=(sample(real(2, 3), [1, 1]),)),
+    linear(aten.copy.default, "src", samples=(sample(real(2, 3), real(2, 3)),)),
+    linear(aten.slice_scatter.default, "self", "src", samples=(sample(real(4, 3), real(2, 3), 0, 1, 3),)),
+    linear(aten.select_scatter.default, "self", "src", samples=(sample(real(4, 3), real(3), 0, 1),)),
+    linear(
+        aten.index_put.default,
+        "self",
+        "values",
+        samples=(sample(real(4, 3), [integers(4, 1)], real(1, 3), True),),
+    ),
+    linear(
+        aten.scatter.src, "self", "src", samples=(sample(real(4, 3), 0, integers(4, 1, 3), real(1, 3)),)
+    ),
+    linear(
+        aten.scatter_add.default,
+        "self",
+        "src",
+        samples=(sample(real(4, 3), 0, integers(4, 2, 3), real(2, 3)),),
+    ),
+    linear(
+        aten.index_add.default,
+        "self",
+        "source",
+        samples=(sample(real(4, 3), 0, integers(4, 2), real(2, 3)),),
+    ),
+)
+
+REDUCTIONS = (
+    linear(aten.sum.default, "self", samples=(sample(real(2, 3)),)),
+    linear(aten.sum.dim_IntList, "self", samples=(sample(real(2, 3), [1]),)),
+    linear(aten.mean.default, "self", samples=(sample(real(2, 3)),)),
+    linear(aten.mean.dim, "self", samples=(sample(real(2, 3), [1], True),)),
+    linear(aten.cumsum.default, "self", samples=(sample(real(2, 3), 1),)),
+    linear(aten.diff.default, "self", samples=(sample(real(2, 5)),)),
+)
+
+POOLING = (
+    linear(aten.avg_pool1d.default, "self", samples=(sample(real(1, 2, 6), [2], [2]),)),
+    linear(aten.avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1]),)),
+    linear(aten.avg_pool3d.default, "self", samples=(sample(real(1, 2, 4, 4, 4), [2, 2, 2]),)),
+    linear(aten.adaptive_avg_pool1d.default, "self", samples=(sample(real(1, 2, 6), [2]),)),
+    linear(aten.adaptive_avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [1, 1]),)),
+    linear(aten._adaptive_avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [2, 3]),)),
+    linear(aten.upsample_nearest2d.vec, "input", samples=(sample(real(1, 2, 3, 3), None, [2.0, 2.0]),)),
+    linear(
+        aten.upsample_bilinear2d.vec,
+        "input",
+        samples=(sample(real(1, 2, 3, 3), None, False, [2.0, 2.0]),),
+    ),
+    linear(
+        aten.upsample_bicubic2d.vec,
+        "input",
+        samples=(sample(real(1, 2, 3, 3), None, False, [2.0, 2.0]),),
+    ),
+)
+
+
+def batch_norm_adjoint(call: Call, c: Any) -> Coefficients:
+    """Eval-mode batch norm is x * weight / sqrt(var + eps) + const, channel by channel."""
+    out = c[0] if isinstance(c, (tuple, list)) else c
+    scale = torch.rsqrt(call["running_var"] + call["eps"])
+    if call["weight"] is not None:
+        scale = scale * call["weight"]
+    channels = (1, -1) + (1,) * (out.dim() - 2)
+    return call.only(out * scale.view(channels).to(out.dtype))
+
+
+_NORM = (real(2, 3, 4), positive(3), real(3), real(3), positive(3))
+
+BATCH_NORM = (
+    linear(
+        aten._native_batch_norm_legit_no_training.default,
+        "input",
+        samples=(sample(*_NORM, 0.1, 1e-5),),
+        adjoint=batch_norm_adjoint,
+    ),
+    linear(
+        aten.batch_norm.default,
+        "input",
+        samples=(sample(*_NORM, False, 0.1, 1e-5, False),),
+        adjoint=batch_norm_adjoint,
+        when=lambda arguments, _: not arguments["training"],
+    ),
+)
+
+
+def constants(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
+    """The constant part of an affine op: sum of c * op(0)."""
+    rest = call.at_zero()
+    if isinstance(rest, Tensor):
+        return {"constant": booked(c, rest)}
+    return {"constant": booked(c[0], rest[0])}
+
+
+@rule("adjoint", family=Linear, cites="bach2015, eq. 58", absorbs=constants)
+def adjoint(call: Call, c: Any) -> Coefficients:
+    """c_in = A^T c: every summand keeps its share of the sum (LRP-0)."""
+    own = call.op.adjoint
+    return call.vjp(c) if own is None else own(call, c)
+
+
+@rule("gradient", family=Linear, cites="simonyan2014", absorbs=constants)
+def gradient(call: Call, c: Any) -> Coefficients:
+    """The plain gradient; the same as the adjoint."""
+    return call.vjp(c)

@@ -1,0 +1,99 @@
+"""Ops that only move entries. Relevance moves back with them, in either form of the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lrp_engine.call import Call, operands_of
+from lrp_engine.op import Coefficients, Inert, Move
+from lrp_engine.rule import booked, rule
+from lrp_engine.samples import Sample, integers, real, sample
+
+aten = torch.ops.aten
+
+
+def move(target: Any, operand: str, *samples: Sample) -> Move:
+    """One table row: the op, the argument whose entries it moves, sample calls."""
+    return Move(target=target, operands=(operand,), samples=samples)
+
+
+VIEWS = (
+    move(aten.view.default, "self", sample(real(2, 6), [3, 4])),
+    move(aten.view_copy.default, "self", sample(real(2, 6), [3, 4])),
+    move(aten.reshape.default, "self", sample(real(2, 6), [3, 4])),
+    move(aten._unsafe_view.default, "self", sample(real(2, 6), [3, 4])),
+    move(aten.flatten.using_ints, "self", sample(real(2, 3, 2), 1)),
+    move(aten.unflatten.int, "self", sample(real(2, 6), 1, [2, 3])),
+    move(aten.permute.default, "self", sample(real(2, 3, 4), [2, 0, 1])),
+    move(aten.transpose.int, "self", sample(real(2, 3), 0, 1)),
+    move(aten.t.default, "self", sample(real(2, 3))),
+    move(aten.numpy_T.default, "self", sample(real(2, 3))),
+    move(aten.mT.default, "self", sample(real(2, 3))),
+    move(aten.movedim.int, "self", sample(real(2, 3, 4), 0, 2)),
+    move(aten.swapaxes.default, "self", sample(real(2, 3), 0, 1)),
+    move(aten.squeeze.default, "self", sample(real(2, 1, 3))),
+    move(aten.squeeze.dim, "self", sample(real(2, 1, 3), 1)),
+    move(aten.squeeze.dims, "self", sample(real(2, 1, 3, 1), [1, 3])),
+    move(aten.unsqueeze.default, "self", sample(real(2, 3), 1)),
+    move(aten.expand.default, "self", sample(real(2, 1), [2, 3])),
+    move(aten.repeat.default, "self", sample(real(2, 3), [2, 1])),
+    move(aten.repeat_interleave.self_int, "self", sample(real(2, 3), 2, 1)),
+    move(aten.tile.default, "self", sample(real(2, 3), [1, 2])),
+    move(aten.clone.default, "self", sample(real(2, 3))),
+    move(aten.contiguous.default, "self", sample(real(2, 3))),
+)
+
+PARTS = (
+    move(aten.slice.Tensor, "self", sample(real(4, 3), 0, 1, 3)),
+    move(aten.select.int, "self", sample(real(4, 3), 0, 2)),
+    move(aten.narrow.default, "self", sample(real(4, 3), 0, 1, 2)),
+    move(aten.diagonal.default, "self", sample(real(3, 3))),
+    move(aten.split.Tensor, "self", sample(real(4, 3), 2)),
+    move(aten.split_with_sizes.default, "self", sample(real(4, 3), [1, 3])),
+    move(aten.chunk.default, "self", sample(real(4, 3), 2)),
+    move(aten.unbind.int, "self", sample(real(2, 3))),
+    move(aten.unfold.default, "self", sample(real(2, 6), 1, 3, 2)),
+    move(aten.tril.default, "self", sample(real(3, 3))),
+    move(aten.triu.default, "self", sample(real(3, 3))),
+    move(aten.index.Tensor, "self", sample(real(4, 3), [integers(4, 5)])),
+    move(aten.index_select.default, "self", sample(real(4, 3), 0, integers(4, 2))),
+    move(aten.gather.default, "self", sample(real(4, 3), 0, integers(4, 2, 3))),
+    move(aten.take_along_dim.default, "self", sample(real(4, 3), integers(4, 2, 3), 0)),
+    move(aten.flip.default, "self", sample(real(4, 3), [0])),
+    move(aten.roll.default, "self", sample(real(4, 3), [1], [0])),
+    move(aten.pixel_shuffle.default, "self", sample(real(1, 4, 2, 2), 2)),
+    move(aten.pixel_unshuffle.default, "self", sample(real(1, 1, 4, 4), 2)),
+    move(aten.reflection_pad1d.default, "self", sample(real(1, 2, 4), [1, 1])),
+    move(aten.reflection_pad2d.default, "self", sample(real(1, 2, 4, 4), [1, 1, 1, 1])),
+    move(aten.replication_pad1d.default, "self", sample(real(1, 2, 4), [1, 1])),
+    move(aten.replication_pad2d.default, "self", sample(real(1, 2, 4, 4), [1, 1, 1, 1])),
+    move(aten.im2col.default, "self", sample(real(1, 2, 4, 4), [2, 2], [1, 1], [0, 0], [1, 1])),
+)
+
+JOINS = (
+    move(aten.cat.default, "tensors", sample([real(2, 3), real(1, 3)])),
+    move(aten.stack.default, "tensors", sample([real(2, 3), real(2, 3)], 1)),
+)
+
+INERT = (
+    Inert(target=aten.detach.default, operands=("self",)),
+    Inert(target=aten.alias.default, operands=("self",)),
+    Inert(target=aten.lift_fresh_copy.default, operands=("self",)),
+    Inert(target=aten.dropout.default, operands=("input",), when=lambda a, _: not a["train"]),
+    Inert(target=aten.feature_dropout.default, operands=("input",), when=lambda a, _: not a["train"]),
+    Inert(target=aten.native_dropout.default, operands=("input",), when=lambda a, _: not a["train"]),
+)
+
+
+def constants(call: Call, c: Any, passed: Coefficients) -> dict[str, torch.Tensor]:
+    """What operands that carry no relevance contribute to a join: sum of c times their entries."""
+    joined = operands_of(call.op.operands, call.arguments)
+    return {} if len(joined) == len(call.live) else {"constant": booked(c, call.at_zero())}
+
+
+@rule("adjoint", family=Move, cites="dynamiclrp2025, sec. 3", absorbs=constants)
+def adjoint(call: Call, c: Any) -> Coefficients:
+    """c_in = P^T c for out = P in, with P a 0/1 matrix: each entry's relevance goes home."""
+    return call.vjp(c)

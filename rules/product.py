@@ -1,0 +1,104 @@
+"""Products of several operands that carry relevance, and quotients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lrp_engine.call import Call
+from lrp_engine.op import AtZero, Coefficients, Op, Product, Quotient
+from lrp_engine.rule import rule
+from lrp_engine.samples import Sample, positive, real, sample
+
+from .linear import constants
+
+aten = torch.ops.aten
+
+
+def product(target: Any, *factors: str, samples: tuple[Sample, ...], plus: str | None = None) -> Product:
+    """One table row: out = product of the factors (+ a summand)."""
+    operands = factors if plus is None else (*factors, plus)
+    return Product(target=target, operands=operands, factors=factors, samples=samples)
+
+
+PRODUCTS = (
+    Product(
+        target=aten.mul.Tensor,
+        operands=("self", "other"),
+        factors=("self", "other"),
+        samples=(sample(real(2, 3), real(2, 3)), sample(real(2, 3), real(3))),
+        elementwise=True,
+        at_zero=AtZero.ZERO,
+    ),
+    product(aten.matmul.default, "self", "other", samples=(sample(real(2, 3), real(3, 4)),)),
+    product(aten.mm.default, "self", "mat2", samples=(sample(real(2, 3), real(3, 4)),)),
+    product(aten.bmm.default, "self", "mat2", samples=(sample(real(2, 2, 3), real(2, 3, 4)),)),
+    product(aten.mv.default, "self", "vec", samples=(sample(real(2, 3), real(3)),)),
+    product(aten.dot.default, "self", "tensor", samples=(sample(real(3), real(3)),)),
+    product(aten.linear.default, "input", "weight", plus="bias", samples=()),
+    product(
+        aten.addmm.default,
+        "mat1",
+        "mat2",
+        plus="self",
+        samples=(sample(real(4), real(2, 3), real(3, 4)),),
+    ),
+    product(
+        aten.baddbmm.default,
+        "batch1",
+        "batch2",
+        plus="self",
+        samples=(sample(real(2, 2, 4), real(2, 2, 3), real(2, 3, 4)),),
+    ),
+    product(
+        aten.einsum.default, "tensors", samples=(sample("bi,bj->bij", [real(2, 3), real(2, 4)]),)
+    ),
+)
+
+QUOTIENTS = (
+    Quotient(
+        target=aten.div.Tensor,
+        operands=("self", "other"),
+        numerator="self",
+        denominator="other",
+        samples=(sample(real(2, 3), positive(2, 3)),),
+        elementwise=True,
+        at_zero=AtZero.ZERO,
+    ),
+)
+
+
+@rule("uniform", family=Product, cites="achtibat2024, prop. 3.3", absorbs=constants)
+def uniform(call: Call, c: Any) -> Coefficients:
+    """c_i = (d out / d factor_i)^T c / n for n live factors; a summand keeps all it brings."""
+    n = sum(operand.name in call.op.factors for operand in call.live)
+    if n < 2:
+        return call.vjp(c)
+    if n == len(call.live):
+        return call.vjp(c / n)
+    shares = zip(call.live, call.vjp(c), strict=True)
+    return tuple(g / n if o.name in call.op.factors else g for o, g in shares)
+
+
+@rule("gradient", family=Product, cites="simonyan2014", absorbs="gradient")
+def gradient(call: Call, c: Any) -> Coefficients:
+    """The plain gradient: every factor gets all, so n factors pass on n times the relevance."""
+    return call.vjp(c)
+
+
+def numerator(op: Op) -> tuple[str, ...]:
+    """Only the numerator of a quotient."""
+    return (op.numerator,) if isinstance(op, Quotient) else ()
+
+
+@rule("denominator_stopped", family=Quotient, cites="achtibat2024, prop. 3.4", carries=numerator)
+def denominator_stopped(call: Call, c: Any) -> Coefficients:
+    """c_in = c / denominator: the denominator is a scale, held constant (it is not live here)."""
+    return call.vjp(c)
+
+
+@rule("gradient", family=Quotient, cites="simonyan2014", absorbs="gradient")
+def quotient_gradient(call: Call, c: Any) -> Coefficients:
+    """The plain gradient, the denominator included."""
+    return call.vjp(c)

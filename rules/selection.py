@@ -1,0 +1,92 @@
+"""Ops that pick entries or cut them off: the winner takes the relevance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrp_engine.call import Call, operands_of
+from lrp_engine.op import AtZero, Coefficients, Selection
+from lrp_engine.rule import booked, rule
+from lrp_engine.samples import real, sample
+
+aten = torch.ops.aten
+
+RECTIFIERS = tuple(
+    Selection(
+        target=target,
+        operands=("self",),
+        samples=(call,),
+        elementwise=True,
+        at_zero=AtZero.ZERO,
+    )
+    for target, call in [
+        (aten.relu.default, sample(real(2, 3))),
+        (aten.leaky_relu.default, sample(real(2, 3), 0.1)),
+        (aten.prelu.default, sample(real(2, 3), real(1))),
+        (aten._prelu_kernel.default, sample(real(2, 3), real(1))),
+        (aten.abs.default, sample(real(2, 3))),
+    ]
+)
+
+LIMITS = tuple(
+    Selection(target=target, operands=("self",), samples=(call,), elementwise=True, exact=False)
+    for target, call in [
+        (aten.clamp.default, sample(real(2, 3), -0.5, 0.5)),
+        (aten.clamp_min.default, sample(real(2, 3), 0.1)),
+        (aten.clamp_max.default, sample(real(2, 3), 0.1)),
+        (aten.hardtanh.default, sample(real(2, 3))),
+        (aten.relu6.default, sample(real(2, 3))),
+        (aten.threshold.default, sample(real(2, 3), 0.1, 0.0)),
+    ]
+)
+
+POOLS = tuple(
+    Selection(target=target, operands=("self",), samples=(call,))
+    for target, call in [
+        (aten.max_pool1d.default, sample(real(1, 2, 6), [2])),
+        (aten.max_pool2d.default, sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1])),
+        (aten.max_pool3d.default, sample(real(1, 2, 4, 4, 4), [2, 2, 2])),
+        (aten.max_pool2d_with_indices.default, sample(real(1, 2, 6, 6), [2, 2])),
+        (aten.adaptive_max_pool2d.default, sample(real(1, 2, 6, 6), [2, 2])),
+    ]
+)
+
+ORDER = tuple(
+    Selection(target=target, operands=operands, samples=(call,))
+    for target, operands, call in [
+        (aten.amax.default, ("self",), sample(real(2, 3), [1])),
+        (aten.amin.default, ("self",), sample(real(2, 3), [1])),
+        (aten.max.default, ("self",), sample(real(2, 3))),
+        (aten.min.default, ("self",), sample(real(2, 3))),
+        (aten.max.dim, ("self",), sample(real(2, 3), 1)),
+        (aten.min.dim, ("self",), sample(real(2, 3), 1)),
+        (aten.topk.default, ("self",), sample(real(2, 5), 2)),
+        (aten.sort.default, ("self",), sample(real(2, 5))),
+        (aten.maximum.default, ("self", "other"), sample(real(2, 3), real(2, 3))),
+        (aten.minimum.default, ("self", "other"), sample(real(2, 3), real(2, 3))),
+    ]
+)
+
+
+def cut_off(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
+    """Where a limit or a constant won, its share stays there."""
+    all_live = len(operands_of(call.op.operands, call.arguments)) == len(call.live)
+    if call.op.exact and all_live:
+        return {}
+    arrived = sum(booked(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
+    return {"constant": booked(c, call.out) - arrived}
+
+
+@rule("winner", family=Selection, cites="bach2015, sec. 2.2", absorbs=cut_off)
+def winner(call: Call, c: Any) -> Coefficients:
+    """The entry that was picked takes all: c_in = c where picked, 0 elsewhere."""
+    return call.vjp(c)
+
+
+@rule("gradient", family=Selection, cites="simonyan2014", absorbs=cut_off)
+def gradient(call: Call, c: Any) -> Coefficients:
+    """The plain gradient: also the winner's."""
+    return call.vjp(c)
