@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from .graph import after, origin, target_name, value
+from .graph import is_floating, origin, target_name, value
 from .ledger import Account
 from .plan import Plan
 from .propagate import Cache, Passed, Propagation, Site
@@ -37,9 +37,7 @@ def write_accounts(
     return tuple(entries), sums
 
 
-def read_accounts(
-    entries: Sequence[Entry], numbers: Sequence[float], plan: Plan
-) -> list[Account]:
+def read_accounts(entries: Sequence[Entry], numbers: Sequence[float], plan: Plan) -> list[Account]:
     """Numbers computed by the program -> accounts, from the output to the sources."""
     rest, accounts, dead = iter(numbers), [], stopped_values(plan)
     for entry in entries:
@@ -66,10 +64,18 @@ def read_accounts(
 
 
 def stopped_values(plan: Plan) -> set[fx.Node]:
-    """Values that depend on a source and yet carry no relevance."""
-    carrying = {a.node for a in plan.assignments} | {s.node for s in plan.sources}
-    dependent = set(after({s.node for s in plan.sources})) - carrying
-    return {n for n in dependent if not (is_getitem(n) and n.args[0] in carrying)}
+    """Values that depend on a source's values and yet carry no relevance."""
+    dependent = {source.node for source in plan.sources}
+    carrying = {a.node for a in plan.assignments} | dependent
+    dead: set[fx.Node] = set()
+    for node in plan.captured.graph.nodes:
+        # Sizes depend on a source's shape, which explains nothing.
+        if dependent.isdisjoint(node.all_input_nodes) or not is_floating(node):
+            continue
+        dependent.add(node)
+        if node not in carrying and not (is_getitem(node) and node.args[0] in carrying):
+            dead.add(node)
+    return dead
 
 
 def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entry, list[fx.Node]]:

@@ -68,7 +68,9 @@ class _Walk:
             return self._gap(node, f"{target_name(node)} is not declared in rules/")
         entry = self.preset.choose(node, op.family)
         if entry is None:
-            return self._gap(node, f"preset {self.preset.name!r} has no rule for family {op.family!r}")
+            return self._gap(
+                node, f"preset {self.preset.name!r} has no rule for family {op.family!r}"
+            )
         self._assign(node, op, entry, arguments)
 
     def _assign(self, node: fx.Node, op: Op, entry: Entry, arguments: dict[str, Any]) -> None:
@@ -96,7 +98,9 @@ class _Walk:
 
 def _scalars(op: Op, arguments: Mapping[str, Any]) -> int:
     """Operands given as plain numbers: constants that are added or multiplied."""
-    return sum(isinstance(arguments.get(name), (int, float)) for name in ("other", *op.operands[1:]))
+    return sum(
+        isinstance(arguments.get(name), (int, float)) for name in ("other", *op.operands[1:])
+    )
 
 
 def assign(
@@ -162,7 +166,9 @@ def _refuse_unreached(
 ) -> None:
     if reached:
         return
-    stops = [f"  {describe(node)}\n    {reason}" for node, reason in list(walk.stopped.items())[:10]]
+    stops = [
+        f"  {describe(node)}\n    {reason}" for node, reason in list(walk.stopped.items())[:10]
+    ]
     raise SourceError(
         f"no path from output {output.name!r} back to {', '.join(s.name for s in sources)}"
         f" under preset {walk.preset.name!r}."

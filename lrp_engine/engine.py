@@ -298,4 +298,6 @@ def _output(captured: Captured, name: str | None) -> OutputPort:
     for port in ports:
         if port.name == wanted:
             return port
-    raise TargetError(f"the model has no floating-point output {name!r}; there is {', '.join(known)}")
+    raise TargetError(
+        f"the model has no floating-point output {name!r}; there is {', '.join(known)}"
+    )

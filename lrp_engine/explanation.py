@@ -154,6 +154,8 @@ class Explanation:
     def _repr_html_(self) -> str:
         return show.html(self)
 
-    def to_html(self, source: str = "input", *, tokens: Sequence[Sequence[str]] | None = None) -> str:
+    def to_html(
+        self, source: str = "input", *, tokens: Sequence[Sequence[str]] | None = None
+    ) -> str:
         """A self-contained piece of HTML; with `tokens` (one list per sample) as coloured words."""
         return show.html(self, source, tokens)

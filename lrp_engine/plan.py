@@ -74,7 +74,9 @@ class Coverage:
         return {
             "live": self.live,
             "covered": self.live,
-            "rules": [dict(zip(keys, k, strict=True)) | {"count": n} for k, n in self.rules.items()],
+            "rules": [
+                dict(zip(keys, k, strict=True)) | {"count": n} for k, n in self.rules.items()
+            ],
             "stopped": [{"op": o, "reason": r, "count": n} for (o, r), n in self.stopped.items()],
         }
 
@@ -93,9 +95,7 @@ class Plan:
 
     def coverage(self) -> Coverage:
         """Counts per op, family and rule. A plan exists only if every live op has a rule."""
-        rows = Counter(
-            (target_name(a.node), a.op.family, a.rule_text()) for a in self.assignments
-        )
+        rows = Counter((target_name(a.node), a.op.family, a.rule_text()) for a in self.assignments)
         stops = Counter((target_name(s.node), s.reason) for s in self.stopped)
         return Coverage(len(self.assignments), dict(rows.most_common()), dict(stops.most_common()))
 
@@ -117,7 +117,9 @@ class Plan:
         head = ("node", "op", "value", "rule", "through", "module")
         rows = [head, *self.rows()]
         widths = [min(44, max(len(row[i]) for row in rows)) for i in range(len(head))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+        ]
         title = f"preset {self.preset.name}: {self.preset.title}"
         ends = f"{', '.join(s.name for s in self.sources)} <- {self.output.name}"
         return "\n".join([title, ends, "", *lines, "", self.coverage().line()])

@@ -188,9 +188,7 @@ def _with_codegen(graph: fx.Graph, codegen: CodeGen) -> fx.Graph:
 class Boxed(CodeGen):
     """Generates `forward(self, values)`, which takes its arguments out of a list and clears it."""
 
-    def gen_fn_def(
-        self, free_vars: list[str], maybe_return_annotation: str, **options: Any
-    ) -> str:
+    def gen_fn_def(self, free_vars: list[str], maybe_return_annotation: str, **options: Any) -> str:
         names = [v.split(":")[0].split("=")[0].strip() for v in free_vars if v != "self"]
         unpack = f"\n    {', '.join(names)}, = values\n    values.clear()" if names else ""
         return f"def {self._func_name}(self, values){maybe_return_annotation}:{unpack}"

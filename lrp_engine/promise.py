@@ -180,9 +180,7 @@ def _minimum_cut(asked: list[fx.Node], fixed: set[fx.Node]) -> set[fx.Node]:
     return free.intersection(asked) | _cut_nodes(flow)
 
 
-def _recomputable(
-    asked: list[fx.Node], fixed: set[fx.Node]
-) -> tuple[set[fx.Node], set[fx.Node]]:
+def _recomputable(asked: list[fx.Node], fixed: set[fx.Node]) -> tuple[set[fx.Node], set[fx.Node]]:
     """Cheap ops above the crossing with the dear ones they start from; and inputs, which are free."""
     region: set[fx.Node] = set()
     free: set[fx.Node] = set()
@@ -206,8 +204,10 @@ def _cut_nodes(flow: nx.DiGraph) -> set[fx.Node]:
     kept: set[fx.Node] = set()
     for piece in nx.weakly_connected_components(inner):
         part = flow.subgraph({*piece, "forward", "relevance"})
-        if "forward" not in part or "relevance" not in part or not nx.has_path(
-            part, "forward", "relevance"
+        if (
+            "forward" not in part
+            or "relevance" not in part
+            or not nx.has_path(part, "forward", "relevance")
         ):
             continue
         _, (left, right) = nx.minimum_cut(part, "forward", "relevance")

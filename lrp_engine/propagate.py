@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from .call import Call, Operand, bind, pick
 from .errors import LrpError, RuleError
-from .graph import describe, value, values
+from .graph import describe, value
 from .joint import Joint
 from .plan import Assignment, Plan
 from .rule import Form

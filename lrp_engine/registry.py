@@ -63,7 +63,9 @@ def entries_of(module: ModuleType) -> list[Op | Rule]:
     for name, value in vars(module).items():
         if not name.startswith("__"):
             items = value if isinstance(value, tuple) else (value,)
-            found += [i for i in items if isinstance(i, (Op, Rule)) and not any(i is f for f in found)]
+            found += [
+                i for i in items if isinstance(i, (Op, Rule)) and not any(i is f for f in found)
+            ]
     return found
 
 

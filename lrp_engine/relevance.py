@@ -88,4 +88,4 @@ def _relevance(propagation: Propagation, node: fx.Node, c: fx.Node, cache: Cache
 def product(c: Tensor, a: Tensor) -> Tensor:
     """c * a, and nothing where c is 0 even if a is infinite."""
     wide = torch.promote_types(a.dtype, torch.float32)
-    return torch.where(c == 0, 0.0, c.to(wide) * a.to(wide))
+    return (c.to(wide) * a.to(wide)).masked_fill(c == 0, 0.0)

@@ -79,11 +79,11 @@ def rule(
 
 def stabilise(z: Tensor, epsilon: float) -> Tensor:
     """z + epsilon * sign(z), with sign(0) = 1."""
-    return z + torch.where(z < 0, -epsilon, epsilon).to(z.dtype)
+    return torch.where(z < 0, z - epsilon, z + epsilon)
 
 
 def booked(c: Tensor, a: Tensor) -> Tensor:
     """Sum of c * a in double precision; entries with c = 0 book 0 even where a is infinite."""
     wide = torch.promote_types(torch.promote_types(c.dtype, a.dtype), torch.float32)
-    product = torch.where(c == 0, 0.0, c.to(wide) * a.to(wide))
+    product = (c.to(wide) * a.to(wide)).masked_fill(c == 0, 0.0)
     return product.sum(dtype=torch.float64)

@@ -49,7 +49,9 @@ def real(*shape: int) -> Spec:
 
 def positive(*shape: int) -> Spec:
     """Entries in (0.5, 1.5)."""
-    return Spec(lambda g, dtype: (torch.rand(*shape, generator=g, dtype=torch.float64) + 0.5).to(dtype))
+    return Spec(
+        lambda g, dtype: (torch.rand(*shape, generator=g, dtype=torch.float64) + 0.5).to(dtype)
+    )
 
 
 def integers(high: int, *shape: int) -> Spec:

@@ -46,7 +46,9 @@ def _of_metric(output: Tensor, metric: Metric) -> Tensor:
         variable = output.detach().requires_grad_()
         number = metric(variable)
         if not isinstance(number, Tensor) or number.requires_grad is False:
-            raise TargetError("the metric must return a tensor computed from the output it is given")
+            raise TargetError(
+                "the metric must return a tensor computed from the output it is given"
+            )
         (gradient,) = torch.autograd.grad(number.sum(), variable)
     return gradient
 
@@ -71,7 +73,9 @@ def _single(output: Tensor) -> Tensor:
 
 def _of_classes(output: Tensor, target: Any, position: Position) -> Tensor:
     if output.dim() < 2:
-        raise TargetError(f"a class needs an output of shape (batch, ..., classes), not {output.dim()}-d")
+        raise TargetError(
+            f"a class needs an output of shape (batch, ..., classes), not {output.dim()}-d"
+        )
     rows = _rows(output, position)
     weights = _weights(output, target)
     seed = torch.zeros_like(output)
@@ -126,7 +130,9 @@ def _rows(output: Tensor, position: Position) -> Tensor:
         )
     rows = torch.zeros(where, dtype=torch.bool, device=output.device)
     if isinstance(position, (int, slice)):
-        index = position if isinstance(position, slice) else _checked(position, where[1], "position")
+        index = (
+            position if isinstance(position, slice) else _checked(position, where[1], "position")
+        )
         rows[:, index] = True
         return rows
     chosen = [_checked(int(p), where[1], "position") for p in position]

@@ -24,7 +24,7 @@ def to_coefficient(relevance: Tensor, a: Tensor) -> Tensor:
 
 def to_relevance(c: Tensor, a: Tensor) -> Tensor:
     """R = c * a; nothing where c is 0, even if a is infinite."""
-    return torch.where(c == 0, 0.0, c * a)
+    return (c * a).masked_fill(c == 0, 0.0)
 
 
 class Wires:

@@ -29,7 +29,10 @@ FUSED = (
     Attention(
         target=aten.scaled_dot_product_attention.default,
         operands=("query", "key", "value"),
-        samples=(sample(*_QKV), sample(real(1, 2, 4, 3), real(1, 2, 4, 3), real(1, 2, 4, 3), is_causal=True)),
+        samples=(
+            sample(*_QKV),
+            sample(real(1, 2, 4, 3), real(1, 2, 4, 3), real(1, 2, 4, 3), is_causal=True),
+        ),
     ),
 )
 
@@ -75,7 +78,9 @@ def softmax_remainder(call: Call, c: Tensor, passed: Coefficients) -> dict[str, 
     return {"taylor": weights * booked(c, call.out) - len(sides) * sides[0]}
 
 
-@rule("attnlrp", family=Attention, cites="achtibat2024, prop. 3.1 and 3.3", absorbs=softmax_remainder)
+@rule(
+    "attnlrp", family=Attention, cites="achtibat2024, prop. 3.1 and 3.3", absorbs=softmax_remainder
+)
 def attnlrp(call: Call, c: Tensor) -> Coefficients:
     """Uniform split at both products, Taylor softmax: the kernel's own backward, scaled."""
     shares, grads = split_of(call), call.vjp(c)

@@ -55,12 +55,21 @@ CHOICES = (
     linear(aten.where.ScalarOther, "self", samples=(sample(mask(2, 3), real(2, 3), 0.5),)),
     linear(aten.where.ScalarSelf, "other", samples=(sample(mask(2, 3), 0.5, real(2, 3)),)),
     linear(aten.masked_fill.Scalar, "self", samples=(sample(real(2, 3), mask(2, 3), -1.0),)),
-    linear(aten.masked_fill.Tensor, "self", "value", samples=(sample(real(2, 3), mask(2, 3), real()),)),
+    linear(
+        aten.masked_fill.Tensor, "self", "value", samples=(sample(real(2, 3), mask(2, 3), real()),)
+    ),
     linear(aten.constant_pad_nd.default, "self", samples=(sample(real(2, 3), [1, 1], 0.5),)),
     linear(aten.pad.default, "self", samples=(sample(real(2, 3), [1, 1]),)),
     linear(aten.copy.default, "src", samples=(sample(real(2, 3), real(2, 3)),)),
-    linear(aten.slice_scatter.default, "self", "src", samples=(sample(real(4, 3), real(2, 3), 0, 1, 3),)),
-    linear(aten.select_scatter.default, "self", "src", samples=(sample(real(4, 3), real(3), 0, 1),)),
+    linear(
+        aten.slice_scatter.default,
+        "self",
+        "src",
+        samples=(sample(real(4, 3), real(2, 3), 0, 1, 3),),
+    ),
+    linear(
+        aten.select_scatter.default, "self", "src", samples=(sample(real(4, 3), real(3), 0, 1),)
+    ),
     linear(
         aten.index_put.default,
         "self",
@@ -68,7 +77,10 @@ CHOICES = (
         samples=(sample(real(4, 3), [integers(4, 1)], real(1, 3), True),),
     ),
     linear(
-        aten.scatter.src, "self", "src", samples=(sample(real(4, 3), 0, integers(4, 1, 3), real(1, 3)),)
+        aten.scatter.src,
+        "self",
+        "src",
+        samples=(sample(real(4, 3), 0, integers(4, 1, 3), real(1, 3)),),
     ),
     linear(
         aten.scatter_add.default,
@@ -95,12 +107,16 @@ REDUCTIONS = (
 
 POOLING = (
     linear(aten.avg_pool1d.default, "self", samples=(sample(real(1, 2, 6), [2], [2]),)),
-    linear(aten.avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1]),)),
+    linear(
+        aten.avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1]),)
+    ),
     linear(aten.avg_pool3d.default, "self", samples=(sample(real(1, 2, 4, 4, 4), [2, 2, 2]),)),
     linear(aten.adaptive_avg_pool1d.default, "self", samples=(sample(real(1, 2, 6), [2]),)),
     linear(aten.adaptive_avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [1, 1]),)),
     linear(aten._adaptive_avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [2, 3]),)),
-    linear(aten.upsample_nearest2d.vec, "input", samples=(sample(real(1, 2, 3, 3), None, [2.0, 2.0]),)),
+    linear(
+        aten.upsample_nearest2d.vec, "input", samples=(sample(real(1, 2, 3, 3), None, [2.0, 2.0]),)
+    ),
     linear(
         aten.upsample_bilinear2d.vec,
         "input",

@@ -82,8 +82,12 @@ INERT = (
     Inert(target=aten.alias.default, operands=("self",)),
     Inert(target=aten.lift_fresh_copy.default, operands=("self",)),
     Inert(target=aten.dropout.default, operands=("input",), when=lambda a, _: not a["train"]),
-    Inert(target=aten.feature_dropout.default, operands=("input",), when=lambda a, _: not a["train"]),
-    Inert(target=aten.native_dropout.default, operands=("input",), when=lambda a, _: not a["train"]),
+    Inert(
+        target=aten.feature_dropout.default, operands=("input",), when=lambda a, _: not a["train"]
+    ),
+    Inert(
+        target=aten.native_dropout.default, operands=("input",), when=lambda a, _: not a["train"]
+    ),
 )
 
 

@@ -73,7 +73,9 @@ NORMS = (
 
 NORMALISERS = (
     Normaliser(target=aten.rsqrt.default, operands=("self",), samples=(sample(positive(2, 3)),)),
-    Normaliser(target=aten.reciprocal.default, operands=("self",), samples=(sample(positive(2, 3)),)),
+    Normaliser(
+        target=aten.reciprocal.default, operands=("self",), samples=(sample(positive(2, 3)),)
+    ),
     Normaliser(
         target=aten.pow.Tensor_Scalar,
         operands=("self",),

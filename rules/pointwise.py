@@ -50,7 +50,7 @@ def silu(x: Tensor) -> Tensor:
 @activation(aten.tanh.default, sample(real(2, 3)))
 def tanh(x: Tensor) -> Tensor:
     """tanh(x)/x, 1 at 0."""
-    return torch.where(x == 0, 1.0, torch.tanh(x) / x)
+    return (torch.tanh(x) / x).masked_fill(x == 0, 1.0)
 
 
 @activation(aten.hardswish.default, sample(real(2, 3)))
@@ -69,7 +69,7 @@ def mish(x: Tensor) -> Tensor:
 def power(x: Tensor, exponent: float) -> Tensor:
     """x^n / x = x^(n-1); below n = 1 the quotient has no limit at 0 and 0 is taken."""
     if exponent < 1:
-        return torch.where(x == 0, 0.0, x ** (exponent - 1))
+        return (x ** (exponent - 1)).masked_fill(x == 0, 0.0)
     return x ** (exponent - 1)
 
 
@@ -82,7 +82,7 @@ def square(x: Tensor) -> Tensor:
 @activation(aten.sqrt.default, sample(positive(2, 3)))
 def sqrt(x: Tensor) -> Tensor:
     """sqrt(x)/x = 1/sqrt(x); 0 is taken at 0, where there is no limit."""
-    return torch.where(x == 0, 0.0, torch.rsqrt(x))
+    return torch.rsqrt(x).masked_fill(x == 0, 0.0)
 
 
 ZERO_AT_ZERO = tuple(

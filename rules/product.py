@@ -16,7 +16,9 @@ from .linear import constants
 aten = torch.ops.aten
 
 
-def product(target: Any, *factors: str, samples: tuple[Sample, ...], plus: str | None = None) -> Product:
+def product(
+    target: Any, *factors: str, samples: tuple[Sample, ...], plus: str | None = None
+) -> Product:
     """One table row: out = product of the factors (+ a summand)."""
     operands = factors if plus is None else (*factors, plus)
     return Product(target=target, operands=operands, factors=factors, samples=samples)

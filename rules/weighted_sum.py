@@ -47,8 +47,12 @@ _LINEAR = (
 
 MATRIX = (
     matrix(aten.linear.default, "input", "weight", *_LINEAR, bias="bias", adjoint=linear_adjoint),
-    matrix(aten.addmm.default, "mat1", "mat2", sample(real(4), real(2, 3), real(3, 4)), bias="self"),
-    matrix(aten.addmm.default, "mat2", "mat1", sample(real(4), real(2, 3), real(3, 4)), bias="self"),
+    matrix(
+        aten.addmm.default, "mat1", "mat2", sample(real(4), real(2, 3), real(3, 4)), bias="self"
+    ),
+    matrix(
+        aten.addmm.default, "mat2", "mat1", sample(real(4), real(2, 3), real(3, 4)), bias="self"
+    ),
     matrix(aten.mm.default, "self", "mat2", sample(real(2, 3), real(3, 4))),
     matrix(aten.mm.default, "mat2", "self", sample(real(2, 3), real(3, 4))),
     matrix(aten.matmul.default, "self", "other", sample(real(2, 2, 3), real(3, 4))),

@@ -85,7 +85,7 @@ class Captured:
 
 
 def _children(spec: pytree.TreeSpec) -> tuple[pytree.TreeSpec, pytree.TreeSpec]:
-    args_spec, kwargs_spec = spec.children() if callable(getattr(spec, "children", None)) else (
-        spec.children_specs
+    args_spec, kwargs_spec = (
+        spec.children() if callable(getattr(spec, "children", None)) else (spec.children_specs)
     )
     return args_spec, kwargs_spec

@@ -117,4 +117,6 @@ def _mutation_notes(program: ExportedProgram) -> tuple[str, ...]:
     changed = [s.target for s in program.graph_signature.output_specs if s.kind in kinds]
     if not changed:
         return ()
-    return (f"the model writes to {', '.join(map(str, changed))}; the engine leaves them as they are",)
+    return (
+        f"the model writes to {', '.join(map(str, changed))}; the engine leaves them as they are",
+    )

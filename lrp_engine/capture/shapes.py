@@ -139,7 +139,9 @@ def _equal(symbol: Any, expr: Any) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _broken_condition(conditions: tuple[Any, ...], sizes: tuple[tuple[Any, int], ...]) -> str | None:
+def _broken_condition(
+    conditions: tuple[Any, ...], sizes: tuple[tuple[Any, int], ...]
+) -> str | None:
     known = dict(sizes)
     for condition in conditions:
         # A size of 1 is allowed where capture assumed "2 or more", as torch.export itself does.

@@ -16,6 +16,7 @@ from ..errors import CaptureError, InputError
 from .captured import Captured, How
 from .exported import from_exported
 from .inputs import argument_names, as_call
+from .module_view import ModuleView
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
 
 _NOISY = ("torch.export._draft_export", "torch.fx.experimental.symbolic_shapes", "torch.export")
@@ -39,13 +40,14 @@ def capture(
     module = model if isinstance(model, nn.Module) else _Function(model)
     _refuse_training(module)
     call, names, problems = as_call(inputs), argument_names(module), []
-    for attempt in _attempts(module, call, dynamic):
+    view = ModuleView(module)
+    for attempt in _attempts(view.module, call, dynamic):
         try:
             program, how, note = attempt()
         except Exception as error:
             problems.append(f"{attempt.__doc__}: {_first_line(error)}")
             continue
-        notes = (*problems, note) if note else tuple(problems)
+        notes = tuple(n for n in (*problems, note, view.note()) if n)
         return from_exported(program, names, how, notes)
     raise CaptureError("the model could not be captured:\n  " + "\n  ".join(problems))
 
@@ -90,7 +92,9 @@ def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> ExportedProgr
 def _by_argument(module: nn.Module, call: Call) -> dict[str, Any]:
     """torch.export wants the dynamic shapes keyed by forward's argument names."""
     args, kwargs = call
-    return dict(zip(argument_names(module), dynamic_spec(args), strict=False)) | dynamic_spec(kwargs)
+    return dict(zip(argument_names(module), dynamic_spec(args), strict=False)) | dynamic_spec(
+        kwargs
+    )
 
 
 def _refuse_training(module: nn.Module) -> None:
