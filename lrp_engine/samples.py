@@ -44,13 +44,27 @@ def sample(*args: Any, **kwargs: Any) -> Sample:
 
 def real(*shape: int) -> Spec:
     """Standard normal entries."""
-    return Spec(lambda g, dtype: torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype))
+    return Spec(lambda g, dtype: torch.randn(shape, generator=g, dtype=torch.float64).to(dtype))
 
 
 def positive(*shape: int) -> Spec:
     """Entries in (0.5, 1.5)."""
     return Spec(
-        lambda g, dtype: (torch.rand(*shape, generator=g, dtype=torch.float64) + 0.5).to(dtype)
+        lambda g, dtype: (torch.rand(shape, generator=g, dtype=torch.float64) + 0.5).to(dtype)
+    )
+
+
+def small(*shape: int) -> Spec:
+    """Entries in (-0.5, 0.5)."""
+    return Spec(
+        lambda g, dtype: (torch.rand(shape, generator=g, dtype=torch.float64) - 0.5).to(dtype)
+    )
+
+
+def coarse(*shape: int) -> Spec:
+    """Odd multiples of 1/8 in (-4, 4): exact in every floating-point type, never zero."""
+    return Spec(
+        lambda g, dtype: ((torch.randint(-16, 16, shape, generator=g) * 2 + 1) / 8).to(dtype)
     )
 
 
@@ -61,4 +75,4 @@ def integers(high: int, *shape: int) -> Spec:
 
 def mask(*shape: int) -> Spec:
     """Booleans, about half of them true."""
-    return Spec(lambda g, dtype: torch.rand(*shape, generator=g) > 0.5)
+    return Spec(lambda g, dtype: torch.rand(shape, generator=g) > 0.5)
