@@ -81,8 +81,11 @@ def stopped_values(plan: Plan) -> set[fx.Node]:
 def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entry, list[fx.Node]]:
     """Traces the sums of one op; equal ops share the trace."""
     a, joint = step.assignment, propagation.joint
-    site = Site.of(a, step.arrived, joint)
-    passed = [node for node in step.passed if node is not None]
+    wires = propagation.wires
+    scaled = (n and wires.multiplied(n, step.arrived.scale) for n in step.arrived.nodes)
+    site = Site.of(a, tuple(scaled), joint)
+    flows = [flow for flow in step.passed if flow is not None]
+    passed = [wires.multiplied(flow.node, flow.scale) for flow in flows]
     there = tuple(node is not None for node in step.passed)
     examples = [*site.examples, *(value(n) for n in passed)]
     key = ("accounts", a.rule, a.op, tuple(sorted(a.parameters.items())), site.key(), there)

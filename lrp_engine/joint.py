@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from .aten import SIZE
 from .capture import Captured
 from .graph import value
 from .template import Template, inline
@@ -59,6 +60,11 @@ class Joint:
         copy = self.copies[node]
         return self.shared.get(copy, copy)
 
+    def replace(self, node: fx.Node, other: fx.Node) -> None:
+        """Lets `other` stand in for a forward node everywhere."""
+        node.replace_all_uses_with(other)
+        self.shared[node] = other
+
     def results_of(self, node: fx.Node) -> list[fx.Node]:
         """A captured node's result, or its results one by one (made if nobody takes them)."""
         if isinstance(value(node), Tensor):
@@ -106,7 +112,7 @@ class Joint:
             fake = value(node)
             for axis, size in enumerate(fake.shape if isinstance(fake, Tensor) else ()):
                 if isinstance(size, torch.SymInt) and str(size) not in self._sizes:
-                    self.emit(torch.ops.aten.sym_size.int, (node, axis), {}, size)
+                    self.emit(SIZE, (node, axis), {}, size)
 
 
 def _key(target: Any, args: Any, kwargs: Any) -> Any:

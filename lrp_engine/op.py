@@ -37,6 +37,7 @@ class Op:
     `operands` are the schema's argument names that can carry relevance. `when`, if given,
     restricts the record to calls for which `when(arguments, names of live operands)` holds;
     one target may have several records, the first that holds is taken.
+    `idle_if_same_layout`: a result of the operand's own shape and strides is the operand.
     """
 
     family: ClassVar[str] = ""
@@ -46,6 +47,7 @@ class Op:
     when: Condition | None = None
     elementwise: bool = False
     at_zero: AtZero = AtZero.OTHER
+    idle_if_same_layout: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +55,7 @@ class Inert(Op):
     """An op whose result is its first operand: clone, detach, dropout in eval mode."""
 
     family: ClassVar[str] = "inert"
+    idle_if_same_layout: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -106,11 +106,16 @@ def _assertions(joint: Joint, cut: Cut) -> list[fx.Node]:
 
 def _in_order(joint: Joint, wanted: Sequence[fx.Node], cut: Cut) -> list[fx.Node]:
     """All that `wanted` needs: captured nodes as they came, derived ones right after their operands."""
-    captured = {joint.copies[n]: i for i, n in enumerate(joint.copies)}
+    # Sizes move up to their operands: derived nodes may use one that the model computes late.
+    captured = {
+        copy: i
+        for i, copy in enumerate(joint.copies.values())
+        if not isinstance(copy.meta.get("val"), torch.SymInt)
+    }
     position = {node: i for i, node in enumerate(joint.graph.nodes)}
-    rank: dict[fx.Node, tuple[int, int]] = {}
+    rank: dict[fx.Node, tuple[int, int, int]] = {}
 
-    def place(node: fx.Node) -> tuple[int, int]:
+    def place(node: fx.Node) -> None:
         stack = [node]
         while stack:
             top = stack[-1]
@@ -120,11 +125,10 @@ def _in_order(joint: Joint, wanted: Sequence[fx.Node], cut: Cut) -> list[fx.Node
                 continue
             stack.pop()
             if top in captured and top not in rank:
-                rank[top] = (captured[top], -1)
+                rank[top] = (captured[top], 0, 0)
             elif top not in rank:
-                last = max((rank[n][0] for n in top.all_input_nodes), default=0)
-                rank[top] = (last, position[top])
-        return rank[node]
+                last, depth, _ = max((rank[n] for n in top.all_input_nodes), default=(0, 0, 0))
+                rank[top] = (last, depth + 1, position[top])
 
     for node in wanted:
         place(node)

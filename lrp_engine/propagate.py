@@ -10,24 +10,25 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from .call import Call, Operand, bind, pick
+from .aten import without_factor
 from .errors import LrpError, RuleError
 from .graph import describe, value
 from .joint import Joint
 from .plan import Assignment, Plan
 from .rule import Form
-from .template import Template, is_getitem, signature, trace
-from .wires import Wires
+from .template import Template, is_getitem, part_of, pruned, signature, trace, upstream
+from .wires import Arrived, Flow, Wires
 
-Cache = dict[Any, tuple[Template, int]]
+Cache = dict[Any, Any]
 
 
 @dataclass(frozen=True)
 class Passed:
-    """What one rule did: the coefficients that came in and the ones it passed on."""
+    """What one rule did: what arrived at its op, and what it passed on to each live operand."""
 
     assignment: Assignment
-    arrived: tuple[fx.Node | None, ...]
-    passed: tuple[fx.Node | None, ...]
+    arrived: Arrived
+    passed: tuple[Flow | None, ...]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,15 @@ class Propagation:
     joint: Joint
     wires: Wires
     steps: tuple[Passed, ...]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A rule's trace: one result per live operand, each to be multiplied by its factor, then the
+    op's own result if the rule had to compute it again."""
+
+    template: Template
+    factors: tuple[float, ...]
 
 
 @dataclass
@@ -53,7 +63,7 @@ class _Loop:
     def step(self, assignment: Assignment) -> None:
         node, rule = assignment.node, assignment.rule
         arrived = self.wires.collect(node, rule.takes)
-        if all(c is None for c in arrived):
+        if all(c is None for c in arrived.nodes):
             return
         try:
             passed = self._apply(assignment, arrived)
@@ -65,34 +75,35 @@ class _Loop:
                 f" {type(error).__name__}: {error}"
             ) from error
         arguments = bind(node.target, node.args, node.kwargs)
-        for operand, back in zip(assignment.live, passed, strict=True):
-            if back is not None:
-                self.wires.add(pick(arguments, operand), back, rule.gives)
+        for operand, flow in zip(assignment.live, passed, strict=True):
+            if flow is not None:
+                self.wires.add(pick(arguments, operand), flow)
         self.steps.append(Passed(assignment, arrived, tuple(passed)))
 
-    def _apply(self, a: Assignment, arrived: tuple[fx.Node | None, ...]) -> list[Any]:
+    def _apply(self, a: Assignment, arrived: Arrived) -> list[Flow | None]:
         """Traces the rule (or takes an equal trace), and writes it into the joint graph."""
-        site = Site.of(a, arrived, self.joint)
+        site = Site.of(a, arrived.nodes, self.joint)
         key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
         if key not in self.cache:
             self.cache[key] = site.trace(a)
-        template, count = self.cache[key]
-        results = self.joint.write(template, site.arguments, a.node)
-        passed, primal = results[:count], results[count:]
+        traced: Traced = self.cache[key]
+        results = self.joint.write(traced.template, site.arguments, a.node)
+        primal = results[len(traced.factors) :]
         if primal:
             self._share(self.joint.copies[a.node], primal)
-        return passed
+        return [
+            None if back is None else Flow(back, a.rule.gives, arrived.scale * factor)
+            for back, factor in zip(results, traced.factors, strict=False)
+        ]
 
     def _share(self, forward: fx.Node, primal: list[fx.Node]) -> None:
         """Lets the forward pass use the result that the rule had to compute again."""
         if isinstance(value(forward), Tensor):
-            forward.replace_all_uses_with(primal[0])
-            self.joint.shared[forward] = primal[0]
+            self.joint.replace(forward, primal[0])
             return
         for user in list(forward.users):
             if is_getitem(user):
-                user.replace_all_uses_with(primal[user.args[1]])
-                self.joint.shared[user] = primal[user.args[1]]
+                self.joint.replace(user, primal[part_of(user)[1]])
 
 
 @dataclass(frozen=True)
@@ -146,41 +157,30 @@ class Site:
         out = results if self.several else results[0]
         return Call(a.op, arguments, a.live, out), arrived if self.several else arrived[0]
 
-    def trace(self, a: Assignment) -> tuple[Template, int]:
-        """The rule's trace; its results are the coefficients, then the op's result if shared."""
+    def trace(self, a: Assignment) -> Traced:
+        """The rule's trace, with constant factors of its results taken out."""
 
         def run(*given: Any) -> list[Any]:
             call, arrived = self.call(a, given)
             passed = tuple(a.rule.propagate(call, arrived, **a.parameters))
             _check(call, passed)
-            primal = call.primal
-            again = [] if primal is None else pytree.tree_leaves(primal)
+            again = [] if call.primal is None else pytree.tree_leaves(call.primal)
             return [*passed, *again]
 
-        return drop_unshared(trace(run, self.examples), len(a.live)), len(a.live)
+        template = trace(run, self.examples)
+        count = len(a.live)
+        bare = [without_factor(result) for result in template.results[:count]]
+        coefficients = [node for node, _ in bare]
+        primal = template.results[count:]
+        if not _shares_work(coefficients, primal, template):
+            primal = ()
+        return Traced(pruned(template, [*coefficients, *primal]), tuple(k for _, k in bare))
 
 
-def drop_unshared(template: Template, count: int) -> Template:
-    """Forgets the recomputed result unless the coefficients really need part of that work."""
-    primal = template.results[count:]
-    needed = _upstream(template.results[:count])
-    inputs = set(template.inputs)
-    shares = any((_upstream([p]) & needed) - inputs for p in primal)
-    results = template.results if shares else template.results[:count]
-    keep = _upstream(results)
-    body = tuple(n for n in template.body if n in keep)
-    return Template(template.inputs, body, results)
-
-
-def _upstream(results: Sequence[Any]) -> set[fx.Node]:
-    found: set[fx.Node] = set()
-    stack = [r for r in results if isinstance(r, fx.Node)]
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += node.all_input_nodes
-    return found
+def _shares_work(results: Sequence[Any], primal: Sequence[Any], template: Template) -> bool:
+    """Whether the coefficients need part of what the op's own result needs."""
+    needed = upstream(results) - set(template.inputs)
+    return any(upstream([p]) & needed for p in primal)
 
 
 def _check(call: Call, passed: Sequence[Any]) -> None:
@@ -202,7 +202,7 @@ def propagate(plan: Plan, cache: Cache | None = None) -> Propagation:
     """
     loop = _Loop(plan, Joint.of(plan.captured), {} if cache is None else cache)
     seed = loop.joint.seed("seed", plan.output.node)
-    loop.wires.add(plan.output.node, seed, Form.COEFFICIENT)
+    loop.wires.add(plan.output.node, Flow(seed, Form.COEFFICIENT))
     for assignment in reversed(plan.assignments):
         loop.step(assignment)
     return Propagation(loop.joint, loop.wires, tuple(loop.steps))

@@ -69,10 +69,10 @@ def ends(plan: Plan) -> Mapping[str, fx.Node]:
 
 
 def _coefficient(propagation: Propagation, node: fx.Node) -> fx.Node:
-    (c,) = propagation.wires.collect(node, Form.COEFFICIENT)
+    (c,), scale = propagation.wires.collect(node, Form.COEFFICIENT)
     if c is None:
         raise RuleError(f"no rule passed any relevance on to {describe(node)}")
-    return c
+    return propagation.wires.multiplied(c, scale)
 
 
 def _relevance(propagation: Propagation, node: fx.Node, c: fx.Node, cache: Cache) -> fx.Node:
@@ -81,8 +81,8 @@ def _relevance(propagation: Propagation, node: fx.Node, c: fx.Node, cache: Cache
     examples = [value(c), value(a)]
     key = (product, *(signature(e) for e in examples))
     if key not in cache:
-        cache[key] = trace(product, examples)  # type: ignore[assignment]
-    return propagation.joint.write(cache[key], [c, a], node)[0]  # type: ignore[arg-type]
+        cache[key] = trace(product, examples)
+    return propagation.joint.write(cache[key], [c, a], node)[0]
 
 
 def product(c: Tensor, a: Tensor) -> Tensor:

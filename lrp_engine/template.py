@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-_TRANSPARENT = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
+from .aten import TRANSPARENT
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Template:
 
     def reads(self) -> tuple[bool, ...]:
         """Which of the arguments the function really used."""
-        return tuple(bool(node.users) for node in self.inputs)
+        used = {n for node in self.body for n in node.all_input_nodes}
+        return tuple(node in used or node in self.results for node in self.inputs)
 
 
 def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
@@ -78,6 +79,33 @@ def inline(
     return [made[r] if isinstance(r, fx.Node) else r for r in template.results]
 
 
+def pruned(template: Template, results: Sequence[Any]) -> Template:
+    """The same trace with other results; what they do not need is left out."""
+    needed = upstream(results)
+    body = tuple(node for node in template.body if node in needed)
+    return Template(template.inputs, body, tuple(results))
+
+
+def upstream(results: Sequence[Any]) -> set[fx.Node]:
+    """All nodes that the results need, themselves included."""
+    found: set[fx.Node] = set()
+    stack = [r for r in results if isinstance(r, fx.Node)]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += node.all_input_nodes
+    return found
+
+
+def part_of(node: fx.Node) -> tuple[fx.Node, int]:
+    """(producer, which result) of a node that takes one result out of several."""
+    producer, index = node.args
+    assert isinstance(producer, fx.Node)
+    assert isinstance(index, int)
+    return producer, index
+
+
 def _emitter(graph: fx.Graph, origin: fx.Node | None) -> Callable[..., fx.Node]:
     def create(target: Any, args: Any, kwargs: Any, val: Any) -> fx.Node:
         node = graph.call_function(target, args, kwargs)
@@ -101,7 +129,7 @@ def _template(graph: fx.Graph, missing: list[bool]) -> Template:
 def _see_through(graph: fx.Graph) -> None:
     """Autograd's detach and alias nodes say nothing in a functional graph."""
     for node in graph.nodes:
-        if node.target in _TRANSPARENT:
+        if node.target in TRANSPARENT:
             node.replace_all_uses_with(node.args[0])
 
 

@@ -1,25 +1,46 @@
-"""What has arrived at each value so far, in either form, and the conversions between the forms."""
+"""What has arrived at each value so far, in either form, and the conversions between the forms.
+
+Rules are linear in what arrives, so a constant factor (the halves of a uniform split) need not
+be multiplied out where it arises: it travels beside the tensor and is settled, for free, where
+flows are added.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
 
+from .aten import PRODUCT, SUM, SUM_OF_PRODUCT, factors
 from .graph import value
 from .joint import Joint
 from .rule import Form, stabilise
-from .template import Template, is_getitem, signature, trace
+from .template import Template, is_getitem, part_of, signature, trace
 
-_TINY = 1e-12
+_TINY = {torch.float64: 1e-12}
+
+
+class Flow(NamedTuple):
+    """scale * node, in one of the two forms."""
+
+    node: fx.Node
+    form: Form
+    scale: float = 1.0
+
+
+class Arrived(NamedTuple):
+    """What arrived at each result of one op: scale * node, None where nothing did."""
+
+    nodes: tuple[fx.Node | None, ...]
+    scale: float
 
 
 def to_coefficient(relevance: Tensor, a: Tensor) -> Tensor:
     """c = R / a, stabilised; relevance at a zero activation stays finite and is booked."""
-    return relevance / stabilise(a, _TINY if a.dtype == torch.float64 else 1e-9)
+    return relevance / stabilise(a, _TINY.get(a.dtype, 1e-9))
 
 
 def to_relevance(c: Tensor, a: Tensor) -> Tensor:
@@ -33,42 +54,68 @@ class Wires:
     def __init__(self, joint: Joint, cache: dict[Any, Any]) -> None:
         self._joint = joint
         self._cache = cache
-        self._arrived: dict[tuple[fx.Node, int], list[tuple[Form, fx.Node]]] = defaultdict(list)
+        self._arrived: dict[tuple[fx.Node, int], list[Flow]] = defaultdict(list)
 
-    def add(self, node: fx.Node, flow: fx.Node, form: Form) -> None:
+    def add(self, node: fx.Node, flow: Flow) -> None:
         """Relevance arrives at a value; at one result of several it arrives at the producer."""
-        self._arrived[node, 0].append((form, flow))
+        self._arrived[node, 0].append(flow)
         if is_getitem(node):
-            self._arrived[node.args[0], node.args[1] + 1].append((form, flow))  # type: ignore[index]
+            producer, index = part_of(node)
+            self._arrived[producer, index + 1].append(flow)
 
-    def collect(self, node: fx.Node, form: Form) -> tuple[fx.Node | None, ...]:
+    def collect(self, node: fx.Node, form: Form) -> Arrived:
         """Everything that arrived at each of a node's results, in the wanted form."""
         if isinstance(value(node), Tensor):
-            return (self._total((node, 0), node, form),)
-        parts = {u.args[1]: u for u in node.users if is_getitem(u)}
-        results = range(len(value(node)))
-        return tuple(
-            self._total((node, i + 1), parts[i], form) if i in parts else None for i in results
-        )
+            flows = [self._total((node, 0), node, form)]
+        else:
+            parts = {part_of(u)[1]: u for u in node.users if is_getitem(u)}
+            flows = [
+                self._total((node, i + 1), parts[i], form) if i in parts else None
+                for i in range(len(value(node)))
+            ]
+        scale = next((f.scale for f in flows if f is not None), 1.0)
+        nodes = (f and self.multiplied(f.node, f.scale / scale) for f in flows)
+        return Arrived(tuple(nodes), scale)
 
-    def _total(self, key: tuple[fx.Node, int], node: fx.Node, form: Form) -> fx.Node | None:
+    def convert(self, flow: Flow, node: fx.Node, form: Form) -> Flow:
+        """The same flow in the other form; reading the activation makes a promise."""
+        if flow.form is form:
+            return flow
+        conversion = to_coefficient if form is Form.COEFFICIENT else to_relevance
+        converted = self._write(conversion, node, flow.node, self._joint.forward(node))
+        return Flow(converted, form, flow.scale)
+
+    def multiplied(self, flow: fx.Node, scale: float) -> fx.Node:
+        """scale * flow, written out."""
+        if scale == 1.0:
+            return flow
+        return self._joint.emit(PRODUCT, (flow, scale), {}, value(flow))
+
+    def _total(self, key: tuple[fx.Node, int], node: fx.Node, form: Form) -> Flow | None:
         flows = self._arrived.get(key)
         if not flows:
             return None
-        forms = {f for f, _ in flows}
+        forms = {flow.form for flow in flows}
         common = form if len(forms) > 1 else forms.pop()
         total = None
-        for found, flow in flows:
-            same = flow if found is common else self.convert(flow, node, common)
-            total = same if total is None else self._write(torch.add, node, total, same)
+        for flow in flows:
+            same = self.convert(flow, node, common)
+            total = same if total is None else self._sum(total, same)
+        assert total is not None
         # The total is kept, so that asking twice writes nothing twice.
-        self._arrived[key] = [(common, total)]  # type: ignore[list-item]
-        return total if common is form else self.convert(total, node, form)  # type: ignore[arg-type]
+        self._arrived[key] = [total]
+        return self.convert(total, node, form)
 
-    def convert(self, flow: fx.Node, node: fx.Node, form: Form) -> fx.Node:
-        """The same flow in the other form; reading the activation makes a promise."""
-        conversion = to_coefficient if form is Form.COEFFICIENT else to_relevance
-        return self._write(conversion, node, flow, self._joint.forward(node))
+    def _sum(self, a: Flow, b: Flow) -> Flow:
+        """a + b, in one pass; a product about to be added is never written by itself."""
+        scale = b.scale / a.scale
+        total = value(a.node)
+        product = factors(b.node)
+        if product and all(value(p).dtype == total.dtype for p in product):
+            node = self._joint.emit(SUM_OF_PRODUCT, (a.node, *product), {"value": scale}, total)
+        else:
+            node = self._joint.emit(SUM, (a.node, b.node), _unless_one("alpha", scale), total)
+        return Flow(node, a.form, a.scale)
 
     def _write(self, function: Callable[..., Tensor], asks: fx.Node, *nodes: fx.Node) -> fx.Node:
         examples = [value(n) for n in nodes]
@@ -77,3 +124,7 @@ class Wires:
             self._cache[key] = trace(function, examples)
         template: Template = self._cache[key]
         return self._joint.write(template, nodes, asks)[0]
+
+
+def _unless_one(name: str, scale: float) -> dict[str, float]:
+    return {} if scale == 1.0 else {name: scale}

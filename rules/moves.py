@@ -14,18 +14,21 @@ from lrp_engine.samples import Sample, integers, real, sample
 aten = torch.ops.aten
 
 
-def move(target: Any, operand: str, *samples: Sample) -> Move:
-    """One table row: the op, the argument whose entries it moves, sample calls."""
-    return Move(target=target, operands=(operand,), samples=samples)
+def move(target: Any, operand: str, *samples: Sample, idle: bool = False) -> Move:
+    """One table row: the op, the argument whose entries it moves, sample calls.
+
+    `idle`: entries keep their order, so a result of the operand's own shape is the operand.
+    """
+    return Move(target=target, operands=(operand,), samples=samples, idle_if_same_layout=idle)
 
 
 VIEWS = (
-    move(aten.view.default, "self", sample(real(2, 6), [3, 4])),
+    move(aten.view.default, "self", sample(real(2, 6), [3, 4]), idle=True),
     move(aten.view_copy.default, "self", sample(real(2, 6), [3, 4])),
-    move(aten.reshape.default, "self", sample(real(2, 6), [3, 4])),
-    move(aten._unsafe_view.default, "self", sample(real(2, 6), [3, 4])),
-    move(aten.flatten.using_ints, "self", sample(real(2, 3, 2), 1)),
-    move(aten.unflatten.int, "self", sample(real(2, 6), 1, [2, 3])),
+    move(aten.reshape.default, "self", sample(real(2, 6), [3, 4]), idle=True),
+    move(aten._unsafe_view.default, "self", sample(real(2, 6), [3, 4]), idle=True),
+    move(aten.flatten.using_ints, "self", sample(real(2, 3, 2), 1), idle=True),
+    move(aten.unflatten.int, "self", sample(real(2, 6), 1, [2, 3]), idle=True),
     move(aten.permute.default, "self", sample(real(2, 3, 4), [2, 0, 1])),
     move(aten.transpose.int, "self", sample(real(2, 3), 0, 1)),
     move(aten.t.default, "self", sample(real(2, 3))),
@@ -33,22 +36,22 @@ VIEWS = (
     move(aten.mT.default, "self", sample(real(2, 3))),
     move(aten.movedim.int, "self", sample(real(2, 3, 4), 0, 2)),
     move(aten.swapaxes.default, "self", sample(real(2, 3), 0, 1)),
-    move(aten.squeeze.default, "self", sample(real(2, 1, 3))),
-    move(aten.squeeze.dim, "self", sample(real(2, 1, 3), 1)),
-    move(aten.squeeze.dims, "self", sample(real(2, 1, 3, 1), [1, 3])),
+    move(aten.squeeze.default, "self", sample(real(2, 1, 3)), idle=True),
+    move(aten.squeeze.dim, "self", sample(real(2, 1, 3), 1), idle=True),
+    move(aten.squeeze.dims, "self", sample(real(2, 1, 3, 1), [1, 3]), idle=True),
     move(aten.unsqueeze.default, "self", sample(real(2, 3), 1)),
-    move(aten.expand.default, "self", sample(real(2, 1), [2, 3])),
+    move(aten.expand.default, "self", sample(real(2, 1), [2, 3]), idle=True),
     move(aten.repeat.default, "self", sample(real(2, 3), [2, 1])),
     move(aten.repeat_interleave.self_int, "self", sample(real(2, 3), 2, 1)),
     move(aten.tile.default, "self", sample(real(2, 3), [1, 2])),
-    move(aten.clone.default, "self", sample(real(2, 3))),
-    move(aten.contiguous.default, "self", sample(real(2, 3))),
+    move(aten.clone.default, "self", sample(real(2, 3)), idle=True),
+    move(aten.contiguous.default, "self", sample(real(2, 3)), idle=True),
 )
 
 PARTS = (
-    move(aten.slice.Tensor, "self", sample(real(4, 3), 0, 1, 3)),
+    move(aten.slice.Tensor, "self", sample(real(4, 3), 0, 1, 3), idle=True),
     move(aten.select.int, "self", sample(real(4, 3), 0, 2)),
-    move(aten.narrow.default, "self", sample(real(4, 3), 0, 1, 2)),
+    move(aten.narrow.default, "self", sample(real(4, 3), 0, 1, 2), idle=True),
     move(aten.diagonal.default, "self", sample(real(3, 3))),
     move(aten.split.Tensor, "self", sample(real(4, 3), 2)),
     move(aten.split_with_sizes.default, "self", sample(real(4, 3), [1, 3])),

@@ -74,13 +74,9 @@ QUOTIENTS = (
 @rule("uniform", family=Product, cites="achtibat2024, prop. 3.3", absorbs=constants)
 def uniform(call: Call, c: Any) -> Coefficients:
     """c_i = (d out / d factor_i)^T c / n for n live factors; a summand keeps all it brings."""
-    n = sum(operand.name in call.op.factors for operand in call.live)
-    if n < 2:
-        return call.vjp(c)
-    if n == len(call.live):
-        return call.vjp(c / n)
+    n = max(1, sum(operand.name in call.op.factors for operand in call.live))
     shares = zip(call.live, call.vjp(c), strict=True)
-    return tuple(g / n if o.name in call.op.factors else g for o, g in shares)
+    return tuple(g / n if o.name in call.op.factors and n > 1 else g for o, g in shares)
 
 
 @rule("gradient", family=Product, cites="simonyan2014", absorbs="gradient")

@@ -1,4 +1,4 @@
-"""Removes ops whose result is their operand: clone, detach, dropout in eval mode."""
+"""Removes ops whose result is their operand: detach, dropout in eval mode, slices of everything."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor, fx
 from ..call import bind
 from ..capture import Captured
 from ..graph import value
-from ..op import Inert
 from ..registry import Registry
 from .rewriting import Copies, rewrite
 
@@ -17,7 +16,7 @@ _CHECKS_METADATA = "aten::_assert_tensor_metadata"
 
 
 def drop_inert(captured: Captured, registry: Registry) -> Captured:
-    """Requires nothing; ensures that no inert op is left unless it changes the memory layout."""
+    """Requires nothing; ensures that no op is left that only returns its operand."""
 
     def operand(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
         schema = getattr(node.target, "_schema", None)
@@ -27,7 +26,7 @@ def drop_inert(captured: Captured, registry: Registry) -> Captured:
             return ()
         arguments = bind(node.target, node.args, node.kwargs)
         op = registry.find(node.target, arguments, frozenset())
-        if not isinstance(op, Inert):
+        if op is None or not op.idle_if_same_layout:
             return None
         original = arguments[op.operands[0]]
         return copies[original] if _same_layout(value(node), value(original)) else None
