@@ -50,6 +50,12 @@ SCALES = tuple(
     ]
 )
 
+
+def copy_adjoint(call: Call, c: Any) -> Coefficients:
+    """The source may be broadcast; torch has no derivative of the functional copy."""
+    return call.only(c.sum_to_size(call["src"].shape).to(call["src"].dtype))
+
+
 CHOICES = (
     linear(aten.where.self, "self", "other", samples=(sample(mask(2, 3), real(2, 3), real(2, 3)),)),
     linear(aten.where.ScalarOther, "self", samples=(sample(mask(2, 3), real(2, 3), 0.5),)),
@@ -60,7 +66,12 @@ CHOICES = (
     ),
     linear(aten.constant_pad_nd.default, "self", samples=(sample(real(2, 3), [1, 1], 0.5),)),
     linear(aten.pad.default, "self", samples=(sample(real(2, 3), [1, 1]),)),
-    linear(aten.copy.default, "src", samples=(sample(real(2, 3), real(2, 3)),)),
+    linear(
+        aten.copy.default,
+        "src",
+        samples=(sample(real(2, 3), real(2, 3)), sample(real(2, 3), real(3))),
+        adjoint=copy_adjoint,
+    ),
     linear(
         aten.slice_scatter.default,
         "self",
