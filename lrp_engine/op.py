@@ -117,19 +117,26 @@ class Selection(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pointwise(Op):
-    """f(x) entry by entry. `ratio(x, ...)` is f(x)/x in closed form, finite at 0."""
+    """f(x) entry by entry. `ratio(x, ...)` is f(x)/x in closed form, finite at 0.
+
+    `slope(x, ...)` is f'(x), for the few whose derivative torch gives too roughly.
+    """
 
     family: ClassVar[str] = "pointwise"
     elementwise: bool = True
     ratio: Callable[..., Tensor] | None = None
+    slope: Callable[..., Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Homogeneous(Op):
-    """f(t x) = t^degree f(x) in the one operand: norms, variances."""
+    """f(t x) = t^degree f(x) in the one operand: norms, variances.
+
+    The degree may depend on the call: a product over n entries has degree n.
+    """
 
     family: ClassVar[str] = "homogeneous"
-    degree: float = 1.0
+    degree: float | Callable[[Call], float] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -54,11 +54,13 @@ def positive(*shape: int) -> Spec:
     )
 
 
-def small(*shape: int) -> Spec:
-    """Entries in (-0.5, 0.5)."""
-    return Spec(
-        lambda g, dtype: (torch.rand(shape, generator=g, dtype=torch.float64) - 0.5).to(dtype)
-    )
+def between(low: float, high: float, *shape: int) -> Spec:
+    """Entries in (low, high)."""
+
+    def draw(g: torch.Generator, dtype: torch.dtype) -> Tensor:
+        return (torch.rand(shape, generator=g, dtype=torch.float64) * (high - low) + low).to(dtype)
+
+    return Spec(draw)
 
 
 def coarse(*shape: int) -> Spec:

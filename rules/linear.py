@@ -10,7 +10,7 @@ from torch import Tensor
 from lrp_engine.call import Call
 from lrp_engine.op import AtZero, Coefficients, Linear
 from lrp_engine.rule import booked, rule
-from lrp_engine.samples import Sample, integers, mask, positive, real, sample
+from lrp_engine.samples import Sample, coarse, integers, mask, positive, real, sample
 
 aten = torch.ops.aten
 
@@ -43,9 +43,22 @@ SCALES = tuple(
         (aten.neg.default, sample(real(2, 3))),
         (aten.mul.Scalar, sample(real(2, 3), 1.5)),
         (aten.div.Scalar, sample(real(2, 3), 1.5)),
-        (aten._to_copy.default, sample(real(2, 3), dtype=torch.float32)),
-        (aten.to.dtype, sample(real(2, 3), torch.float32)),
-        (aten.to.dtype_layout, sample(real(2, 3), dtype=torch.float32)),
+    ]
+)
+
+CASTS = tuple(
+    Linear(
+        target=target,
+        operands=("self",),
+        samples=(call,),
+        elementwise=True,
+        at_zero=AtZero.ZERO,
+        idle_if_same_layout=True,
+    )
+    for target, call in [
+        (aten._to_copy.default, sample(coarse(2, 3), dtype=torch.float32)),
+        (aten.to.dtype, sample(coarse(2, 3), torch.float32)),
+        (aten.to.dtype_layout, sample(coarse(2, 3), dtype=torch.float32)),
         (aten.type_as.default, sample(real(2, 3), real(1))),
     ]
 )
@@ -188,4 +201,5 @@ def adjoint(call: Call, c: Any) -> Coefficients:
 @rule("gradient", family=Linear, cites="simonyan2014", absorbs=constants)
 def gradient(call: Call, c: Any) -> Coefficients:
     """The plain gradient; the same as the adjoint."""
-    return call.vjp(c)
+    own = call.op.adjoint
+    return call.vjp(c) if own is None else own(call, c)

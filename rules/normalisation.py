@@ -93,7 +93,24 @@ MOMENTS = tuple(
         (aten.std.dim, sample(real(2, 3), [1]), 1.0),
         (aten.linalg_vector_norm.default, sample(real(2, 3), 2, [1]), 1.0),
         (aten.norm.ScalarOpt_dim, sample(real(2, 3), 2, [1]), 1.0),
+        (aten._pdist_forward.default, sample(real(4, 3), 2.0), 1.0),
     ]
+)
+
+# Each of n factors gets 1/n of what the product received.
+PRODUCTS = (
+    Homogeneous(
+        target=aten.prod.default,
+        operands=("self",),
+        samples=(sample(real(2, 3)),),
+        degree=lambda call: call["self"].numel(),
+    ),
+    Homogeneous(
+        target=aten.prod.dim_int,
+        operands=("self",),
+        samples=(sample(real(2, 3), 1), sample(real(2, 3), 0, True)),
+        degree=lambda call: call["self"].shape[call["dim"]],
+    ),
 )
 
 
@@ -134,7 +151,9 @@ def normaliser_gradient(call: Call, c: Tensor) -> Coefficients:
 @rule("euler", family=Homogeneous, cites="euler, homogeneous functions")
 def euler(call: Call, c: Any) -> Coefficients:
     """f(tx) = t^k f(x) gives x f'(x) = k f(x): c_in = f'(x)^T c / k conserves."""
-    return tuple(g / call.op.degree for g in call.vjp(c))
+    degree = call.op.degree
+    k = degree(call) if callable(degree) else degree
+    return tuple(g / k for g in call.vjp(c))
 
 
 @rule("gradient", family=Homogeneous, cites="simonyan2014", absorbs="gradient")

@@ -12,7 +12,7 @@ from torch import Tensor
 from lrp_engine.call import Call
 from lrp_engine.op import AtZero, Coefficients, Pointwise
 from lrp_engine.rule import booked, rule
-from lrp_engine.samples import Sample, positive, real, sample
+from lrp_engine.samples import Sample, between, positive, real, sample
 
 aten = torch.ops.aten
 
@@ -65,7 +65,7 @@ def mish(x: Tensor) -> Tensor:
     return torch.tanh(torch.nn.functional.softplus(x))
 
 
-@activation(aten.pow.Tensor_Scalar, sample(real(2, 3), 3), sample(positive(2, 3), 0.5))
+@activation(aten.pow.Tensor_Scalar, *(sample(positive(2, 3), n) for n in (3, 1, 0.5)))
 def power(x: Tensor, exponent: float) -> Tensor:
     """x^n / x = x^(n-1); below n = 1 the quotient has no limit at 0 and 0 is taken."""
     if exponent < 1:
@@ -90,7 +90,6 @@ ZERO_AT_ZERO = tuple(
     for target in (
         aten.erf.default,
         aten.sin.default,
-        aten.tan.default,
         aten.atan.default,
         aten.asinh.default,
         aten.sinh.default,
@@ -101,13 +100,23 @@ ZERO_AT_ZERO = tuple(
         aten.softshrink.default,
         aten.hardshrink.default,
     )
-) + (curve(aten.log1p.default, sample(positive(2, 3)), at_zero=AtZero.ZERO),)
+)
+
+NARROW_ZERO_AT_ZERO = tuple(
+    curve(target, sample(between(-0.5, 0.5, 2, 3)), at_zero=AtZero.ZERO)
+    for target in (
+        aten.tan.default,
+        aten.asin.default,
+        aten.atanh.default,
+        aten.erfinv.default,
+        aten.log1p.default,
+    )
+)
 
 OTHER_AT_ZERO = tuple(
     curve(target, sample(positive(2, 3)))
     for target in (
         aten.sigmoid.default,
-        aten.hardsigmoid.default,
         aten.softplus.default,
         aten.log_sigmoid.default,
         aten.exp.default,
@@ -117,7 +126,23 @@ OTHER_AT_ZERO = tuple(
         aten.log10.default,
         aten.cos.default,
         aten.cosh.default,
+        aten.erfc.default,
+        aten.lgamma.default,
     )
+)
+
+OTHERS = (
+    curve(aten.acos.default, sample(between(-0.5, 0.5, 2, 3))),
+    curve(aten.acosh.default, sample(between(1.5, 2.5, 2, 3))),
+    curve(aten.logit.default, sample(between(0.2, 0.8, 2, 3))),
+    Pointwise(target=aten.pow.Scalar, operands=("exponent",), samples=(sample(2.0, real(2, 3)),)),
+    # torch's own derivative multiplies by 1/6 in single precision, whatever the dtype.
+    Pointwise(
+        target=aten.hardsigmoid.default,
+        operands=("self",),
+        samples=(sample(real(2, 3)),),
+        slope=lambda x: ((x > -3) & (x < 3)).to(x.dtype) / 6,
+    ),
 )
 
 
@@ -129,32 +154,38 @@ def remainder(call: Call, c: Tensor, passed: Coefficients) -> dict[str, Tensor]:
     return {"taylor": booked(c, call.out) - booked(back, call.operand(operand))}
 
 
+def tangent(call: Call, c: Tensor) -> Coefficients:
+    """c f'(x)."""
+    slope = call.op.slope
+    return call.vjp(c) if slope is None else call.only(c * closed_form(call, slope))
+
+
+def closed_form(call: Call, function: Callable[..., Tensor]) -> Tensor:
+    """A function of the op's operand and settings, in float32 at least."""
+    x = call["self"]
+    extra = {k: v for k, v in call.arguments.items() if k != "self"}
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return function(x.to(wide), **extra).to(x.dtype)
+
+
 @rule("identity", family=Pointwise, cites="achtibat2024, sec. 3.2", absorbs=remainder)
 def identity(call: Call, c: Tensor) -> Coefficients:
     """R_in = R_out: c_in = c f(x)/x, at x = 0 the limit c f'(0); if f(0) != 0, c f'(x)."""
-    x = call["self"]
     if call.op.ratio is not None:
-        return call.only(c * quotient(call, x))
+        return call.only(c * closed_form(call, call.op.ratio))
     if call.op.at_zero is not AtZero.ZERO:
-        return call.vjp(c)
-    (slope,) = call.vjp(c)
+        return tangent(call, c)
+    x, (slope,) = call["self"], tangent(call, c)
     return call.only(torch.where(x == 0, slope, c * (call.out / x)))
-
-
-def quotient(call: Call, x: Tensor) -> Tensor:
-    """f(x)/x by the op's closed form, in float32 at least."""
-    extra = {k: v for k, v in call.arguments.items() if k != "self"}
-    wide = torch.promote_types(x.dtype, torch.float32)
-    return call.op.ratio(x.to(wide), **extra).to(x.dtype)
 
 
 @rule("taylor", family=Pointwise, cites="montavon2017, eq. 5", absorbs="taylor")
 def taylor(call: Call, c: Tensor) -> Coefficients:
     """The first Taylor term at x: c_in = c f'(x)."""
-    return call.vjp(c)
+    return tangent(call, c)
 
 
 @rule("gradient", family=Pointwise, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Call, c: Tensor) -> Coefficients:
     """The plain gradient."""
-    return call.vjp(c)
+    return tangent(call, c)

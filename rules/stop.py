@@ -5,6 +5,7 @@ Ops with integer or boolean results need no entry: such values cannot carry rele
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from lrp_engine.call import Call
 from lrp_engine.op import Coefficients, Lookup, Stop
 from lrp_engine.rule import rule
-from lrp_engine.samples import integers, real, sample
+from lrp_engine.samples import between, integers, positive, real, sample
 
 aten = torch.ops.aten
 
@@ -21,32 +22,66 @@ STEPS = "piecewise constant: no first-order term, and no share to speak of"
 RANDOM = "random draws do not explain anything"
 
 SHAPES = tuple(
-    Stop(target=target, operands=("self",), reason=SHAPE_ONLY)
-    for target in (
-        aten.zeros_like.default,
-        aten.ones_like.default,
-        aten.full_like.default,
-        aten.empty_like.default,
-        aten.new_zeros.default,
-        aten.new_ones.default,
-        aten.new_full.default,
-        aten.new_empty.default,
-    )
+    Stop(target=target, operands=("self",), samples=(call,), reason=SHAPE_ONLY)
+    for target, call in [
+        (aten.zeros_like.default, sample(real(2, 3))),
+        (aten.ones_like.default, sample(real(2, 3))),
+        (aten.full_like.default, sample(real(2, 3), 0.5)),
+        (aten.empty_like.default, sample(real(2, 3))),
+        (aten.new_zeros.default, sample(real(2, 3), [4])),
+        (aten.new_ones.default, sample(real(2, 3), [4])),
+        (aten.new_full.default, sample(real(2, 3), [4], 0.5)),
+        (aten.new_empty.default, sample(real(2, 3), [4])),
+        (aten.fill.Scalar, sample(real(2, 3), 0.5)),
+    ]
 )
 
-PIECEWISE_CONSTANT = tuple(
-    Stop(target=target, operands=("self",), reason=STEPS)
-    for target in (
-        aten.sign.default,
-        aten.floor.default,
-        aten.ceil.default,
-        aten.round.default,
-        aten.trunc.default,
-    )
+
+def _rounds(arguments: dict[str, Any], live: frozenset[str]) -> bool:
+    return arguments["rounding_mode"] is not None
+
+
+PIECEWISE_CONSTANT = (
+    *(
+        Stop(target=target, operands=("self",), samples=(sample(real(2, 3)),), reason=STEPS)
+        for target in (
+            aten.sign.default,
+            aten.sgn.default,
+            aten.floor.default,
+            aten.ceil.default,
+            aten.round.default,
+            aten.round.decimals,
+            aten.trunc.default,
+        )
+    ),
+    Stop(
+        target=aten.heaviside.default,
+        operands=("self",),
+        samples=(sample(real(2, 3), real(2, 3)),),
+        reason=STEPS,
+    ),
+    Stop(
+        target=aten.floor_divide.default,
+        operands=("self", "other"),
+        samples=(sample(real(2, 3), positive(2, 3)),),
+        reason=STEPS,
+    ),
+    Stop(
+        target=aten.div.Tensor_mode,
+        operands=("self", "other"),
+        samples=(sample(real(2, 3), positive(2, 3), rounding_mode="floor"),),
+        reason=STEPS,
+        when=_rounds,
+    ),
 )
 
 DRAWS = tuple(
-    Stop(target=target, operands=("self",), reason=RANDOM)
+    Stop(
+        target=target,
+        operands=("self",),
+        samples=(sample(between(0.1, 0.9, 2, 3)),),
+        reason=RANDOM,
+    )
     for target in (aten.rand_like.default, aten.randn_like.default, aten.bernoulli.default)
 )
 
@@ -56,7 +91,10 @@ TABLES = (
         operands=("weight",),
         table="weight",
         indices="indices",
-        samples=(sample(real(5, 3), integers(5, 2, 4)),),
+        samples=(
+            sample(real(5, 3), integers(5, 2, 4)),
+            sample(real(5, 3), integers(5, 2, 4), 2, True),
+        ),
     ),
 )
 
@@ -69,5 +107,9 @@ def stopped(call: Call, c: Any) -> Coefficients:
 
 @rule("adjoint", family=Lookup, cites="bach2015, eq. 58")
 def adjoint(call: Call, c: Any) -> Coefficients:
-    """A table that carries relevance itself gets what its rows got."""
-    return call.vjp(c)
+    """A table that carries relevance itself gets what its rows got.
+
+    Padding, frequencies and sparsity are settings for training: they change gradients only.
+    """
+    plain = {"padding_idx": -1, "scale_grad_by_freq": False, "sparse": False}
+    return replace(call, arguments={**call.arguments, **plain}).vjp(c)

@@ -1,0 +1,1 @@
+"""Every op and rule of `rules/`, against slow definitions of their own."""
