@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrp_engine.demo.sheet_layout import Layout
+from lrp_engine.demo.sheet_layout import COLUMNS, Layout
 from lrp_engine.demo.sheet_map import Map, draw_colour_bar, draw_image, draw_map
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ class SheetRow:
     explained: Sequence[Explained]
 
 
-def heatmap_sheet(rows: list[SheetRow], presets: list[str]) -> Figure:
-    """A figure with one band per row: the image, then its maps, one column per preset."""
+def heatmap_sheet(rows: list[SheetRow], presets: list[str], about: str = COLUMNS) -> Figure:
+    """A figure with one band per row: the image, then its maps, one column per preset.
+
+    `about` says in one line what the columns are.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -45,7 +48,7 @@ def heatmap_sheet(rows: list[SheetRow], presets: list[str]) -> Figure:
             "The sheet is drawn with matplotlib. Install the demo extra: "
             "pip install 'lrp-engine[demo]'"
         ) from error
-    layout = Layout([len(row.explained) for row in rows], columns=len(presets))
+    layout = Layout([len(row.explained) for row in rows], columns=len(presets), about=about)
     figure = Figure(figsize=(layout.width, layout.height), facecolor="white", dpi=150)
     _draw_headings(figure, layout, presets)
     for number, row in enumerate(rows):

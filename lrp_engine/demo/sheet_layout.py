@@ -10,16 +10,20 @@ Box = tuple[float, float, float, float]
 SUBTITLE = (
     "Each line of maps takes one image and one possible answer.",
     "Red pixels speak for that answer, blue pixels against it; the stronger the colour, the more.",
-    "The columns are different recipes for sharing out the model's answer over the pixels.",
 )
+COLUMNS = "The columns are different recipes for sharing out the model's answer over the pixels."
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A sheet with `lines[i]` lines of maps in band i, and `columns` maps in every line."""
+    """A sheet with `lines[i]` lines of maps in band i, and `columns` maps in every line.
+
+    `about` says in one line what the columns are.
+    """
 
     lines: Sequence[int]
     columns: int
+    about: str = COLUMNS
 
     margin = 0.45
     cell = 1.35
@@ -72,7 +76,7 @@ class Layout:
 
     def subtitle(self) -> str:
         """What a reader must know, before the maps."""
-        return "\n".join(SUBTITLE)
+        return "\n".join((*SUBTITLE, self.about))
 
     def image_box(self, band: int) -> Box:
         """The image of a band, in the middle of its lines."""

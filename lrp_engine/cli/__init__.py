@@ -1,0 +1,5 @@
+"""The `lrp` command: one file per subcommand."""
+
+from .app import main
+
+__all__ = ["main"]

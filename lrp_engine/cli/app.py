@@ -1,0 +1,54 @@
+"""The command line: which subcommands there are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Annotated
+
+import typer
+
+from .check import check
+from .coverage import coverage
+from .demo import demo
+from .explain import explain
+from .presets import presets
+
+app = typer.Typer(
+    name="lrp",
+    help="Layer-wise relevance propagation for torch models.\n\n"
+    "Exit codes: 0 all is well, 1 the model or the explanation has a problem, 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, explain, coverage, check, presets):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lrp-engine {importlib.metadata.version('lrp-engine')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Options of `lrp` itself."""
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    app()

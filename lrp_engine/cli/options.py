@@ -1,0 +1,69 @@
+"""The arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..target import Target
+from .model import FORMS
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"{FORMS[0].upper()}{FORMS[1:]}.")]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="Named arrays: .npz, .safetensors or .pt. Default: the example inputs of the model.",
+    ),
+]
+TargetText = Annotated[
+    str | None,
+    typer.Option("--target", metavar="N", help="A class, or one class per sample: 3 or 3,5,1."),
+]
+TargetJson = Annotated[
+    str | None,
+    typer.Option(metavar="JSON", help="""Weighted classes: '{"3": 1, "5": -1}'."""),
+]
+Position = Annotated[
+    int | None, typer.Option(metavar="N", help="Position of the target in a sequence; -1: last.")
+]
+PresetName = Annotated[str, typer.Option("--preset", help="Name or .toml file: see lrp presets.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", help="Where relevance is wanted: an input, module path or glob."),
+]
+OutputName = Annotated[str | None, typer.Option(help="Which output of the model to explain.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+DEFAULT_PRESET = "attnlrp"
+
+
+def target_of(text: str | None, weights: str | None) -> Target:
+    """The target that the two options name. Raises BadParameter if they do not name one."""
+    if text is not None and weights is not None:
+        raise typer.BadParameter("give --target or --target-json, not both")
+    if weights is not None:
+        return _weighted(weights)
+    if text is None:
+        return None
+    try:
+        classes = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a class number, nor several with commas", param_hint="--target"
+        ) from error
+    return classes if "," in text else classes[0]
+
+
+def _weighted(text: str) -> dict[int, float]:
+    try:
+        found: Any = json.loads(text)
+        return {int(name): float(weight) for name, weight in found.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise typer.BadParameter(
+            f"""{text!r} is not of the form '{{"3": 1, "5": -1}}'""", param_hint="--target-json"
+        ) from error

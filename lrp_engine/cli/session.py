@@ -1,0 +1,46 @@
+"""The steps that explain, coverage and check share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..engine import Engine
+from ..errors import ConservationError
+from ..explanation import Explanation
+from ..target import Target
+from .console import working
+from .inputs import load_inputs
+from .model import load_model
+
+
+def prepared(
+    model: str,
+    file: Path | None,
+    preset: str,
+    sources: Sequence[str] | None,
+    output: str | None,
+) -> tuple[Engine, Any]:
+    """An engine for the model that the user named, and the inputs to call it with."""
+    with working("loading the model"):
+        loaded = load_model(model)
+        inputs = load_inputs(file, loaded)
+    with working("capturing the model and planning"):
+        engine = Engine(loaded.model, inputs, preset=preset, sources=sources or None, output=output)
+    return engine, inputs
+
+
+def explained(engine: Engine, inputs: Any, target: Target, position: int | None) -> Explanation:
+    """One explanation with its ledger."""
+    with working("explaining"):
+        return engine.explain(inputs, target, position=position, ledger=True)
+
+
+def imbalance(explanation: Explanation, tolerance: float | None = None) -> ConservationError | None:
+    """What `check` complains about, or None if every account balances."""
+    try:
+        explanation.check(tolerance)
+    except ConservationError as error:
+        return error
+    return None

@@ -1,0 +1,73 @@
+"""Plans, coverage and ledgers as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..ledger import Ledger
+from ..plan import Coverage, Plan
+from .console import print_table, say
+
+RULES_HEAD = ("op", "family", "rule", "count#")
+STOPS_HEAD = ("op", "why relevance stops here", "count#")
+
+
+def rule_rows(coverage: Coverage) -> list[tuple[str, ...]]:
+    """One row per op, family and rule."""
+    return [(*key, str(count)) for key, count in coverage.rules.items()]
+
+
+def stop_rows(coverage: Coverage) -> list[tuple[str, ...]]:
+    """One row per op and reason."""
+    return [(*key, str(count)) for key, count in coverage.stopped.items()]
+
+
+def print_coverage(coverage: Coverage) -> None:
+    """Both tables and the one-line summary."""
+    print_table("rules", RULES_HEAD, rule_rows(coverage))
+    if coverage.stopped:
+        print_table("stopped on purpose", STOPS_HEAD, stop_rows(coverage))
+    say(coverage.line())
+
+
+def print_coverage_markdown(coverage: Coverage) -> None:
+    """The same for a pull request or a report."""
+    for head, rows in ((RULES_HEAD, rule_rows(coverage)), (STOPS_HEAD, stop_rows(coverage))):
+        if rows:
+            ruler = ["---:" if name.endswith("#") else "---" for name in head]
+            for cells in ([name.removesuffix("#") for name in head], ruler, *rows):
+                say(f"| {' | '.join(cells)} |")
+            say("")
+    say(coverage.line())
+
+
+def print_plan(plan: Plan) -> None:
+    """Every live op with its rule."""
+    head = ("node", "op", "value", "rule", "through", "module")
+    print_table(f"plan: preset {plan.preset.name}", head, plan.rows())
+
+
+def print_ledgers(ledgers: Mapping[str, Ledger]) -> None:
+    """Where the explained number went: one column per ledger."""
+    columns = [dict(ledger.rows()) for ledger in ledgers.values()]
+    names = list(dict.fromkeys(name for column in columns for name in column if name != "residual"))
+    rows = [
+        (name, *(f"{c[name]:.6g}" if name in c else "" for c in columns))
+        for name in [*names, "residual"]
+    ]
+    print_table(
+        "where the explained number went",
+        ("", *(f"{name}#" for name in ledgers)),
+        rows,
+    )
+
+
+def balance_line(ledger: Ledger, tolerance: float | None = None) -> str:
+    """The largest residual of one op, in words."""
+    worst, limit = ledger.worst, ledger.tolerance if tolerance is None else tolerance
+    if worst is None:
+        return "no op between the sources and the output"
+    return (
+        f"{len(ledger.accounts)} accounts; the largest residual is {worst.error:.1e} of its"
+        f" op's sum of |R| ({worst.node}; tolerance {limit:.0e})"
+    )
