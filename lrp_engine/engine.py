@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from . import validate
 from .accounts import read_accounts
 from .assign import Uncovered, assign
-from .canonicalise import decompose, drop_inert
+from .canonicalise import canonicalise, decompose
 from .capture import Captured, OutputPort, capture
 from .capture.inputs import as_call
 from .errors import InputError, SourceError, TargetError
@@ -84,7 +84,7 @@ class Engine:
         chosen = load(preset, registry)
         if example_inputs is None and not isinstance(model, ExportedProgram):
             raise InputError("example inputs are needed to capture the model")
-        captured = drop_inert(capture(model, example_inputs, dynamic=dynamic), registry)
+        captured = canonicalise(capture(model, example_inputs, dynamic=dynamic), registry)
         self.plan: Plan = _planned(captured, chosen, registry, sources, output)
         self.policy = Policy(policy)
         self._compile = compile

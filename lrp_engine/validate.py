@@ -24,6 +24,13 @@ def inputs(captured: Captured, leaves: Sequence[Any]) -> None:
         for i, name in enumerate(names):
             broken = broken.replace(f"input leaf {i}:", f"input {name!r}:")
         raise InputError(f"{broken}. Capture again with example inputs of this shape.")
+    sizes = captured.shapes.sizes(leaves)
+    for claim in captured.claims:
+        if not claim.holds(sizes):
+            raise InputError(
+                f"at sizes {sizes} the model's attention mask is no longer causal, as it was at the"
+                " sizes seen before (a sliding window?). Capture again with inputs of this size."
+            )
     for port, leaf in zip(captured.inputs, leaves, strict=True):
         fake = value(port.node)
         if isinstance(leaf, Tensor) and isinstance(fake, Tensor):

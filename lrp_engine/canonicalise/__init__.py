@@ -1,6 +1,14 @@
 """Captured graph in, simpler captured graph out; one pass per file, none changes a result."""
 
+from ..capture import Captured
+from ..registry import Registry
+from .causal_mask import recognise_causal_masks
 from .decompose import decompose
 from .drop_inert import drop_inert
 
-__all__ = ["decompose", "drop_inert"]
+__all__ = ["canonicalise", "decompose"]
+
+
+def canonicalise(captured: Captured, registry: Registry) -> Captured:
+    """Every pass that needs no plan, in order."""
+    return recognise_causal_masks(drop_inert(captured, registry))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
@@ -37,6 +37,13 @@ class OutputPort:
     position: int
 
 
+class Claim(Protocol):
+    """Something that a pass relied on, to be checked at the sizes of every call."""
+
+    def holds(self, sizes: Mapping[Any, int]) -> bool:
+        """Whether it is true at these sizes (by symbol)."""
+
+
 @dataclass(frozen=True)
 class Captured:
     """A model as a functional graph of ATen ops.
@@ -57,6 +64,7 @@ class Captured:
     modules: Mapping[str, tuple[fx.Node, ...]]
     how: How
     notes: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     def flatten_inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """Flattens a call's arguments in the order of `inputs`; raises ValueError on a mismatch."""

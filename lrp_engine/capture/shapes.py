@@ -97,6 +97,12 @@ class ShapeContract:
         fixed = tuple(self.environment.replacements.items())
         return (*guards, *(_equal(symbol, expr) for symbol, expr in fixed))
 
+    def sizes(self, leaves: Sequence[Any]) -> dict[Any, int]:
+        """The free sizes of one call, by symbol."""
+        return {
+            f.symbol: leaves[f.leaf].shape[f.axis] for f in self.free() if f.symbol.is_symbol
+        }
+
     def broken(self, leaves: Sequence[Any]) -> str | None:
         """What is wrong with these inputs' shapes; None if nothing is."""
         sizes: dict[Any, int] = {}

@@ -19,7 +19,12 @@ from .inputs import argument_names, as_call
 from .module_view import ModuleView
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
 
-_NOISY = ("torch.export._draft_export", "torch.fx.experimental.symbolic_shapes", "torch.export")
+_NOISY = (
+    "torch.export",
+    "torch.export._draft_export",
+    "torch.fx.experimental.symbolic_shapes",
+    "torch._subclasses.fake_tensor",
+)
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
