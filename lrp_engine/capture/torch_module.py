@@ -1,4 +1,4 @@
-"""torch.nn.Module -> Captured: torch.export first, a recorded trace of this call where it cannot."""
+"""torch.nn.Module -> Captured: torch.export first, a recorded trace of this call where not."""
 
 from __future__ import annotations
 
