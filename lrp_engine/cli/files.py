@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from .. import show
@@ -47,7 +48,11 @@ def _done(path: Path, job: Callable[[Path], Any]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         job(path)
-    except (OSError, ValueError) as error:  # ValueError: an ending that matplotlib does not know
+    except (
+        OSError,
+        ValueError,
+        SafetensorError,
+    ) as error:
         raise InputError(f"{path} cannot be written: {error}") from error
     return path
 

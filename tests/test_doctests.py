@@ -1,0 +1,30 @@
+"""The examples in docstrings run and print what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import lrp_engine
+
+# Modules that need an extra when imported.
+SKIPPED = ("lrp_engine.pytest_plugin",)
+
+
+def modules_with_examples() -> list[str]:
+    """Names of the package's modules, rules included, that have examples in docstrings."""
+    finder = doctest.DocTestFinder()
+    names = [m.name for m in pkgutil.walk_packages(lrp_engine.__path__, "lrp_engine.")]
+    loaded = [importlib.import_module(n) for n in names if n not in SKIPPED]
+    return [m.__name__ for m in loaded if any(t.examples for t in finder.find(m))]
+
+
+def test_examples_are_found() -> None:
+    assert "lrp_engine.engine" in modules_with_examples()
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_of(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
