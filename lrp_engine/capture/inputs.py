@@ -7,7 +7,7 @@ from collections import UserDict
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 
@@ -23,6 +23,19 @@ def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
             return inputs[0], dict(inputs[1])
         return inputs, {}
     return (inputs,), {}
+
+
+def apart(call: Any) -> Any:
+    """The same call with no tensor given twice: torch.export would take the two for one input."""
+    seen: set[int] = set()
+
+    def own(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or id(leaf) not in seen:
+            seen.add(id(leaf))
+            return leaf
+        return leaf.clone()
+
+    return pytree.tree_map(own, call)
 
 
 def argument_names(model: nn.Module) -> tuple[str, ...]:

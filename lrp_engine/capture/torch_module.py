@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.export import ExportedProgram
 from ..errors import CaptureError, InputError
 from .captured import Captured, How
 from .exported import from_exported
-from .inputs import argument_names, as_call
+from .inputs import apart, argument_names, as_call
 from .module_view import ModuleView
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
 
@@ -44,7 +45,7 @@ def capture(
         return from_exported(model, (), How.EXPORTED)
     module = model if isinstance(model, nn.Module) else _Function(model)
     _refuse_training(module)
-    call, names, problems = as_call(inputs), argument_names(module), []
+    call, names, problems = apart(as_call(inputs)), argument_names(module), []
     view = ModuleView(module)
     for attempt in _attempts(view.module, call, dynamic):
         try:
@@ -120,7 +121,8 @@ def _quiet() -> Iterator[None]:
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR + 1)
-        with warnings.catch_warnings():
+        # A failed attempt prints the graph that it had so far.
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
