@@ -30,9 +30,10 @@ from .promise import Policy, Promise
 from .propagate import Cache
 from .registry import Registry, standard
 from .relevance import Wanted, ends, write_program
+from .rows import can_start_at_row, start_at_row
 from .rule import Rule
 from .sources import resolve_sources
-from .target import Position, Target, explained, seed_of
+from .target import Position, Seed, Target, seed_of
 
 Model = nn.Module | ExportedProgram | Callable[..., Any]
 
@@ -102,7 +103,7 @@ class Engine:
     @property
     def program(self) -> Program:
         """The forward and the relevance program."""
-        return self._wanted.program
+        return self._whole.wanted.program
 
     @property
     def promises(self) -> tuple[Promise, ...]:
@@ -114,7 +115,7 @@ class Engine:
 
         Raises InputError if the inputs do not fit the capture or hold NaN.
         """
-        return self._forward(inputs, self._wanted, self._runs)
+        return self._forward(inputs, self._whole)
 
     def explain(
         self,
@@ -129,9 +130,9 @@ class Engine:
         `target` and `position` as in `seed_of`. With `ledger`, the ledger is computed in the same
         pass; without, when it is first asked for. Raises InputError and TargetError.
         """
-        if ledger:
-            return self._forward(inputs, self._audited, None).last(target, position)
-        return self.forward(inputs).last(target, position)
+        at_row = self._at_row if isinstance(position, (int, Sequence, Tensor)) else None
+        way = self._audited if ledger else at_row or self._whole
+        return self._forward(inputs, way).last(target, position)
 
     def explain_each(
         self, inputs: Any, targets: Iterable[Target], *, position: Position = None
@@ -147,24 +148,31 @@ class Engine:
         return provenance_of(self.plan)
 
     @cached_property
-    def _wanted(self) -> Wanted:
-        return write_program(self.plan, self.policy, self._cache)
+    def _whole(self) -> Way:
+        """Programs that start from the whole output."""
+        wanted = write_program(self.plan, self.policy, self._cache)
+        return Way.of(wanted, compiled=self._compile)
 
     @cached_property
-    def _audited(self) -> Wanted:
-        return write_program(self.plan, self.policy, self._cache, accounts=True)
+    def _at_row(self) -> Way | None:
+        """Programs that start from one row of the output, if the output has independent rows."""
+        if not can_start_at_row(self.plan):
+            return None
+        wanted = write_program(self.plan, self.policy, self._cache, start=start_at_row)
+        return Way.of(wanted, compiled=self._compile, at_row=True)
 
     @cached_property
-    def _runs(self) -> tuple[Run, Run] | None:
-        return self.program.compiled() if self._compile else None
+    def _audited(self) -> Way:
+        """Programs that compute the ledger in the same pass."""
+        wanted = write_program(self.plan, self.policy, self._cache, accounts=True)
+        return Way.of(wanted, compiled=False)
 
-    def _forward(self, inputs: Any, wanted: Wanted, runs: tuple[Run, Run] | None) -> Forward:
+    def _forward(self, inputs: Any, way: Way) -> Forward:
         leaves = self._leaves(inputs)
-        forward, relevance = runs or (wanted.program.forward, wanted.program.relevance)
         with torch.no_grad(), validate.at_run_time(self.captured):
-            values = list(forward(*leaves))
-        outputs = values[: wanted.program.outputs]
-        return Forward(self, wanted, relevance, leaves, outputs, values[wanted.program.outputs :])
+            values = list(way.forward(*leaves))
+        count = way.wanted.program.outputs
+        return Forward(self, way, leaves, values[:count], values[count:])
 
     def _leaves(self, inputs: Any) -> list[Any]:
         args, kwargs = as_call(inputs)
@@ -177,12 +185,35 @@ class Engine:
 
 
 @dataclass(frozen=True)
+class Way:
+    """One pair of programs, ready to run, and how to read their results."""
+
+    wanted: Wanted
+    forward: Run
+    relevance: Run
+    at_row: bool = False
+
+    @classmethod
+    def of(cls, wanted: Wanted, *, compiled: bool, at_row: bool = False) -> Way:
+        """The programs as they are, or through torch.compile."""
+        program = wanted.program
+        runs = program.compiled() if compiled else (program.forward, program.relevance)
+        return cls(wanted, *runs, at_row=at_row)
+
+    def seeds(self, seed: Seed) -> list[Tensor]:
+        """What the relevance program starts from."""
+        if not self.at_row:
+            return [seed.dense()]
+        assert seed.row is not None
+        return [seed.row.weights.unsqueeze(1), seed.row.rows]
+
+
+@dataclass(frozen=True)
 class Forward:
     """One forward pass with its promises kept, from which many targets can be explained."""
 
     engine: Engine
-    wanted: Wanted
-    run: Run
+    way: Way
     leaves: list[Any]
     outputs: list[Any]
     kept: list[Any]
@@ -204,48 +235,45 @@ class Forward:
 
     def _explain(self, target: Target, position: Position, kept: list[Any]) -> Explanation:
         plan = self.engine.plan
-        answered = self.outputs[plan.output.position]
-        seed = seed_of(answered, target, position)
-        number = explained(answered, seed)
-        if not torch.isfinite(number).all():
-            raise TargetError(f"the explained output is not finite: {number.tolist()}")
-        values = [seed, *self.leaves, *kept]
-        del kept
+        seed = seed_of(self.outputs[plan.output.position], target, position)
+        values = [*self.way.seeds(seed), *self.leaves, *kept]
+        kept.clear()
         with torch.no_grad():
-            results = list(self.run(values))
-        entries = self.wanted.entries
-        ledger = self._ledger(results, number) if entries else None
+            results = list(self.way.relevance(values))
+        if not torch.isfinite(seed.explained).all():
+            raise TargetError(f"the explained output is not finite: {seed.explained.tolist()}")
+        wanted = self.way.wanted
         versions = validate.versions(self.engine.captured, self.leaves)
         return Explanation(
             output=self.output,
-            explained=number,
-            relevance=self.wanted.relevance(results),
-            coefficient=self.wanted.coefficients(results),
+            explained=seed.explained,
+            relevance=wanted.relevance(results),
+            coefficient=wanted.coefficients(results),
             provenance=self.engine.provenance,
-            known_ledger=ledger,
-            recount=lambda: self._recount(seed, number, versions),
+            known_ledger=self._ledger(wanted, results, seed) if wanted.entries else None,
+            recount=lambda: self._recount(seed, versions),
         )
 
-    def _recount(self, seed: Tensor, number: Tensor, versions: tuple[int, ...]) -> Ledger:
+    def _recount(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
         """Runs the explanation again with the ledger's sums."""
         if validate.versions(self.engine.captured, self.leaves) != versions:
             raise InputError(
                 "inputs or parameters were changed in place since this explanation was computed;"
                 " ask for the ledger at once with explain(..., ledger=True)"
             )
-        audited = self.engine._audited
-        program = audited.program
+        way = self.engine._audited
         with torch.no_grad():
-            values = list(program.forward(*self.leaves))[program.outputs :]
-            results = list(program.relevance([seed, *self.leaves, *values]))
-        return Forward(self.engine, audited, program.relevance, [], [], [])._ledger(results, number)
+            kept = list(way.forward(*self.leaves))[way.wanted.program.outputs :]
+            results = list(way.relevance([*way.seeds(seed), *self.leaves, *kept]))
+        return self._ledger(way.wanted, results, seed)
 
-    def _ledger(self, results: list[Tensor], number: Tensor) -> Ledger:
+    def _ledger(self, wanted: Wanted, results: list[Tensor], seed: Seed) -> Ledger:
         plan = self.engine.plan
-        found = self.wanted.relevance(results)
+        found = wanted.relevance(results)
         arrived = {name: float(found[name].double().sum()) for name in ends(plan)}
-        accounts = read_accounts(self.wanted.entries, self.wanted.sums(results), plan)
-        return ledger_of(float(number.sum()), arrived, accounts, validate.coarsest_dtype(plan))
+        accounts = read_accounts(wanted.entries, wanted.sums(results), plan)
+        total = float(seed.explained.sum())
+        return ledger_of(total, arrived, accounts, validate.coarsest_dtype(plan))
 
 
 def explain(

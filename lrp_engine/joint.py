@@ -48,10 +48,10 @@ class Joint:
         joint._name_sizes([joint.copies[port.node] for port in captured.inputs])
         return joint
 
-    def seed(self, name: str, like: fx.Node) -> fx.Node:
-        """A placeholder for the coefficient of an output."""
+    def seed(self, name: str, like: Tensor) -> fx.Node:
+        """A placeholder for what the relevance program starts from."""
         placeholder = self.graph.placeholder(name)
-        placeholder.meta["val"] = value(like)
+        placeholder.meta["val"] = like
         self.seeds.append(placeholder)
         return placeholder
 

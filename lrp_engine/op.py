@@ -80,7 +80,8 @@ class Linear(Op):
 class WeightedSum(Op):
     """z = op(input, weight) + bias with a constant weight: what the classical rules speak of.
 
-    `adjoint(call, c, weight)` is the transposed op, written with forward ops.
+    `adjoint(call, c, weight)` is the transposed op, written with forward ops. `rowwise`: it acts
+    on the last axis alone, each row of the others by itself.
     """
 
     family: ClassVar[str] = "weighted_sum"
@@ -88,6 +89,7 @@ class WeightedSum(Op):
     weight: str
     bias: str | None = None
     adjoint: Callable[[Call, Tensor, Tensor], Tensor] | None = None
+    rowwise: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

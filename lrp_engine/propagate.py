@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from .call import Call, Operand, bind, pick
 from .aten import without_factor
+from .call import Call, Operand, bind, pick
 from .errors import LrpError, RuleError
 from .graph import describe, value
 from .joint import Joint
@@ -50,7 +50,7 @@ class Traced:
 
 
 @dataclass
-class _Loop:
+class Loop:
     plan: Plan
     joint: Joint
     cache: Cache
@@ -66,7 +66,8 @@ class _Loop:
         if all(c is None for c in arrived.nodes):
             return
         try:
-            passed = self._apply(assignment, arrived)
+            site = Site.of(assignment, arrived.nodes, self.joint)
+            passed = self.apply(assignment, site, arrived.scale)
         except LrpError:
             raise
         except Exception as error:
@@ -80,9 +81,8 @@ class _Loop:
                 self.wires.add(pick(arguments, operand), flow)
         self.steps.append(Passed(assignment, arrived, tuple(passed)))
 
-    def _apply(self, a: Assignment, arrived: Arrived) -> list[Flow | None]:
+    def apply(self, a: Assignment, site: Site, scale: float) -> list[Flow | None]:
         """Traces the rule (or takes an equal trace), and writes it into the joint graph."""
-        site = Site.of(a, arrived.nodes, self.joint)
         key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
         if key not in self.cache:
             self.cache[key] = site.trace(a)
@@ -92,7 +92,7 @@ class _Loop:
         if primal:
             self._share(self.joint.copies[a.node], primal)
         return [
-            None if back is None else Flow(back, a.rule.gives, arrived.scale * factor)
+            None if back is None else Flow(back, a.rule.gives, scale * factor)
             for back, factor in zip(results, traced.factors, strict=False)
         ]
 
@@ -195,14 +195,24 @@ def _check(call: Call, passed: Sequence[Any]) -> None:
             )
 
 
-def propagate(plan: Plan, cache: Cache | None = None) -> Propagation:
+Start = Callable[[Loop], None]
+
+
+def propagate(plan: Plan, cache: Cache | None = None, start: Start | None = None) -> Propagation:
     """Walks the plan backward from the explained output to the sources.
 
     `cache` holds traces by (rule, op, shapes); sharing it between calls saves set-up time.
+    `start` seeds the output and serves the op that made it.
     """
-    loop = _Loop(plan, Joint.of(plan.captured), {} if cache is None else cache)
-    seed = loop.joint.seed("seed", plan.output.node)
-    loop.wires.add(plan.output.node, Flow(seed, Form.COEFFICIENT))
-    for assignment in reversed(plan.assignments):
+    loop = Loop(plan, Joint.of(plan.captured), {} if cache is None else cache)
+    if start is None:
+        output = plan.output.node
+        seed = loop.joint.seed("seed", value(output))
+        loop.wires.add(output, Flow(seed, Form.COEFFICIENT))
+        rest = plan.assignments
+    else:
+        start(loop)
+        rest = plan.assignments[:-1]
+    for assignment in reversed(rest):
         loop.step(assignment)
     return Propagation(loop.joint, loop.wires, tuple(loop.steps))

@@ -14,7 +14,7 @@ from .graph import describe, value
 from .plan import Plan
 from .program import Program, build
 from .promise import Policy
-from .propagate import Cache, Propagation, propagate
+from .propagate import Cache, Propagation, Start, propagate
 from .rule import Form
 from .template import signature, trace
 
@@ -41,9 +41,16 @@ class Wanted:
         return torch.stack(scalars).tolist() if scalars else []
 
 
-def write_program(plan: Plan, policy: Policy, cache: Cache, *, accounts: bool = False) -> Wanted:
+def write_program(
+    plan: Plan,
+    policy: Policy,
+    cache: Cache,
+    *,
+    accounts: bool = False,
+    start: Start | None = None,
+) -> Wanted:
     """Writes the programs of a plan; with `accounts` the ledger is computed in the same pass."""
-    propagation = propagate(plan, cache)
+    propagation = propagate(plan, cache, start)
     names = tuple(source.name for source in plan.sources)
     coefficients = [_coefficient(propagation, source.node) for source in plan.sources]
     relevance = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,8 +16,28 @@ Target = int | Sequence[int] | Mapping[int, float] | Metric | Tensor | None
 Position = int | slice | Sequence[int] | Tensor | None
 
 
-def seed_of(output: Tensor, target: Target, position: Position = None) -> Tensor:
-    """The coefficient c at the output, so that the explained number is sum(c * output).
+@dataclass(frozen=True)
+class Row:
+    """A seed that is zero but for one row per sample: weights (batch, classes), rows (batch,)."""
+
+    weights: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The coefficient c at the output, and the explained number sum(c * output) per sample.
+
+    `row` is given where a single position per sample is seeded; `dense()` is c in full.
+    """
+
+    dense: Callable[[], Tensor]
+    explained: Tensor
+    row: Row | None = None
+
+
+def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
+    """The seed for a target.
 
     `output` has shape (batch, classes), or (batch, positions, classes) with `position`.
     `target`: one class, one class per sample, {class: weight}, a metric of the output (its
@@ -26,18 +47,22 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Tensor
 
     Raises TargetError if the target does not fit the output.
     """
-    if callable(target) and not isinstance(target, Tensor):
-        return _of_metric(output, target)
     if isinstance(target, Tensor) and target.dtype.is_floating_point:
-        return _ready(output, target)
+        return _whole(output, _ready(output, target))
+    if callable(target) and not isinstance(target, Tensor):
+        return _whole(output, _of_metric(output, target))
     if target is None:
-        return _single(output)
+        return _whole(output, _single(output))
     return _of_classes(output, target, position)
+
+
+def _whole(output: Tensor, seed: Tensor) -> Seed:
+    return Seed(lambda: seed, explained(output, seed))
 
 
 def explained(output: Tensor, seed: Tensor) -> Tensor:
     """The number that is explained, per sample (one number if the output has no batch axis)."""
-    product = torch.where(seed == 0, 0.0, seed.double() * output.double())
+    product = (seed.double() * output.double()).masked_fill(seed == 0, 0.0)
     return product.flatten(1).sum(1) if product.dim() > 1 else product
 
 
@@ -71,29 +96,49 @@ def _single(output: Tensor) -> Tensor:
     return torch.ones_like(output)
 
 
-def _of_classes(output: Tensor, target: Any, position: Position) -> Tensor:
+def _of_classes(output: Tensor, target: Any, position: Position) -> Seed:
     if output.dim() < 2:
         raise TargetError(
             f"a class needs an output of shape (batch, ..., classes), not {output.dim()}-d"
         )
-    rows = _rows(output, position)
     weights = _weights(output, target)
-    seed = torch.zeros_like(output)
-    spread = weights.view(weights.shape[0], *(1,) * (output.dim() - 2), weights.shape[1])
-    return torch.where(rows.unsqueeze(-1), spread, seed)
+    if output.dim() == 2:
+        if position is not None:
+            raise TargetError("a position was given, but the output has no axis of positions")
+        return _whole(output, weights)
+    if output.dim() > 3 or position is None:
+        raise TargetError(
+            f"the output has shape {tuple(output.shape)}: say which position the class is meant at"
+            " (position=-1 for the last token), or give a metric"
+        )
+    if isinstance(position, slice):
+        seed = torch.zeros_like(output)
+        seed[:, position] = weights[:, None]
+        return _whole(output, seed)
+    return _at_rows(output, weights, _rows(output, position))
+
+
+def _at_rows(output: Tensor, weights: Tensor, rows: Tensor) -> Seed:
+    """One position per sample."""
+    batch = torch.arange(output.shape[0], device=output.device)
+
+    def dense() -> Tensor:
+        return torch.zeros_like(output).index_put((batch, rows), weights)
+
+    return Seed(dense, explained(output[batch, rows], weights), Row(weights, rows))
 
 
 def _weights(output: Tensor, target: Any) -> Tensor:
     """(batch, classes): the weight of each class for each sample."""
     batch, classes = output.shape[0], output.shape[-1]
-    weights = output.new_zeros(batch, classes)
+    weights = torch.zeros(batch, classes, dtype=output.dtype)
     if isinstance(target, Mapping):
         for index, weight in target.items():
             weights[:, _checked(index, classes)] += weight
-        return weights
+        return weights.to(output.device)
     if isinstance(target, int):
         weights[:, _checked(target, classes)] = 1
-        return weights
+        return weights.to(output.device)
     try:
         per_sample = torch.as_tensor(target, dtype=torch.long, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
@@ -107,7 +152,7 @@ def _weights(output: Tensor, target: Any) -> Tensor:
         )
     chosen = [_checked(int(c), classes) for c in per_sample]
     weights[torch.arange(batch), chosen] = 1
-    return weights
+    return weights.to(output.device)
 
 
 def _checked(index: Any, size: int, what: str = "class") -> int:
@@ -116,27 +161,13 @@ def _checked(index: Any, size: int, what: str = "class") -> int:
     return int(index) % size
 
 
-def _rows(output: Tensor, position: Position) -> Tensor:
-    """(batch, ...positions): where the target sits."""
-    where = output.shape[:-1]
-    if output.dim() == 2:
-        if position is not None:
-            raise TargetError("a position was given, but the output has no axis of positions")
-        return torch.ones(where, dtype=torch.bool, device=output.device)
-    if output.dim() > 3 or position is None:
-        raise TargetError(
-            f"the output has shape {tuple(output.shape)}: say which position the class is meant at"
-            " (position=-1 for the last token), or give a metric"
-        )
-    rows = torch.zeros(where, dtype=torch.bool, device=output.device)
-    if isinstance(position, (int, slice)):
-        index = (
-            position if isinstance(position, slice) else _checked(position, where[1], "position")
-        )
-        rows[:, index] = True
-        return rows
-    chosen = [_checked(int(p), where[1], "position") for p in position]
-    if len(chosen) != where[0]:
-        raise TargetError(f"one position per sample is needed: {where[0]}, not {len(chosen)}")
-    rows[torch.arange(where[0]), chosen] = True
-    return rows
+def _rows(output: Tensor, position: Any) -> Tensor:
+    """(batch,): where the target sits in each sample."""
+    batch, positions = output.shape[:2]
+    if isinstance(position, int):
+        chosen = [_checked(position, positions, "position")] * batch
+    else:
+        chosen = [_checked(int(p), positions, "position") for p in position]
+    if len(chosen) != batch:
+        raise TargetError(f"one position per sample is needed: {batch}, not {len(chosen)}")
+    return torch.tensor(chosen, device=output.device)
