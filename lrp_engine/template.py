@@ -46,7 +46,11 @@ def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
         return [r for r in results if r is not None]
 
     with _fake_mode_of(given), torch.no_grad():
-        graph = make_fx(flat)(*given).graph
+        traced = make_fx(flat)(*given)
+        if any(_mutates(node) for node in traced.graph.nodes):
+            again = fx.Interpreter(traced).run
+            traced = make_fx(torch.func.functionalize(again, remove="mutations"))(*given)
+    graph = traced.graph
     _see_through(graph)
     graph.eliminate_dead_code()
     return _template(graph, missing)
@@ -114,6 +118,15 @@ def _emitter(graph: fx.Graph, origin: fx.Node | None) -> Callable[..., fx.Node]:
         return node
 
     return create
+
+
+def _mutates(node: fx.Node) -> bool:
+    """Whether an op writes into its operand, as some of torch's own derivatives do.
+
+    In a joint graph, where equal computations are one node, that would spoil other users' values.
+    """
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
 
 
 def _template(graph: fx.Graph, missing: list[bool]) -> Template:
