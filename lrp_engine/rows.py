@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from .aten import SIZE
 from .call import bind, pick
 from .graph import value
 from .joint import Joint
@@ -25,10 +26,10 @@ def row_of(x: Tensor, rows: Tensor) -> Tensor:
     return torch.gather(x, 1, index)
 
 
-def spread(row: Tensor, rows: Tensor, like: Tensor) -> Tensor:
-    """The adjoint of `row_of`: zero everywhere but in that row."""
+def spread(row: Tensor, rows: Tensor, positions: int) -> Tensor:
+    """The adjoint of `row_of`: (batch, positions, width), zero everywhere but in that row."""
     index = rows[:, None, None].expand(-1, 1, row.shape[-1])
-    return torch.zeros_like(like).scatter(1, index, row)
+    return row.new_zeros(row.shape[0], positions, row.shape[-1]).scatter(1, index, row)
 
 
 def can_start_at_row(plan: Plan) -> bool:
@@ -54,7 +55,10 @@ def start_at_row(loop: Loop) -> None:
     site = replace(site, arguments=arguments, examples=tuple(value(n) for n in arguments))
     (flow,) = loop.apply(last, site, 1.0)
     if flow is not None:
-        whole = _write(loop, spread, last.node, flow.node, rows, operand)
+        positions = value(operand).shape[1]
+        if isinstance(positions, torch.SymInt):
+            positions = joint.emit(SIZE, (operand, 1), {}, positions)
+        whole = _write(loop, spread, last.node, flow.node, rows, positions)
         loop.wires.add(_operand(last), Flow(whole, flow.form, flow.scale))
 
 
@@ -62,7 +66,7 @@ def _operand(a: Assignment) -> fx.Node:
     return pick(bind(a.node.target, a.node.args, a.node.kwargs), a.live[0])
 
 
-def _write(loop: Loop, function: Any, asks: fx.Node, *nodes: fx.Node) -> fx.Node:
+def _write(loop: Loop, function: Any, asks: fx.Node, *nodes: fx.Node | int) -> fx.Node:
     examples = [value(n) for n in nodes]
     key = (function, *(signature(e) for e in examples))
     if key not in loop.cache:
