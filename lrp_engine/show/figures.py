@@ -49,10 +49,11 @@ def _heat_map(relevance: Tensor, image: Tensor | None, title: str) -> Figure:
         picture = image.detach().float().cpu()
         picture = picture.permute(1, 2, 0) if picture.dim() == 3 else picture
         low, high = picture.min(), picture.max()
-        axes[0].imshow(((picture - low) / (high - low).clamp_min(1e-12)).squeeze(-1), cmap="gray")
+        scaled = (picture - low) / (high - low).clamp_min(1e-12)
+        axes[0].imshow(scaled.squeeze(-1).numpy(), cmap="gray")
         axes[0].set_title("input")
     limit = limit_of(plane)
-    shown = axes[-1].imshow(plane, cmap=COLOUR_MAP, vmin=-limit, vmax=limit)
+    shown = axes[-1].imshow(plane.numpy(), cmap=COLOUR_MAP, vmin=-limit, vmax=limit)
     axes[-1].set_title(title)
     figure.colorbar(shown, ax=axes[-1], label="relevance (red: for, blue: against)")
     for axis in axes:
