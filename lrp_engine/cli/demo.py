@@ -13,6 +13,10 @@ from .console import reporting, say, working
 from .tables import balance_line, print_ledgers
 
 PRESETS = ("epsilon", "gradient")
+ABOUT_GRADIENT = (
+    "relevance under the preset gradient is gradient times image; in a net of ReLUs that agrees"
+    " with epsilon up to the stabiliser. The picture shows the gradient alone."
+)
 
 
 def demo(
@@ -39,6 +43,7 @@ def demo(
             e.check()
             say(f"{name}: {balance_line(e.ledger)}")
         say(explained[PRESETS[0]].provenance.coverage)
+        say(ABOUT_GRADIENT)
         with working("drawing"):
             path = cases.draw(test, chosen, explained, output / "digits.png")
         say(f"picture: {path.resolve()}", "bold")
