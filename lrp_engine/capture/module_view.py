@@ -5,12 +5,28 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 _PLAIN = (Tensor, int, float, bool, str, type(None))
+
+
+@contextmanager
+def left_as_it_was(module: nn.Module) -> Iterator[None]:
+    """Takes back what the model writes to its own attributes while it is captured."""
+    before = [(m, dict(vars(m))) for m in module.modules()]
+    try:
+        yield
+    finally:
+        for m, attributes in before:
+            now = vars(m)
+            if now.keys() != attributes.keys() or any(now[k] is not attributes[k] for k in now):
+                now.clear()
+                now.update(attributes)
 
 
 class ModuleView:

@@ -17,7 +17,7 @@ from ..errors import CaptureError, InputError
 from .captured import Captured, How
 from .exported import from_exported
 from .inputs import apart, argument_names, as_call
-from .module_view import ModuleView
+from .module_view import ModuleView, left_as_it_was
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
 
 _NOISY = (
@@ -49,7 +49,8 @@ def capture(
     view = ModuleView(module)
     for attempt in _attempts(view.module, call, dynamic):
         try:
-            program, how, note = attempt()
+            with left_as_it_was(module):
+                program, how, note = attempt()
         except Exception as error:
             problems.append(f"{attempt.__doc__}: {_first_line(error)}")
             continue
@@ -77,6 +78,7 @@ def _attempts(module: nn.Module, call: Call, dynamic: Any) -> Iterator[Callable[
         """recorded trace"""
         with torch.no_grad(), _quiet():
             program = torch.export.draft_export(module, *call, strict=False)
+            _refuse_unchecked(program)
             return program.run_decompositions({}), How.RECORDED, "recorded: one call's control flow"
 
     if dynamic is not False:
@@ -101,6 +103,17 @@ def _by_argument(module: nn.Module, call: Call) -> dict[str, Any]:
     return dict(zip(argument_names(module), dynamic_spec(args), strict=False)) | dynamic_spec(
         kwargs
     )
+
+
+def _refuse_unchecked(program: ExportedProgram) -> None:
+    """A float cut to an integer is the one choice that a recorded trace leaves no check for."""
+    failures = getattr(getattr(program, "_report", None), "failures", ())
+    lost = [f.data["expr"] for f in failures if "ToInt(" in str(f.data.get("expr", ""))]
+    if lost:
+        raise CaptureError(
+            f"the path depends on data cut to an integer ({lost[0]}), and nothing in the trace"
+            " could tell another input's path from this one's"
+        )
 
 
 def _refuse_training(module: nn.Module) -> None:
