@@ -12,6 +12,7 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 _NOT_THE_USERS = ("/torch/nn/", "/lrp_engine/capture/")
+_GUESS = 1024
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
 
 
@@ -96,9 +97,13 @@ def target_name(node: fx.Node) -> str:
 
 
 def hint(size: Any) -> int:
-    """The concrete size behind a symbolic one (that of the example inputs)."""
+    """The concrete size behind a symbolic one (that of the example inputs).
+
+    A size that depends on data, such as a count of nonzero entries, is guessed.
+    """
     if isinstance(size, torch.SymInt):
-        return int(size.node.hint)
+        known = size.node.hint
+        return _GUESS if known is None else int(known)
     return int(size)
 
 
