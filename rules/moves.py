@@ -46,6 +46,7 @@ VIEWS = (
     move(aten.tile.default, "self", sample(real(2, 3), [1, 2])),
     move(aten.clone.default, "self", sample(real(2, 3)), idle=True),
     move(aten.contiguous.default, "self", sample(real(2, 3)), idle=True),
+    move(aten.lift_fresh_copy.default, "self", sample(real(2, 3)), idle=True),
 )
 
 PARTS = (
@@ -81,15 +82,16 @@ JOINS = (
 )
 
 INERT = (
-    Inert(target=aten.detach.default, operands=("self",)),
-    Inert(target=aten.alias.default, operands=("self",)),
-    Inert(target=aten.lift_fresh_copy.default, operands=("self",)),
-    Inert(target=aten.dropout.default, operands=("input",), when=lambda a, _: not a["train"]),
-    Inert(
-        target=aten.feature_dropout.default, operands=("input",), when=lambda a, _: not a["train"]
-    ),
-    Inert(
-        target=aten.native_dropout.default, operands=("input",), when=lambda a, _: not a["train"]
+    Inert(target=aten.detach.default, operands=("self",), samples=(sample(real(2, 3)),)),
+    Inert(target=aten.alias.default, operands=("self",), samples=(sample(real(2, 3)),)),
+    *(
+        Inert(
+            target=target,
+            operands=("input",),
+            samples=(sample(real(2, 3), 0.5, False),),
+            when=lambda arguments, _: not arguments["train"],
+        )
+        for target in (aten.dropout.default, aten.feature_dropout.default)
     ),
 )
 

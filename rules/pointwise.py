@@ -97,8 +97,6 @@ ZERO_AT_ZERO = tuple(
         aten.elu.default,
         aten.selu.default,
         aten.celu.default,
-        aten.softshrink.default,
-        aten.hardshrink.default,
     )
 )
 

@@ -50,9 +50,14 @@ PIECEWISE_CONSTANT = (
             aten.floor.default,
             aten.ceil.default,
             aten.round.default,
-            aten.round.decimals,
             aten.trunc.default,
         )
+    ),
+    Stop(
+        target=aten.round.decimals,
+        operands=("self",),
+        samples=(sample(real(2, 3), decimals=1),),
+        reason=STEPS,
     ),
     Stop(
         target=aten.heaviside.default,

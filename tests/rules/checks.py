@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from lrp_engine.call import Operand
+
 from .cases import Case, balance, call_of, relevance_of
-from .references import REFERENCES, Reference
+from .references import REFERENCES
+
+Relevance = Mapping[Operand, Tensor]
 
 
-def reference_of(case: Case) -> Reference:
-    """The slow definition of a case's rule."""
-    return REFERENCES[case.op.family, case.rule.name]
+def definition(case: Case) -> Relevance:
+    """What a case's rule should give, by its slow definition."""
+    return REFERENCES[case.op.family, case.rule.name](*call_of(case), **case.parameters)
 
 
-def assert_matches_definition(case: Case, reference: Reference | None = None) -> None:
-    """The rule's relevance is the definition's, entry by entry, to 1e-10 of its largest entry."""
-    expected = (reference or reference_of(case))(*call_of(case), **case.parameters)
-    found = relevance_of(case)
-    assert found.keys() == expected.keys()
+def assert_relevance_is(expected: Relevance, found: Relevance, where: str = "") -> None:
+    """Equal entry by entry, to 1e-10 of the largest entry."""
+    assert found.keys() == expected.keys(), where
     size = max(float(r.abs().max()) for r in expected.values())
     for operand, relevance in expected.items():
         error = float((found[operand].double() - relevance).abs().max())
-        assert error <= 1e-10 * size, f"{case}: {operand} is off by {error:.1e} of {size:.1e}"
+        assert error <= 1e-10 * size, f"{where}: {operand} is off by {error:.1e} of {size:.1e}"
+
+
+def assert_matches_definition(case: Case) -> None:
+    """The rule, run directly on its call, gives what its definition gives."""
+    assert_relevance_is(definition(case), relevance_of(case), str(case))
 
 
 def assert_balanced(case: Case) -> None:

@@ -1,0 +1,54 @@
+"""The same cases through the whole engine: capture, assignment, propagation, ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from torch import fx
+
+from lrp_engine.preset import load
+from lrp_engine.registry import standard
+
+from .bench import Bench, explained, preset_file
+from .cases import Case, all_cases
+from .checks import assert_relevance_is, definition
+
+SOME = 8
+
+
+def key(case: Case) -> str:
+    """Cases of one family under one rule share a model."""
+    extra = "".join(f"-{k}={v}" for k, v in case.parameters.items())
+    return f"{case.op.family}.{case.rule.name}{extra}"
+
+
+def usual(case: Case) -> bool:
+    """Whether the default preset uses this rule as it is."""
+    entry = load("attnlrp", standard()).choose(fx.Graph().placeholder("x"), case.op.family)
+    return (entry.use, dict(entry.parameters)) == (case.rule.name, dict(case.parameters))
+
+
+def chosen(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """Each op once, with all operands live that can be; of an unusual rule only some ops."""
+    widest = {case.op.target: case for case in sorted(cases, key=lambda c: len(c.live))}
+    found = list(widest.values())
+    return tuple(found if usual(found[0]) else found[:: -(-len(found) // SOME)])
+
+
+GROUPS = {name: chosen(cases) for name, cases in groupby(sorted(all_cases(), key=key), key)}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_captured_and_propagated_as_defined(name: str, tmp_path: Path) -> None:
+    cases = GROUPS[name]
+    row = {"family": cases[0].op.family, "use": cases[0].rule.name, **cases[0].parameters}
+    bench = Bench(cases)
+    result = explained(bench, preset_file(tmp_path, row))
+    found = bench.split(list(result.relevance.values()))
+    for case, relevance in zip(cases, found, strict=True):
+        assert_relevance_is(definition(case), relevance, str(case))
+    assert result.ledger.worst.error <= 1e-12
+    assert abs(result.ledger.residual) <= 1e-12 * sum(a.size for a in result.ledger.accounts)
