@@ -28,6 +28,17 @@ class Two(nn.Module):
     def forward(self, x, y):
         return torch.relu(self.a(x)) + self.b(y)
 
+class KeywordOnly(Two):
+    def forward(self, x, *, y):
+        return super().forward(x, y)
+
+class Branching(nn.Module):
+    def forward(self, x):
+        return 2 * x if x.sum() > 0 else -x
+
+def branching():
+    return Branching(), torch.ones(2, 3)
+
 class Tokens(nn.Module):
     def __init__(self):
         super().__init__()
@@ -103,6 +114,17 @@ def test_explain_gives_the_librarys_numbers(run: Run, inputs: Path) -> None:
     for name, relevance in reference.relevance.items():
         total = relevance.double().sum(1).tolist()
         assert data["relevance"][name]["sum_per_sample"] == pytest.approx(total)
+
+
+def test_keyword_only_arguments(run: Run, inputs: Path) -> None:
+    result = run("check", "cli_models:KeywordOnly", "--inputs", inputs, "--target", 1)
+    assert result.exit_code == 0, result.output
+
+
+def test_notes_on_the_capture_are_shown(run: Run) -> None:
+    result = run("coverage", "cli_models:branching", "--json")
+    assert json.loads(result.stdout)["ok"]
+    assert "recorded: one call's control flow" in result.stderr
 
 
 def test_explain_prints_tables_and_writes_files(run: Run, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,4 +87,10 @@ def _made(found: Any, text: str) -> Loaded:
             f"{text} gives a {type(model).__name__}, not a torch.nn.Module."
             " A factory returns a module, or (module, example_inputs)."
         )
-    return Loaded(model.eval(), argument_names(model), example)
+    return Loaded(model.eval(), (*argument_names(model), *_keyword_only(model)), example)
+
+
+def _keyword_only(model: nn.Module) -> Iterator[str]:
+    for parameter in inspect.signature(model.forward).parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            yield parameter.name

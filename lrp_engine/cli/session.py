@@ -10,7 +10,7 @@ from ..engine import Engine
 from ..errors import ConservationError
 from ..explanation import Explanation
 from ..target import Target
-from .console import working
+from .console import note, working
 from .inputs import load_inputs
 from .model import load_model
 
@@ -22,12 +22,17 @@ def prepared(
     sources: Sequence[str] | None,
     output: str | None,
 ) -> tuple[Engine, Any]:
-    """An engine for the model that the user named, and the inputs to call it with."""
+    """An engine for the model that the user named, and the inputs to call it with.
+
+    What the engine noted about the capture is shown.
+    """
     with working("loading the model"):
         loaded = load_model(model)
         inputs = load_inputs(file, loaded)
     with working("capturing the model and planning"):
         engine = Engine(loaded.model, inputs, preset=preset, sources=sources or None, output=output)
+    for text in engine.captured.notes:
+        note(text)
     return engine, inputs
 
 
