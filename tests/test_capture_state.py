@@ -1,0 +1,146 @@
+"""What capture leaves alone: the model's state; and what it cannot promise: other paths."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lrp_engine import Engine
+from lrp_engine.errors import CaptureError, InputError
+from tests import nets
+from tests.support import assert_conserves, draw, seeded
+
+X = draw(3, 6)
+
+
+# --- the model stays as it was -----------------------------------------------------------------
+
+
+def state_of(model: nn.Module) -> list[Any]:
+    """Everything that could tell that the engine was there."""
+    found: list[Any] = []
+    for name, module in model.named_modules():
+        attributes = vars(module)
+        hooks = [key for key, value in attributes.items() if key.endswith("_hooks") and value]
+        plain = {k: v for k, v in attributes.items() if not k.startswith("_")}
+        found += [name, list(attributes), plain, module.training, hooks, module.forward.__func__]
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        found += [name, id(tensor), tensor._version, tensor.requires_grad, id(tensor.grad)]
+    return found
+
+
+class Writing(nn.Module):
+    """Writes to itself whenever it runs, as models that keep their attention maps do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.calls = nn.Linear(6, 4), 0
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls, self.last = self.calls + 1, self.inner(x)
+        self.inner.seen = x
+        self.count += 1
+        return self.last
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(6, 4, False), nn.Linear(6, 4, False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(x) if x.sum() > 0 else self.down(x)
+
+
+@pytest.mark.parametrize("kind", [nets.Conv, nets.Norms, nets.Tied, Writing, Branching])
+def test_the_model_is_left_exactly_as_it_was(kind):
+    if kind in nets.INPUTS:
+        model, inputs = nets.net(kind, bias=True)
+    else:
+        model, inputs = seeded(kind), X
+    first = next(model.parameters())
+    first.grad = torch.ones_like(first)
+    list(model.parameters())[-1].requires_grad_(False)
+    values = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    before = state_of(model)
+    ex = Engine(model, inputs).explain(inputs, target=1)
+    ex.check()
+    assert state_of(model) == before
+    assert model.state_dict().keys() == values.keys()
+    assert all(torch.equal(tensor, values[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(first.grad, torch.ones_like(first))
+    assert torch.equal(ex.output, model(inputs))
+    assert not ex.relevance["input"].requires_grad
+
+
+def test_inputs_are_left_as_they_were():
+    def model(x: Tensor) -> Tensor:
+        return x.mul_(2).relu_()
+
+    x = X.clone()
+    engine = Engine(model, x)
+    engine.explain(x, target=1).check()
+    assert torch.equal(x, X)
+    assert "writes to x" in engine.provenance.notes[-1]
+
+
+# --- paths that depend on the data -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_a_path_that_depends_on_data_is_recorded_and_checked(dynamic):
+    model = seeded(Branching)
+    engine = Engine(model, X.abs(), dynamic=dynamic)
+    ex = engine.explain(X.abs() * 3, target=1)
+    assert ex.provenance.captured == "recorded"
+    assert any("one call's control flow" in note for note in ex.provenance.notes)
+    assert torch.equal(ex.output, model(X.abs() * 3))
+    assert_conserves(ex, 1e-12)
+    with pytest.raises(InputError, match="control flow depends on its data"):
+        engine.explain(-X.abs(), target=1)
+    assert torch.equal(engine.explain(X.abs(), target=1).output, model(X.abs()))
+
+
+def test_a_plain_export_says_so():
+    assert Engine(seeded(nn.Linear, 6, 4), X).provenance.captured == "exported"
+
+
+def counted(x: Tensor) -> Tensor:
+    for _ in range((x[0] > 0).sum().item()):
+        x = 2 * x
+    return x
+
+
+def test_another_number_of_steps_is_another_path():
+    engine = Engine(counted, X.abs())
+    assert torch.equal(engine.explain(X.abs() + 1, target=1).output, counted(X.abs() + 1))
+    with pytest.raises(InputError, match="does not hold for these"):
+        engine.explain(X, target=1)
+
+
+def test_a_path_that_no_check_could_guard_is_refused():
+    def model(x: Tensor) -> Tensor:
+        for _ in range(int(x[0, 0].abs().item() * 10)):
+            x = 2 * x
+        return x
+
+    with pytest.raises(CaptureError, match="data cut to an integer"):
+        Engine(model, X)
+
+
+def test_a_path_that_depends_on_a_size_is_part_of_the_contract():
+    def model(x: Tensor) -> Tensor:
+        return 2 * x if x.shape[0] > 4 else 3 * x
+
+    engine = Engine(model, X)
+    for x in (X, X[:2], X[:1]):
+        assert torch.equal(engine.explain(x, target=1).output, 3 * x)
+    with pytest.raises(InputError, match="the capture holds only where"):
+        engine.explain(torch.cat([X, X]), target=1)
+
+
+def test_a_model_that_cannot_be_captured_says_what_was_tried():
+    with pytest.raises(CaptureError, match=r"free sizes.*\n.*fixed sizes.*\n.*recorded trace"):
+        Engine(lambda x: x * torch.from_numpy(x.numpy()), X)
