@@ -48,12 +48,18 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
     Raises TargetError if the target does not fit the output.
     """
     if isinstance(target, Tensor) and target.dtype.is_floating_point:
-        return _whole(output, _ready(output, target))
-    if callable(target) and not isinstance(target, Tensor):
-        return _whole(output, _of_metric(output, target))
-    if target is None:
-        return _whole(output, _single(output))
-    return _of_classes(output, target, position)
+        seed = _ready(output, target)
+    elif callable(target) and not isinstance(target, Tensor):
+        seed = _of_metric(output, target)
+    elif target is None:
+        seed = _single(output)
+    else:
+        return _of_classes(output, target, position)
+    if position is not None:
+        raise TargetError(
+            "a position was given, but no class: a metric or a ready tensor chooses its positions"
+        )
+    return _whole(output, seed)
 
 
 def _whole(output: Tensor, seed: Tensor) -> Seed:
