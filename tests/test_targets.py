@@ -1,0 +1,180 @@
+"""What is explained: every form of target gives the number and the relevance that it says."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lrp_engine import Engine, explain
+from lrp_engine.errors import TargetError
+from tests.references import models
+from tests.support import assert_close, draw, seeded
+
+X = draw(3, 6)
+CLASSES, WEIGHTS = torch.tensor([2, 0, 3]), {1: 1.0, 3: -0.5}
+
+
+@cache
+def classifier() -> tuple[nn.Module, Engine]:
+    """Four classes, three samples."""
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 4)))
+    return model, Engine(model, X)
+
+
+@cache
+def language_model() -> tuple[nn.Module, Engine, dict[str, Tensor]]:
+    """GPT-2 with 29 words, batch 2, length 6."""
+    model, inputs = models.gpt2(attn_implementation="sdpa")
+    return model, Engine(model, inputs), inputs
+
+
+def weighted(logits: Tensor) -> Tensor:
+    return logits[..., 1] - 0.5 * logits[..., 3]
+
+
+SAME: dict[str, list[Any]] = {
+    "one class": [1, -3, {1: 1.0}, [1, 1, 1], torch.tensor(1), torch.tensor([1, 1, 1])],
+    "one class per sample": [[2, 0, 3], CLASSES, (2, 0, -1), CLASSES.int()],
+    "weighted classes": [
+        WEIGHTS,
+        weighted,
+        lambda logits: weighted(logits).sum(),
+        torch.tensor([[0, 1, 0, -0.5]] * 3, dtype=torch.float64),
+        torch.tensor([[0, 1, 0, -0.5]] * 3, dtype=torch.float32),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_forms_of_one_target_agree(kind):
+    _, engine = classifier()
+    first, *others = (engine.explain(X, target) for target in SAME[kind])
+    for other in others:
+        assert_close(other.relevance["input"], first.relevance["input"], 1e-14)
+        assert_close(other.explained, first.explained, 1e-14)
+
+
+def test_the_explained_number_is_that_of_the_model():
+    model, engine = classifier()
+    logits = model(X).detach()
+    assert_close(engine.explain(X, 1).explained, logits[:, 1], 1e-15)
+    assert_close(engine.explain(X, CLASSES).explained, logits[range(3), CLASSES], 1e-15)
+    assert_close(engine.explain(X, WEIGHTS).explained, weighted(logits), 1e-15)
+
+
+def test_explanations_are_linear_in_the_target():
+    _, engine = classifier()
+    both, a, b = (engine.explain(X, t).relevance["input"] for t in ({0: 1, 2: -1}, 0, 2))
+    assert_close(both, a - b, 1e-13)
+
+
+def test_a_metric_seeds_its_gradient():
+    model, engine = classifier()
+    logits = model(X).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(logits.logsumexp(-1).sum(), logits)
+    found, expected = (engine.explain(X, t) for t in (lambda y: y.logsumexp(-1), gradient))
+    assert_close(found.relevance["input"], expected.relevance["input"], 1e-14)
+    assert_close(found.explained, (gradient * logits).sum(-1).detach(), 1e-14)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_a_model_with_one_number_per_sample_needs_no_target(shape):
+    net = seeded(nn.Linear, 6, 1)
+    model = lambda x: net(x).view(shape)  # noqa: E731
+    ex = explain(model, X, dynamic=False)
+    assert_close(ex.explained, net(X).detach().flatten(), 1e-14)
+    assert_close(ex.relevance["x"], X * net.weight.detach(), 1e-14)
+
+
+# --- positions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "position, rows",
+    [
+        (-1, [[5], [5]]),
+        (2, [[2], [2]]),
+        ([1, 4], [[1], [4]]),
+        (torch.tensor([1, -2]), [[1], [4]]),
+        (slice(2, 5), [[2, 3, 4]] * 2),
+        (slice(None), [[0, 1, 2, 3, 4, 5]] * 2),
+        (slice(None, None, 2), [[0, 2, 4]] * 2),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "target, weights",
+    [
+        (7, [{7: 1}, {7: 1}]),
+        ([7, 3], [{7: 1}, {3: 1}]),
+        ({7: 1, 3: -2}, [{7: 1, 3: -2}, {7: 1, 3: -2}]),
+    ],
+    ids=["one", "each", "weighted"],
+)
+def test_a_position_says_where_the_class_is_meant(position, rows, target, weights):
+    _, engine, inputs = language_model()
+    seed = torch.zeros(2, 6, models.VOCABULARY, dtype=torch.float64)
+    for sample, at in enumerate(rows):
+        for index, weight in weights[sample].items():
+            seed[sample, at, index] = weight
+    found = engine.explain(inputs, target, position=position)
+    expected = engine.explain(inputs, seed)
+    assert_close(found.relevance["input_ids"], expected.relevance["input_ids"], 1e-12)
+    assert_close(found.explained, expected.explained, 1e-12)
+
+
+def test_relevance_of_a_position_reaches_no_later_token():
+    _, engine, inputs = language_model()
+    found = engine.explain(inputs, 7, position=2).relevance["input_ids"]
+    assert (found[:, 3:] == 0).all()
+    assert (found[:, :3] != 0).all()
+
+
+def test_a_metric_and_a_ready_tensor_choose_their_own_position():
+    _, engine, inputs = language_model()
+    seed = torch.zeros(2, 6, models.VOCABULARY, dtype=torch.float64)
+    seed[:, -1, 7] = 1
+    expected = engine.explain(inputs, 7, position=-1).relevance["input_ids"]
+    for target in (seed, lambda logits: logits[:, -1, 7]):
+        assert_close(engine.explain(inputs, target).relevance["input_ids"], expected, 1e-12)
+        with pytest.raises(TargetError, match="a position was given, but no class"):
+            engine.explain(inputs, target, position=-1)
+
+
+# --- one forward, several targets --------------------------------------------------------------
+
+TARGETS = [1, CLASSES, WEIGHTS, weighted]
+
+
+def test_explain_each_equals_separate_explanations():
+    _, engine = classifier()
+    for found, target in zip(engine.explain_each(X, TARGETS), TARGETS, strict=True):
+        expected = engine.explain(X, target)
+        assert torch.equal(found.relevance["input"], expected.relevance["input"])
+        assert torch.equal(found.explained, expected.explained)
+
+
+def test_explain_each_takes_a_position():
+    _, engine, inputs = language_model()
+    for found, target in zip(engine.explain_each(inputs, [7, 3], position=-1), [7, 3], strict=True):
+        expected = engine.explain(inputs, target, position=-1)
+        assert_close(found.relevance["input_ids"], expected.relevance["input_ids"], 1e-12)
+
+
+def test_one_forward_serves_several_targets_in_any_order():
+    model, engine = classifier()
+    run = engine.forward(X)
+    assert torch.equal(run.output, model(X))
+    for target in [*TARGETS, *reversed(TARGETS)]:
+        found = run.explain(target)
+        assert torch.equal(found.relevance["input"], engine.explain(X, target).relevance["input"])
+        found.check()
+
+
+def test_a_ledger_asked_for_at_once_and_later_is_the_same():
+    _, engine = classifier()
+    at_once, later = (engine.explain(X, 1, ledger=ledger) for ledger in (True, False))
+    assert at_once.ledger == later.ledger
+    assert_close(at_once.relevance["input"], later.relevance["input"], 1e-14)
