@@ -37,6 +37,8 @@ def can_start_at_row(plan: Plan) -> bool:
     last = plan.assignments[-1] if plan.assignments else None
     if last is None or last.node is not plan.output.node or len(last.live) != 1:
         return False
+    if any(source.node is last.node for source in plan.sources):
+        return False
     shapes = [value(last.node).dim(), value(_operand(last)).dim()]
     coefficients = last.rule.takes is last.rule.gives is Form.COEFFICIENT
     return getattr(last.op, "rowwise", False) and shapes == [3, 3] and coefficients
