@@ -40,4 +40,4 @@ def assert_conserves(ex: Explanation, tolerance: float) -> None:
 def assert_balances(ledger: Ledger, tolerance: float) -> None:
     """Every op's account closes; so does the total, relative to the largest |R| of any op."""
     ledger.check(tolerance)
-    assert abs(ledger.residual) <= tolerance * max(a.size for a in ledger.accounts)
+    assert abs(ledger.residual) <= tolerance * max((a.size for a in ledger.accounts), default=0.0)
