@@ -56,11 +56,18 @@ def _parameters(captured: Captured) -> None:
     """Parameters are the model's own; they must still be what was captured."""
     for node in captured.graph.nodes:
         if node.op == "get_attr":
-            now, then = captured.tensors[node.target], value(node)
+            now, then = captured.current(node.target), value(node)
+            if now is None:
+                raise InputError(f"the model's {node.meta['tensor_name']!r} is gone since capture")
             if now.device != then.device or now.dtype != then.dtype:
                 raise InputError(
                     f"parameter {node.meta['tensor_name']!r} moved from {then.device}, {then.dtype}"
                     f" to {now.device}, {now.dtype} since capture: capture again"
+                )
+            if now is not captured.tensors[node.target]:
+                raise InputError(
+                    f"parameter {node.meta['tensor_name']!r} was replaced by another tensor since"
+                    " capture: capture again"
                 )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from .shapes import ShapeContract
@@ -50,7 +50,8 @@ class Captured:
 
     `graph` has one placeholder per input leaf, a `get_attr` node per parameter, buffer or
     constant (looked up in `tensors`, the model's own objects), and one output node that
-    returns the flat list of output leaves. `modules` names what each module call returned.
+    returns the flat list of output leaves. `modules` names what each module call returned,
+    `holders` says in which module of the model, and under which name, a tensor was found.
     """
 
     graph: fx.Graph
@@ -65,6 +66,14 @@ class Captured:
     how: How
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+    holders: Mapping[str, tuple[nn.Module, str]] = field(default_factory=dict)
+
+    def current(self, attribute: str) -> Tensor | None:
+        """What the model holds now in the place of one of `tensors`."""
+        if attribute not in self.holders:
+            return self.tensors[attribute]
+        module, name = self.holders[attribute]
+        return getattr(module, name, None)
 
     def flatten_inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """Flattens a call's arguments in the order of `inputs`; raises ValueError on a mismatch."""
@@ -84,7 +93,8 @@ class Captured:
         args_spec, kwargs_spec = _children(self.in_spec)
         count, keys = args_spec.num_children, list(kwargs_spec.context)
         by_name = dict(zip(self.argument_names, args, strict=False)) | kwargs
-        if set(by_name) != {*self.argument_names[:count], *keys}:
+        clash = len(by_name) < len(args) + len(kwargs)
+        if clash or set(by_name) != {*self.argument_names[:count], *keys}:
             return args, kwargs
         return (
             tuple(by_name[n] for n in self.argument_names[:count]),

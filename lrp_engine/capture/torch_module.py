@@ -6,7 +6,8 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -55,8 +56,21 @@ def capture(
             problems.append(f"{attempt.__doc__}: {_first_line(error)}")
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
-        return from_exported(program, names, how, notes)
+        captured = from_exported(program, names, how, notes)
+        return replace(captured, holders=_holders(module, captured))
     raise CaptureError("the model could not be captured:\n  " + "\n  ".join(problems))
+
+
+def _holders(module: nn.Module, captured: Captured) -> dict[str, tuple[nn.Module, str]]:
+    """Where the model keeps the tensors that the graph reads."""
+    found = {}
+    for node in captured.graph.find_nodes(op="get_attr"):
+        path, _, name = node.meta["tensor_name"].rpartition(".")
+        with suppress(AttributeError):
+            holder = module.get_submodule(path)
+            if getattr(holder, name) is captured.tensors[node.target]:
+                found[node.target] = (holder, name)
+    return found
 
 
 def _attempts(module: nn.Module, call: Call, dynamic: Any) -> Iterator[Callable[[], Any]]:
