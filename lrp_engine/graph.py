@@ -11,7 +11,7 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
-_NOT_THE_USERS = ("/torch/nn/", "/lrp_engine/capture/")
+_NEVER_THE_USERS = "/lrp_engine/capture/"
 _GUESS = 1024
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
 
@@ -67,8 +67,9 @@ def origin(node: fx.Node) -> Origin:
 
 def source_line(node: fx.Node) -> str:
     """`file:line`, as close to the user's own code as the stack trace allows."""
-    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
-    own = [f for f in frames if not any(part in f["file"] for part in _NOT_THE_USERS)] or frames
+    found = _FRAME.finditer(node.meta.get("stack_trace") or "")
+    frames = [frame for frame in found if _NEVER_THE_USERS not in frame["file"]]
+    own = [f for f in frames if "/torch/nn/" not in f["file"]] or frames
     return f"{own[-1]['file']}:{own[-1]['line']}" if own else ""
 
 

@@ -33,7 +33,8 @@ def resolve_sources(
                 " of an integer input. Name a module path or a node as source."
             )
         return tuple(found)
-    return tuple(s for name in names for s in _named(captured, registry, name))
+    several = [names] if isinstance(names, str) else names
+    return tuple(s for name in several for s in _named(captured, registry, name))
 
 
 def _named(captured: Captured, registry: Registry, name: str) -> tuple[SourcePort, ...]:

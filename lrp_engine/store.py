@@ -43,8 +43,6 @@ def load(path: Path) -> Explanation:
 
     Raises InputError if the file is not one.
     """
-    from .explanation import Explanation, Provenance
-
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -53,6 +51,15 @@ def load(path: Path) -> Explanation:
         raise InputError(f"{path} cannot be read as an explanation: {error}") from error
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path} is not an explanation written by this engine")
+    try:
+        return _explanation(tensors, metadata)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _explanation(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Explanation:
+    from .explanation import Explanation, Provenance
+
     provenance = json.loads(metadata["provenance"])
     outputs = sorted((k for k in tensors if k.startswith("output/")), key=lambda k: int(k[7:]))
     return Explanation(

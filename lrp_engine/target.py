@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -146,9 +147,11 @@ def _weights(output: Tensor, target: Any) -> Tensor:
         weights[:, _checked(target, classes)] = 1
         return weights.to(output.device)
     try:
-        per_sample = torch.as_tensor(target, dtype=torch.long, device="cpu")
+        per_sample = torch.as_tensor(target, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TargetError(f"cannot read the target {target!r}: {error}") from error
+    if per_sample.dtype.is_floating_point or per_sample.dtype.is_complex:
+        raise TargetError(f"a class is a whole number, not {target!r}")
     if per_sample.dim() == 0:
         return _weights(output, int(per_sample))
     if per_sample.shape != (batch,):
@@ -162,9 +165,13 @@ def _weights(output: Tensor, target: Any) -> Tensor:
 
 
 def _checked(index: Any, size: int, what: str = "class") -> int:
-    if not -size <= int(index) < size:
+    try:
+        index = operator.index(index)
+    except TypeError as error:
+        raise TargetError(f"a {what} is a whole number, not {index!r}") from error
+    if not -size <= index < size:
         raise TargetError(f"{what} {index} is out of range: the output has {size} of them")
-    return int(index) % size
+    return index % size
 
 
 def _rows(output: Tensor, position: Any) -> Tensor:
@@ -173,7 +180,7 @@ def _rows(output: Tensor, position: Any) -> Tensor:
     if isinstance(position, int):
         chosen = [_checked(position, positions, "position")] * batch
     else:
-        chosen = [_checked(int(p), positions, "position") for p in position]
+        chosen = [_checked(p, positions, "position") for p in position]
     if len(chosen) != batch:
         raise TargetError(f"one position per sample is needed: {batch}, not {len(chosen)}")
     return torch.tensor(chosen, device=output.device)
