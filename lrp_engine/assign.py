@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from torch import fx
 
 from .call import Operand, bind, operands_of, pick
 from .capture import Captured, OutputPort
-from .errors import CoverageError, SourceError
+from .errors import CoverageError, PresetError, SourceError
 from .gates import Regions
 from .graph import describe, is_floating, target_name
 from .op import Op
@@ -46,7 +47,6 @@ class _Walk:
     stopped: dict[fx.Node, str] = field(default_factory=dict)
     gaps: dict[fx.Node, str] = field(default_factory=dict)
     regions: Regions = field(default_factory=Regions)
-    used: set[int] = field(default_factory=set)
 
     def visit(self, node: fx.Node) -> None:
         if not any(operand in self.alive for operand in node.all_input_nodes):
@@ -82,7 +82,6 @@ class _Walk:
             self.stopped[node] = getattr(op, "reason", f"{op.family}: {rule.name} ({rule.cites})")
             return
         self.alive.add(node)
-        self.used.add(id(entry))
         terms = len(operands_of(op.operands, arguments, fx.Node)) + _scalars(op, arguments)
         self.regions.add(node, op, tuple(pick(arguments, o) for o in live), terms)
         self.assigned[node] = Assignment(node, op, rule, entry.parameters, live, entry.origin)
@@ -112,8 +111,10 @@ def assign(
 ) -> Plan:
     """Gives every op between the sources and the output its rule.
 
-    Raises Uncovered with all ops that have none, SourceError if no source reaches the output.
+    Raises Uncovered with all ops that have none, SourceError if no source reaches the output,
+    PresetError if a row names a module or node that is not there.
     """
+    _refuse_unplaced(preset, captured)
     walk = _Walk(captured, preset, registry, {source.node for source in sources})
     for node in captured.graph.nodes:
         if node.op == "call_function":
@@ -133,6 +134,17 @@ def assign(
         assignments=tuple(a for node, a in walk.assigned.items() if node in needed),
         stopped=tuple(Stopped(n, r) for n, r in walk.stopped.items() if _meets(n, needed)),
     )
+
+
+def _refuse_unplaced(preset: Preset, captured: Captured) -> None:
+    """A row that speaks of a module or node which is not there is a misspelling."""
+    for row in preset.entries:
+        if row.is_narrow() and not any(row.lies_at(node) for node in captured.graph.nodes):
+            close = difflib.get_close_matches(row.module or "", captured.modules, n=1)
+            raise PresetError(
+                f"a row of preset {row.origin!r} names nothing in this model: {row.where()}"
+                + (f"; did you mean {close[0]!r}?" if close else "")
+            )
 
 
 def _needed(walk: _Walk, output: fx.Node) -> set[fx.Node]:

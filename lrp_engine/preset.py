@@ -43,16 +43,20 @@ class Entry:
             return False
         if self.op and not fnmatchcase(target_name(node), self._op_pattern()):
             return False
+        if self.type and all(kind != self.type for _, kind in module_stack(node)):
+            return False
+        return self.lies_at(node)
+
+    def lies_at(self, node: fx.Node) -> bool:
+        """Whether a node has the name, and lies in the module, that the row speaks of."""
         if self.node and not fnmatchcase(node.name, self.node):
             return False
-        stack = module_stack(node)
-        if self.module and not any(fnmatchcase(path, self.module) for path, _ in stack):
-            return False
-        return not self.type or any(kind == self.type for _, kind in stack)
+        paths = (path for path, _ in module_stack(node))
+        return not self.module or any(fnmatchcase(path, self.module) for path in paths)
 
     def is_narrow(self) -> bool:
-        """Whether the row names particular nodes, so that matching none is a mistake."""
-        return any((self.op, self.module, self.type, self.node))
+        """Whether the row names places in one model, so that matching none is a mistake."""
+        return bool(self.module or self.node)
 
     def where(self) -> str:
         """The selector in words."""
