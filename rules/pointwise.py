@@ -160,8 +160,9 @@ def tangent(call: Call, c: Tensor) -> Coefficients:
 
 def closed_form(call: Call, function: Callable[..., Tensor]) -> Tensor:
     """A function of the op's operand and settings, in float32 at least."""
-    x = call["self"]
-    extra = {k: v for k, v in call.arguments.items() if k != "self"}
+    (operand,) = call.live
+    x = call.operand(operand)
+    extra = {k: v for k, v in call.arguments.items() if k != operand.name}
     wide = torch.promote_types(x.dtype, torch.float32)
     return function(x.to(wide), **extra).to(x.dtype)
 
@@ -173,7 +174,8 @@ def identity(call: Call, c: Tensor) -> Coefficients:
         return call.only(c * closed_form(call, call.op.ratio))
     if call.op.at_zero is not AtZero.ZERO:
         return tangent(call, c)
-    x, (slope,) = call["self"], tangent(call, c)
+    (operand,), (slope,) = call.live, tangent(call, c)
+    x = call.operand(operand)
     return call.only(torch.where(x == 0, slope, c * (call.out / x)))
 
 
