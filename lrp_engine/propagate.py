@@ -178,9 +178,13 @@ class Site:
 
 
 def _shares_work(results: Sequence[Any], primal: Sequence[Any], template: Template) -> bool:
-    """Whether the coefficients need part of what the op's own result needs."""
-    needed = upstream(results) - set(template.inputs)
-    return any(upstream([p]) & needed for p in primal)
+    """Whether the coefficients need the one kernel call that computes the op's own result.
+
+    A result put together from several kernels may differ in the last bit: the model keeps its own.
+    """
+    found = upstream(primal) - set(template.inputs)
+    kernels = {n for n in found if not is_getitem(n) and not getattr(n.target, "is_view", False)}
+    return len(kernels) == 1 and kernels <= upstream(results)
 
 
 def _check(call: Call, passed: Sequence[Any]) -> None:
