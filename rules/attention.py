@@ -20,6 +20,7 @@ SOFTMAX = tuple(
         (aten._safe_softmax.default, sample(real(2, 3), -1)),
         (aten.log_softmax.int, sample(real(2, 3), -1)),
         (aten._log_softmax.default, sample(real(2, 3), -1, False)),
+        (aten.logsumexp.default, sample(real(2, 3), [1])),
     ]
 )
 

@@ -73,6 +73,9 @@ PARTS = (
     move(aten.reflection_pad2d.default, "self", sample(real(1, 2, 4, 4), [1, 1, 1, 1])),
     move(aten.replication_pad1d.default, "self", sample(real(1, 2, 4), [1, 1])),
     move(aten.replication_pad2d.default, "self", sample(real(1, 2, 4, 4), [1, 1, 1, 1])),
+    move(aten.reflection_pad3d.default, "self", sample(real(1, 1, 2, 2, 3), [1, 1, 1, 0, 0, 1])),
+    move(aten.replication_pad3d.default, "self", sample(real(1, 1, 2, 2, 3), [1, 1, 1, 0, 0, 1])),
+    move(aten._unsafe_index.Tensor, "self", sample(real(4, 3), [integers(4, 5)])),
     move(aten.im2col.default, "self", sample(real(1, 2, 4, 4), [2, 2], [1, 1], [0, 0], [1, 1])),
 )
 

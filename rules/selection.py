@@ -40,6 +40,9 @@ LIMITS = tuple(
         (aten.hardtanh.default, sample(real(2, 3))),
         (aten.relu6.default, sample(real(2, 3))),
         (aten.threshold.default, sample(real(2, 3), 0.1, 0.0)),
+        (aten.clamp.Tensor, sample(real(2, 3), real(3), None)),
+        (aten.clamp_min.Tensor, sample(real(2, 3), real(2, 3))),
+        (aten.clamp_max.Tensor, sample(real(2, 3), real(3))),
     ]
 )
 
@@ -50,7 +53,10 @@ POOLS = tuple(
         (aten.max_pool2d.default, sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1])),
         (aten.max_pool3d.default, sample(real(1, 2, 4, 4, 4), [2, 2, 2])),
         (aten.max_pool2d_with_indices.default, sample(real(1, 2, 6, 6), [2, 2])),
+        (aten.max_pool3d_with_indices.default, sample(real(1, 2, 4, 4, 4), [2, 2, 2])),
+        (aten.adaptive_max_pool1d.default, sample(real(1, 2, 6), [2])),
         (aten.adaptive_max_pool2d.default, sample(real(1, 2, 6, 6), [2, 2])),
+        (aten.adaptive_max_pool3d.default, sample(real(1, 1, 4, 4, 4), [2, 2, 1])),
     ]
 )
 
@@ -65,8 +71,17 @@ ORDER = tuple(
         (aten.min.dim, ("self",), sample(real(2, 3), 1)),
         (aten.topk.default, ("self",), sample(real(2, 5), 2)),
         (aten.sort.default, ("self",), sample(real(2, 5))),
+        (aten.sort.stable, ("self",), sample(real(2, 5), stable=True, dim=1)),
+        (aten.kthvalue.default, ("self",), sample(real(2, 5), 2)),
+        (aten.median.default, ("self",), sample(real(5))),
+        (aten.median.dim, ("self",), sample(real(2, 5), 1)),
+        (aten.cummax.default, ("self",), sample(real(2, 5), 1)),
+        (aten.cummin.default, ("self",), sample(real(2, 5), 1)),
+        (aten.aminmax.default, ("self",), sample(real(2, 5), dim=1)),
         (aten.maximum.default, ("self", "other"), sample(real(2, 3), real(2, 3))),
         (aten.minimum.default, ("self", "other"), sample(real(2, 3), real(2, 3))),
+        (aten.fmax.default, ("self", "other"), sample(real(2, 3), real(2, 3))),
+        (aten.fmin.default, ("self", "other"), sample(real(2, 3), real(3))),
     ]
 )
 

@@ -73,4 +73,6 @@ def explained(bench: Bench, preset: Path, **options: Any) -> lrp.Explanation:
     inputs = bench.inputs()
     engine = lrp.Engine(bench.eval(), inputs, preset=preset, dynamic=False, **options)
     assert_functional(engine.program.relevance.graph)
-    return engine.explain(inputs, torch.ones(len(bench.calls)).double(), ledger=True)
+    result = engine.explain(inputs, torch.ones(len(bench.calls)).double(), ledger=True)
+    assert torch.equal(result.output, bench(*inputs)), "the forward pass is not the model's own"
+    return result

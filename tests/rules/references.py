@@ -119,12 +119,15 @@ def euler(call: Call, c: Any) -> Relevance:
 def softmax_taylor(call: Call, c: Any) -> Relevance:
     """Achtibat et al. 2024, prop. 3.1: R_i = x_i (R_i - s_i sum_j R_j), row by row.
 
-    For a logarithm of softmax the same first Taylor term is x_i (c_i - s_i sum_j c_j).
+    The same first Taylor term is x_i (c_i - s_i sum_j c_j) for the logarithm of a softmax, and
+    x_i s_i c for the logarithm of its denominator.
     """
     (operand,) = call.live
     x = call.operand(operand)
     s = torch.exp(x) / torch.exp(x).sum(call["dim"], keepdim=True)
-    if "log" in str(call.op.target):
+    if "logsumexp" in str(call.op.target):
+        back = s * c.reshape(s.sum(call["dim"], keepdim=True).shape)
+    elif "log" in str(call.op.target):
         back = c - s * c.sum(call["dim"], keepdim=True)
     else:
         arrived = c * call.out

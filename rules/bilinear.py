@@ -1,0 +1,72 @@
+"""Less common products and quotients: sums of products, outer and cross products, interpolation."""
+
+from __future__ import annotations
+
+import torch
+
+from lrp_engine.op import Quotient
+from lrp_engine.samples import positive, real, sample
+
+from .linear import linear
+from .product import product
+
+aten = torch.ops.aten
+
+SUMS_OF_PRODUCTS = (
+    product(
+        aten.addcmul.default,
+        "tensor1",
+        "tensor2",
+        plus="self",
+        samples=(sample(real(2, 3), real(2, 3), real(3), value=0.5),),
+    ),
+    product(
+        aten.addmv.default,
+        "mat",
+        "vec",
+        plus="self",
+        samples=(sample(real(2), real(2, 3), real(3), beta=0.5, alpha=2),),
+    ),
+    product(
+        aten.addr.default,
+        "vec1",
+        "vec2",
+        plus="self",
+        samples=(sample(real(2, 3), real(2), real(3)),),
+    ),
+    product(
+        aten.addbmm.default,
+        "batch1",
+        "batch2",
+        plus="self",
+        samples=(sample(real(2, 4), real(2, 2, 3), real(2, 3, 4)),),
+    ),
+)
+
+OTHER_PRODUCTS = (
+    product(aten.linalg_cross.default, "self", "other", samples=(sample(real(2, 3), real(2, 3)),)),
+    product(aten.vdot.default, "self", "other", samples=(sample(real(3), real(3)),)),
+)
+
+INTERPOLATIONS = (
+    linear(aten.lerp.Scalar, "self", "end", samples=(sample(real(2, 3), real(2, 3), 0.3),)),
+    # With a weight that is live itself there is no record: torch's decomposition serves.
+    linear(
+        aten.lerp.Tensor,
+        "self",
+        "end",
+        samples=(sample(real(2, 3), real(2, 3), positive(2, 3)),),
+        when=lambda _, live: "weight" not in live,
+    ),
+)
+
+QUOTIENTS = (
+    Quotient(
+        target=aten.div.Tensor_mode,
+        operands=("self", "other"),
+        numerator="self",
+        denominator="other",
+        samples=(sample(real(2, 3), positive(2, 3), rounding_mode=None),),
+        when=lambda arguments, _: arguments["rounding_mode"] is None,
+    ),
+)
