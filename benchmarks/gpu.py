@@ -1,6 +1,6 @@
 """Llama-3.2-1B-shaped, bf16, on one GPU: whole explanations beside a plain input gradient.
 
-    python -m benchmarks.gpu [--compiled] [--json FILE]
+    python -m benchmarks.gpu [--compiled MODE ...] [--json FILE]
 
 Every number is a median of alternating runs in one process. "plain" is the model itself in eager
 torch: forward, one logit, gradient with respect to the embeddings, parameters frozen.
@@ -46,7 +46,7 @@ def ours(engine: lrp.Engine, ids: torch.Tensor) -> Callable[[], torch.Tensor]:
 def main() -> None:
     """Measures and prints a table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--compiled", nargs="*", default=[], metavar="MODE")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sizes", type=int, nargs="*", default=range(len(SIZES)))
     parser.add_argument("--policies", nargs="*", default=["keep", "balanced"])
@@ -62,10 +62,11 @@ def main() -> None:
         engines = {}
         for policy in options.policies:
             engines[f"eager {policy}"] = lrp.Engine(model, {"input_ids": ids}, policy=policy)
-            if options.compiled:
+            for name in options.compiled:
                 torch._dynamo.reset()
-                engines[f"compiled {policy}"] = lrp.Engine(
-                    model, {"input_ids": ids}, policy=policy, compile=True, dynamic=False
+                compiled: bool | str = name if name != "default" else True
+                engines[f"{name} {policy}"] = lrp.Engine(
+                    model, {"input_ids": ids}, policy=policy, compile=compiled, dynamic=False
                 )
         runs |= {name: ours(engine, ids) for name, engine in engines.items()}
         setup = {name: _set_up(run) for name, run in runs.items()}
@@ -91,7 +92,7 @@ def main() -> None:
                 }
             )
             print(
-                f"{batch}x{tokens} {name:18s} {timing!s:22s} ms"
+                f"{batch}x{tokens} {name:24s} {timing!s:22s} ms"
                 f"  {rows[-1]['ratio']:.2f}x  peak {peak:.0f} MiB  first call {setup[name]:.1f} s"
                 f"  bit-identical {same}",
                 flush=True,

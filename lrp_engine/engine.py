@@ -53,7 +53,8 @@ class Engine:
         output: name of the output to explain; default `logits` if there is one, else the first.
         policy: "keep" (fastest) or "balanced" (recomputes what is cheap, keeps fewer bytes).
         dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
-        compile: run both programs through torch.compile.
+        compile: run both programs through torch.compile; a string is its `mode`, for instance
+            "reduce-overhead" for CUDA graphs.
         rules: a user's own `Op` and `Rule` records.
 
     Raises:
@@ -78,7 +79,7 @@ class Engine:
         output: str | None = None,
         policy: str | Policy = Policy.KEEP,
         dynamic: Any = True,
-        compile: bool = False,
+        compile: bool | str = False,
         rules: Iterable[Op | Rule] = (),
     ) -> None:
         registry = standard().with_entries(rules) if rules else standard()
@@ -194,10 +195,11 @@ class Way:
     at_row: bool = False
 
     @classmethod
-    def of(cls, wanted: Wanted, *, compiled: bool, at_row: bool = False) -> Way:
+    def of(cls, wanted: Wanted, *, compiled: bool | str, at_row: bool = False) -> Way:
         """The programs as they are, or through torch.compile."""
         program = wanted.program
-        runs = program.compiled() if compiled else (program.forward, program.relevance)
+        mode = compiled if isinstance(compiled, str) else None
+        runs = program.compiled(mode=mode) if compiled else (program.forward, program.relevance)
         return cls(wanted, *runs, at_row=at_row)
 
     def seeds(self, seed: Seed) -> list[Tensor]:

@@ -54,21 +54,19 @@ def _one(name: str, leaf: Tensor, fake: Tensor) -> None:
 
 def _parameters(captured: Captured) -> None:
     """Parameters are the model's own; they must still be what was captured."""
-    for node in captured.graph.nodes:
-        if node.op == "get_attr":
-            now, then = captured.current(node.target), value(node)
-            if now is None:
-                raise InputError(f"the model's {node.meta['tensor_name']!r} is gone since capture")
-            if now.device != then.device or now.dtype != then.dtype:
-                raise InputError(
-                    f"parameter {node.meta['tensor_name']!r} moved from {then.device}, {then.dtype}"
-                    f" to {now.device}, {now.dtype} since capture: capture again"
-                )
-            if now is not captured.tensors[node.target]:
-                raise InputError(
-                    f"parameter {node.meta['tensor_name']!r} was replaced by another tensor since"
-                    " capture: capture again"
-                )
+    for attribute, name, device, dtype in captured.held:
+        now = captured.current(attribute)
+        if now is None:
+            raise InputError(f"the model's {name!r} is gone since capture")
+        if now.device != device or now.dtype != dtype:
+            raise InputError(
+                f"parameter {name!r} moved from {device}, {dtype} to {now.device}, {now.dtype}"
+                " since capture: capture again"
+            )
+        if now is not captured.tensors[attribute]:
+            raise InputError(
+                f"parameter {name!r} was replaced by another tensor since capture: capture again"
+            )
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
@@ -67,6 +69,15 @@ class Captured:
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     holders: Mapping[str, tuple[nn.Module, str]] = field(default_factory=dict)
+
+    @cached_property
+    def held(self) -> tuple[tuple[str, str, torch.device, torch.dtype], ...]:
+        """(attribute, the model's name for it, device, dtype) of every tensor at capture."""
+        nodes = [node for node in self.graph.nodes if node.op == "get_attr"]
+        return tuple(
+            (str(n.target), n.meta["tensor_name"], n.meta["val"].device, n.meta["val"].dtype)
+            for n in nodes
+        )
 
     def current(self, attribute: str) -> Tensor | None:
         """What the model holds now in the place of one of `tensors`."""
