@@ -132,13 +132,14 @@ class Pointwise(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Homogeneous(Op):
-    """f(t x) = t^degree f(x) in the one operand: norms, variances.
+    """f(t x) = t^degree f(x) in all operands together: norms, variances.
 
-    The degree may depend on the call: a product over n entries has degree n.
+    The degree may depend on the call (a product over n entries has degree n), and each of
+    several results may have its own.
     """
 
     family: ClassVar[str] = "homogeneous"
-    degree: float | Callable[[Call], float] = 1.0
+    degree: float | tuple[float, ...] | Callable[[Call], float] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

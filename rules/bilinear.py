@@ -45,6 +45,13 @@ SUMS_OF_PRODUCTS = (
 
 OTHER_PRODUCTS = (
     product(aten.linalg_cross.default, "self", "other", samples=(sample(real(2, 3), real(2, 3)),)),
+    product(
+        aten._trilinear.default,
+        "i1",
+        "i2",
+        "i3",
+        samples=(sample(real(5, 3), real(2, 3, 4), real(5, 4), [1, 3], [0], [1, 2], [2, 3]),),
+    ),
     product(aten.vdot.default, "self", "other", samples=(sample(real(3), real(3)),)),
 )
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lrp_engine.call import Call
-from lrp_engine.op import WeightedSum
+from lrp_engine.op import Product, WeightedSum
 from lrp_engine.samples import Sample, real, sample
 
 aten = torch.ops.aten
@@ -114,4 +114,15 @@ TRANSPOSED = (
         conv_transpose_adjoint,
         sample(real(1, 2, 3, 3, 3), real(2, 2, 2, 2, 2), real(2), [2, 2, 2]),
     ),
+)
+
+# A kernel that is computed from the input is a factor like any other.
+DYNAMIC = tuple(
+    Product(
+        target=op.target,
+        operands=("input", "weight", "bias"),
+        factors=("input", "weight"),
+        samples=op.samples,
+    )
+    for op in CONVOLUTIONS + TRANSPOSED
 )

@@ -8,11 +8,18 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Homogeneous, Normalisation, Normaliser
+from lrp_engine.op import Coefficients, Normalisation, Normaliser
 from lrp_engine.rule import booked, rule
 from lrp_engine.samples import positive, real, sample
 
 aten = torch.ops.aten
+
+
+def native_layer_norm_frozen(call: Call, c: Tensor) -> Tensor:
+    """The same where the op returns the mean and the scale beside its result."""
+    scaled = c if call["weight"] is None else c * call["weight"]
+    axes = tuple(range(-len(call["normalized_shape"]), 0))
+    return ((scaled - scaled.mean(axes, keepdim=True)) * call.out[2]).to(c.dtype)
 
 
 def layer_norm_frozen(call: Call, c: Tensor) -> Tensor:
@@ -36,9 +43,21 @@ def rms_norm_frozen(call: Call, c: Tensor) -> Tensor:
     return (scaled * rstd).to(c.dtype)
 
 
+def batch_statistics_frozen(call: Call, c: Tensor) -> Tensor:
+    """Batch norm (or instance norm) by the statistics of the input itself, channel by channel."""
+    x = call["input"]
+    axes = (0, *range(2, x.dim()))
+    centred = x - x.mean(axes, keepdim=True)
+    rstd = torch.rsqrt(centred.square().mean(axes, keepdim=True) + call["eps"])
+    if call["weight"] is not None:
+        c = c * call["weight"].view((1, -1) + (1,) * (c.dim() - 2))
+    return (c - c.mean(axes, keepdim=True)) * rstd
+
+
 def group_norm_frozen(call: Call, c: Tensor) -> Tensor:
     """As layer norm, over the channels and positions of each group."""
-    x, groups = call["input"], call["num_groups"]
+    x = call["input"]
+    groups = call["num_groups"] if "num_groups" in call.arguments else call["group"]
     grouped = x.reshape(x.shape[0], groups, -1)
     centred = grouped - grouped.mean(-1, keepdim=True)
     rstd = torch.rsqrt(centred.square().mean(-1, keepdim=True) + call["eps"])
@@ -71,6 +90,30 @@ NORMS = (
     ),
 )
 
+NATIVE_NORMS = (
+    Normalisation(
+        target=aten.native_layer_norm.default,
+        operands=("input",),
+        samples=(sample(real(2, 3, 4), [3, 4], real(3, 4), real(3, 4), 1e-5),),
+        frozen=native_layer_norm_frozen,
+        bias="bias",
+    ),
+    Normalisation(
+        target=aten.native_group_norm.default,
+        operands=("input",),
+        samples=(sample(real(2, 4, 5), real(4), real(4), 2, 4, 5, 2, 1e-5),),
+        frozen=group_norm_frozen,
+        bias="bias",
+    ),
+    Normalisation(
+        target=aten._native_batch_norm_legit.no_stats,
+        operands=("input",),
+        samples=(sample(real(2, 3, 4), real(3), real(3), True, 0.1, 1e-5),),
+        frozen=batch_statistics_frozen,
+        bias="bias",
+    ),
+)
+
 NORMALISERS = (
     Normaliser(target=aten.rsqrt.default, operands=("self",), samples=(sample(positive(2, 3)),)),
     Normaliser(
@@ -84,50 +127,30 @@ NORMALISERS = (
     ),
 )
 
-MOMENTS = tuple(
-    Homogeneous(target=target, operands=("self",), samples=(call,), degree=degree)
-    for target, call, degree in [
-        (aten.var.correction, sample(real(2, 3), [1]), 2.0),
-        (aten.var.dim, sample(real(2, 3), [1]), 2.0),
-        (aten.std.correction, sample(real(2, 3), [1]), 1.0),
-        (aten.std.dim, sample(real(2, 3), [1]), 1.0),
-        (aten.linalg_vector_norm.default, sample(real(2, 3), 2, [1]), 1.0),
-        (aten.norm.ScalarOpt_dim, sample(real(2, 3), 2, [1]), 1.0),
-        (aten._pdist_forward.default, sample(real(4, 3), 2.0), 1.0),
-    ]
-)
 
-# Each of n factors gets 1/n of what the product received.
-PRODUCTS = (
-    Homogeneous(
-        target=aten.prod.default,
-        operands=("self",),
-        samples=(sample(real(2, 3)),),
-        degree=lambda call: call["self"].numel(),
-    ),
-    Homogeneous(
-        target=aten.prod.dim_int,
-        operands=("self",),
-        samples=(sample(real(2, 3), 1), sample(real(2, 3), 0, True)),
-        degree=lambda call: call["self"].shape[call["dim"]],
-    ),
-)
+def _of_result(c: Any) -> Tensor:
+    """What arrived at the result itself, of an op that returns its statistics as well."""
+    if isinstance(c, Tensor):
+        return c
+    if any(part is not None for part in c[1:]):
+        raise ValueError("relevance arrived at the statistics that the op returns, not its result")
+    return c[0]
 
 
-def bias_share(call: Call, c: Tensor, passed: Coefficients) -> dict[str, Tensor]:
+def bias_share(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
     """Sum of c * bias, the bias lying along the normalised axes or the channels."""
-    bias = call[call.op.bias] if call.op.bias else None
+    bias, c = call[call.op.bias] if call.op.bias else None, _of_result(c)
     if bias is None:
         return {}
-    if "num_groups" in call.arguments:
+    if "normalized_shape" not in call.arguments:
         bias = bias.view((1, -1) + (1,) * (c.dim() - 2))
     return {"bias": booked(c, bias.expand_as(c))}
 
 
 @rule("scale_stopped", family=Normalisation, cites="achtibat2024, prop. 3.4", absorbs=bias_share)
-def scale_stopped(call: Call, c: Tensor) -> Coefficients:
+def scale_stopped(call: Call, c: Any) -> Coefficients:
     """LN-rule: the scale is a constant, mean subtraction and weight are linear."""
-    return call.only(call.op.frozen(call, c))
+    return call.only(call.op.frozen(call, _of_result(c)))
 
 
 @rule("gradient", family=Normalisation, cites="simonyan2014", absorbs="gradient")
@@ -144,19 +167,5 @@ def stopped(call: Call, c: Tensor) -> Coefficients:
 
 @rule("gradient", family=Normaliser, cites="simonyan2014", absorbs="gradient")
 def normaliser_gradient(call: Call, c: Tensor) -> Coefficients:
-    """The plain gradient."""
-    return call.vjp(c)
-
-
-@rule("euler", family=Homogeneous, cites="euler, homogeneous functions")
-def euler(call: Call, c: Any) -> Coefficients:
-    """f(tx) = t^k f(x) gives x f'(x) = k f(x): c_in = f'(x)^T c / k conserves."""
-    degree = call.op.degree
-    k = degree(call) if callable(degree) else degree
-    return tuple(g / k for g in call.vjp(c))
-
-
-@rule("gradient", family=Homogeneous, cites="simonyan2014", absorbs="gradient")
-def homogeneous_gradient(call: Call, c: Any) -> Coefficients:
     """The plain gradient."""
     return call.vjp(c)

@@ -126,6 +126,8 @@ OTHER_AT_ZERO = tuple(
         aten.cosh.default,
         aten.erfc.default,
         aten.lgamma.default,
+        aten.i0.default,
+        aten.special_erfcx.default,
     )
 )
 

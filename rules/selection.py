@@ -10,7 +10,7 @@ from torch import Tensor
 from lrp_engine.call import Call, operands_of
 from lrp_engine.op import AtZero, Coefficients, Selection
 from lrp_engine.rule import booked, rule
-from lrp_engine.samples import real, sample
+from lrp_engine.samples import positive, real, sample
 
 aten = torch.ops.aten
 
@@ -28,6 +28,7 @@ RECTIFIERS = tuple(
         (aten.prelu.default, sample(real(2, 3), real(1))),
         (aten._prelu_kernel.default, sample(real(2, 3), real(1))),
         (aten.abs.default, sample(real(2, 3))),
+        (aten.copysign.Tensor, sample(real(2, 3), real(2, 3))),
     ]
 )
 
@@ -43,6 +44,11 @@ LIMITS = tuple(
         (aten.clamp.Tensor, sample(real(2, 3), real(3), None)),
         (aten.clamp_min.Tensor, sample(real(2, 3), real(2, 3))),
         (aten.clamp_max.Tensor, sample(real(2, 3), real(3))),
+        # x less a multiple of the divisor: which multiple is a step function, so a constant.
+        (aten.fmod.Scalar, sample(real(2, 3), 0.7)),
+        (aten.fmod.Tensor, sample(real(2, 3), positive(2, 3))),
+        (aten.remainder.Scalar, sample(real(2, 3), 0.7)),
+        (aten.remainder.Tensor, sample(real(2, 3), positive(2, 3))),
     ]
 )
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call, Operand, bind, invoke, operands_of
-from lrp_engine.op import Inert, Op
+from lrp_engine.op import Inert, Normalisation, Op
 from lrp_engine.registry import Registry, standard
 from lrp_engine.rule import Form, Rule, booked
 
@@ -104,6 +104,8 @@ def call_of(case: Case) -> tuple[Call, Any]:
     out = invoke(case.op.target, arguments)
     out = tuple(out) if isinstance(out, list) else out
     c = coefficient_like(out, torch.Generator().manual_seed(17))
+    if isinstance(case.op, Normalisation) and isinstance(c, tuple):
+        c = (c[0], *(None for _ in c[1:]))  # statistics are constants: nothing arrives there
     return Call(case.op, arguments, case.live, out), c
 
 

@@ -109,11 +109,10 @@ def pointwise(call: Call, c: Any) -> Relevance:
 
 def euler(call: Call, c: Any) -> Relevance:
     """x_i J_ji R_j / (k f_j), the degree k measured on the op itself: f(2x) = 2^k f(x)."""
-    (operand,) = call.live
-    doubled = substitute(call.arguments, {operand: 2 * call.operand(operand)})
-    grown = results(invoke(call.op.target, doubled), c) / results(call.out, c)
-    degree = math.log2(float(grown.mean()))
-    return {operand: shares(call, c, operand, degree * results(call.out, c))}
+    doubled = substitute(call.arguments, {o: 2 * call.operand(o) for o in call.live})
+    z = results(call.out, c)
+    degree = torch.log2(results(invoke(call.op.target, doubled), c) / z)
+    return {o: shares(call, c, o, degree * z) for o in call.live}
 
 
 def softmax_taylor(call: Call, c: Any) -> Relevance:
@@ -138,34 +137,37 @@ def softmax_taylor(call: Call, c: Any) -> Relevance:
 def scale_stopped(call: Call, c: Any) -> Relevance:
     """Achtibat et al. 2024, prop. 3.4: the standard deviation is measured once and is a number."""
     (operand,) = call.live
-    x = call.operand(operand)
-    rows, mean_free = _rows(call, x)
-    scales = torch.empty_like(rows)
-    for row, scale in zip(rows, scales, strict=True):
-        centre = sum(row.tolist()) / len(row) if mean_free else 0.0
-        spread = sum((v - centre) ** 2 for v in row.tolist()) / len(row)
-        scale.fill_(1 / math.sqrt(spread + _epsilon(call, x)))
+    x, centring = call.operand(operand), "rms" not in str(call.op.target)
+    group = _groups(call, x)
+    scale = torch.empty_like(x)
+    for g in group.unique():
+        values = x[group == g].tolist()
+        centre = sum(values) / len(values) if centring else 0.0
+        spread = sum((v - centre) ** 2 for v in values) / len(values)
+        scale[group == g] = 1 / math.sqrt(spread + _epsilon(call, x))
 
     def frozen(values: Tensor) -> Tensor:
-        cut, _ = _rows(call, values)
-        centred = cut - cut.mean(-1, keepdim=True) if mean_free else cut
-        return (_affine(call, (centred * scales).view(x.shape))).reshape(-1)
+        centred = values.clone()
+        for g in group.unique() if centring else ():
+            centred[group == g] -= values[group == g].mean()
+        return _affine(call, centred * scale).reshape(-1)
 
-    first = call.out if isinstance(call.out, Tensor) else call.out[0]
-    torch.testing.assert_close(frozen(x), first.reshape(-1), rtol=0, atol=1e-12)
-    weights = jacobian(frozen, x) * ratio(incoming(call, c), results(call.out, c))[:, None]
+    z = results(call.out, c)
+    torch.testing.assert_close(frozen(x), z, rtol=0, atol=1e-12)
+    weights = jacobian(frozen, x) * ratio(incoming(call, c), z)[:, None]
     return {operand: weights.sum(0).view(x.shape) * x}
 
 
-def _rows(call: Call, x: Tensor) -> tuple[Tensor, bool]:
-    """The entries that are normalised together, one group per row; whether the mean is taken."""
+def _groups(call: Call, x: Tensor) -> Tensor:
+    """For each entry of x the number of the group that it is normalised with."""
     if "normalized_shape" in call.arguments:
-        size = math.prod(call["normalized_shape"])
-        return x.reshape(-1, size), "rms" not in str(call.op.target)
-    for name in ("num_groups", "group"):
-        if name in call.arguments:
-            return x.reshape(x.shape[0] * call[name], -1), True
-    return x.reshape(x.shape[0] * x.shape[1], -1), True  # instance norm
+        count = x.numel() // math.prod(call["normalized_shape"])
+    elif "num_groups" in call.arguments or "group" in call.arguments:
+        count = x.shape[0] * call["num_groups" if "num_groups" in call.arguments else "group"]
+    else:  # by channel
+        channels = torch.arange(x.shape[1]).view((1, -1) + (1,) * (x.dim() - 2))
+        return channels.expand(x.shape)
+    return torch.arange(count).repeat_interleave(x.numel() // count).view(x.shape)
 
 
 def _epsilon(call: Call, x: Tensor) -> float:

@@ -1,0 +1,91 @@
+"""Norms, variances, products of entries: f(t x) = t^k f(x), and Euler's theorem shares f out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lrp_engine.call import Call
+from lrp_engine.op import Coefficients, Homogeneous
+from lrp_engine.rule import rule
+from lrp_engine.samples import real, sample
+
+aten = torch.ops.aten
+
+MOMENTS = tuple(
+    Homogeneous(target=target, operands=("self",), samples=(call,), degree=degree)
+    for target, call, degree in [
+        (aten.var.correction, sample(real(2, 3), [1]), 2.0),
+        (aten.var.dim, sample(real(2, 3), [1]), 2.0),
+        (aten.std.correction, sample(real(2, 3), [1]), 1.0),
+        (aten.std.dim, sample(real(2, 3), [1]), 1.0),
+        (aten.linalg_vector_norm.default, sample(real(2, 3), 2, [1]), 1.0),
+        (aten.norm.ScalarOpt_dim, sample(real(2, 3), 2, [1]), 1.0),
+        (aten._pdist_forward.default, sample(real(4, 3), 2.0), 1.0),
+    ]
+)
+
+# Two results, each with its own degree.
+SPREADS = (
+    Homogeneous(
+        target=aten.var_mean.correction,
+        operands=("self",),
+        samples=(sample(real(2, 3), [1], correction=0),),
+        degree=(2.0, 1.0),
+    ),
+    Homogeneous(
+        target=aten.std_mean.correction,
+        operands=("self",),
+        samples=(sample(real(2, 3), [1], correction=1, keepdim=True),),
+        degree=(1.0, 1.0),
+    ),
+)
+
+# Homogeneous only in both operands together: a distance to a constant is not.
+DISTANCES = (
+    Homogeneous(
+        target=aten._cdist_forward.default,
+        operands=("x1", "x2"),
+        samples=(sample(real(2, 3), real(4, 3), 2.0, None),),
+        when=lambda _, live: live == {"x1", "x2"},
+    ),
+    Homogeneous(
+        target=aten.hypot.default,
+        operands=("self", "other"),
+        samples=(sample(real(2, 3), real(2, 3)),),
+        when=lambda _, live: live == {"self", "other"},
+    ),
+)
+
+# Each of n factors gets 1/n of what the product received.
+PRODUCTS = (
+    Homogeneous(
+        target=aten.prod.default,
+        operands=("self",),
+        samples=(sample(real(2, 3)),),
+        degree=lambda call: call["self"].numel(),
+    ),
+    Homogeneous(
+        target=aten.prod.dim_int,
+        operands=("self",),
+        samples=(sample(real(2, 3), 1), sample(real(2, 3), 0, True)),
+        degree=lambda call: call["self"].shape[call["dim"]],
+    ),
+)
+
+
+@rule("euler", family=Homogeneous, cites="euler, homogeneous functions")
+def euler(call: Call, c: Any) -> Coefficients:
+    """f(tx) = t^k f(x) gives x f'(x) = k f(x): c_in = f'(x)^T c / k conserves."""
+    k = call.op.degree
+    if isinstance(k, tuple):
+        return call.vjp([None if part is None else part / n for part, n in zip(c, k, strict=True)])
+    k = k(call) if callable(k) else k
+    return tuple(g / k for g in call.vjp(c))
+
+
+@rule("gradient", family=Homogeneous, cites="simonyan2014", absorbs="gradient")
+def gradient(call: Call, c: Any) -> Coefficients:
+    """The plain gradient."""
+    return call.vjp(c)
