@@ -13,7 +13,7 @@ from .call import Operand, bind, operands_of, pick
 from .capture import Captured, OutputPort
 from .errors import CoverageError, PresetError, SourceError
 from .gates import Regions
-from .graph import describe, is_floating, target_name
+from .graph import describe, is_complex, is_floating, target_name
 from .op import Op
 from .plan import Assignment, Plan, SourcePort, Stopped
 from .preset import Entry, Preset
@@ -30,8 +30,8 @@ class Uncovered(CoverageError):
         super().__init__(
             f"{len(gaps)} live op(s) without a rule; nothing was computed:\n"
             + "\n".join(lines)
-            + "\nAdd an op record (CONTRIBUTING.md shows how) and pass it as Engine(..., rules=[...]),"
-            " or choose a preset that serves the family."
+            + "\nAdd an op record (CONTRIBUTING.md shows how) and pass it as"
+            " Engine(..., rules=[...]), or choose a preset that serves the family."
         )
 
 
@@ -51,7 +51,9 @@ class _Walk:
     def visit(self, node: fx.Node) -> None:
         if not any(operand in self.alive for operand in node.all_input_nodes):
             return
-        if not is_floating(node):
+        if is_complex(node):
+            self._gap(node, "complex values: no rule passes relevance through them")
+        elif not is_floating(node):
             self.stopped[node] = "integer or boolean values carry no relevance"
         elif is_getitem(node):
             self.alive.add(node)

@@ -45,6 +45,12 @@ def is_floating(node: fx.Node) -> bool:
     return any(isinstance(v, torch.Tensor) and v.dtype.is_floating_point for v in leaves)
 
 
+def is_complex(node: fx.Node) -> bool:
+    """Whether a node's value (or one of its values) is complex."""
+    leaves = pytree.tree_leaves(value(node))
+    return any(isinstance(v, torch.Tensor) and v.dtype.is_complex for v in leaves)
+
+
 def module_stack(node: fx.Node) -> tuple[tuple[str, str], ...]:
     """(module path, type name) of every module call that a node lies in, outermost first."""
     stack = node.meta.get("nn_module_stack") or {}
