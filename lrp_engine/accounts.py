@@ -13,16 +13,24 @@ from .ledger import Account
 from .plan import Plan
 from .propagate import Cache, Passed, Propagation, Site
 from .rule import Form, booked
-from .template import is_getitem, signature, trace
+from .template import is_getitem, part_of, signature, trace
+from .wires import Conversion
+
+LOST = "zero activation"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Which results of the relevance program make up one op's account."""
+    """Which results of the relevance program make up one op's account.
 
-    step: Passed
+    `rest` is the cause under which all that is not passed on is booked, if the rule says so.
+    """
+
+    node: fx.Node
+    rule: str
     causes: tuple[str, ...]
     count: int
+    rest: str | None = None
 
 
 def write_accounts(
@@ -31,9 +39,11 @@ def write_accounts(
     """One entry per op and, in the same order, the nodes that hold its sums (float64 scalars)."""
     entries, sums = [], []
     for step in propagation.steps:
-        entry, nodes = _account(step, propagation, cache)
-        entries.append(entry)
-        sums += nodes
+        at_op = [c for c in propagation.conversions if _producer(c.node) is step.assignment.node]
+        accounts = [_conversion(c, propagation, cache) for c in at_op]
+        for entry, nodes in [*accounts, _account(step, propagation, cache)]:
+            entries.append(entry)
+            sums += nodes
     return tuple(entries), sums
 
 
@@ -42,18 +52,17 @@ def read_accounts(entries: Sequence[Entry], numbers: Sequence[float], plan: Plan
     rest, accounts, dead = iter(numbers), [], stopped_values(plan)
     for entry in entries:
         received, passed, size, *absorbed = (next(rest) for _ in range(entry.count))
-        a = entry.step.assignment
-        causes = entry.causes or ((a.rule.absorbs,) if isinstance(a.rule.absorbs, str) else ())
-        if dead.intersection(a.node.all_input_nodes):
+        causes = entry.causes or ((entry.rest,) if entry.rest else ())
+        if dead.intersection(entry.node.all_input_nodes):
             # The constant side depends on a source: a path on which relevance was stopped.
             causes = tuple("stopped" if c == "constant" else c for c in causes)
         amounts = absorbed if entry.causes else [received - passed] * len(causes)
         accounts.append(
             Account(
-                node=a.node.name,
-                op=target_name(a.node),
-                rule=a.rule_text(),
-                place=str(origin(a.node)),
+                node=entry.node.name,
+                op=target_name(entry.node),
+                rule=entry.rule,
+                place=str(origin(entry.node)),
                 received=received,
                 passed=passed,
                 absorbed=dict(zip(causes, amounts, strict=True)),
@@ -102,7 +111,35 @@ def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entr
         cache[key] = (trace(run, examples), tuple(causes))  # type: ignore[assignment]
     template, found = cache[key]
     nodes = joint.write(template, [*site.arguments, *passed], a.node)
-    return Entry(step, found, len(nodes)), nodes  # type: ignore[arg-type]
+    rest = a.rule.absorbs if isinstance(a.rule.absorbs, str) else None
+    return Entry(a.node, a.rule_text(), found, len(nodes), rest), nodes  # type: ignore[arg-type]
+
+
+def _conversion(
+    conversion: Conversion, propagation: Propagation, cache: Cache
+) -> tuple[Entry, list[fx.Node]]:
+    """Relevance that no coefficient can carry, because the activation is zero or nearly so."""
+    joint, wires = propagation.joint, propagation.wires
+    node, before, after = conversion
+    flows = [wires.multiplied(flow.node, flow.scale) for flow in (before, after)]
+    arguments = [*flows, joint.forward(node)]
+    examples = [value(argument) for argument in arguments]
+    key = (_lost, *(signature(e) for e in examples))
+    if key not in cache:
+        cache[key] = trace(_lost, examples)
+    nodes = joint.write(cache[key], arguments, node)
+    return Entry(_producer(node), "relevance to coefficient", (LOST,), len(nodes)), nodes
+
+
+def _lost(relevance: Tensor, c: Tensor, a: Tensor) -> list[Tensor]:
+    """received, passed, size, and what is lost."""
+    received = _amount(relevance, a, Form.RELEVANCE)
+    passed = _amount(c, a, Form.COEFFICIENT)
+    return [received, passed, _amount(relevance.abs(), a, Form.RELEVANCE), received - passed]
+
+
+def _producer(node: fx.Node) -> fx.Node:
+    return part_of(node)[0] if is_getitem(node) else node
 
 
 def _sums(a: Any, call: Any, arrived: Any, passed: Any, causes: list[str]) -> list[Tensor]:

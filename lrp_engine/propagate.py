@@ -17,7 +17,7 @@ from .joint import Joint
 from .plan import Assignment, Plan
 from .rule import Form
 from .template import Template, is_getitem, part_of, pruned, signature, trace, upstream
-from .wires import Arrived, Flow, Wires
+from .wires import Arrived, Conversion, Flow, Wires
 
 Cache = dict[Any, Any]
 
@@ -38,6 +38,7 @@ class Propagation:
     joint: Joint
     wires: Wires
     steps: tuple[Passed, ...]
+    conversions: tuple[Conversion, ...]
 
 
 @dataclass(frozen=True)
@@ -219,4 +220,4 @@ def propagate(plan: Plan, cache: Cache | None = None, start: Start | None = None
         rest = plan.assignments[:-1]
     for assignment in reversed(rest):
         loop.step(assignment)
-    return Propagation(loop.joint, loop.wires, tuple(loop.steps))
+    return Propagation(loop.joint, loop.wires, tuple(loop.steps), tuple(loop.wires.conversions))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -52,11 +52,8 @@ def write_program(
     """Writes the programs of a plan; with `accounts` the ledger is computed in the same pass."""
     propagation = propagate(plan, cache, start)
     names = tuple(source.name for source in plan.sources)
-    coefficients = [_coefficient(propagation, source.node) for source in plan.sources]
-    relevance = [
-        _relevance(propagation, source.node, c, cache)
-        for source, c in zip(plan.sources, coefficients, strict=True)
-    ]
+    found = [_at_source(propagation, source.node, cache) for source in plan.sources]
+    relevance, coefficients = [r for r, _ in found], [c for _, c in found]
     entries, sums = write_accounts(propagation, cache) if accounts else ((), [])
     outputs = plan.captured.graph.output_node().args[0]
     program = build(
@@ -75,24 +72,45 @@ def ends(plan: Plan) -> Mapping[str, fx.Node]:
     return {s.name: s.node for s in plan.sources if s.node not in passing}
 
 
-def _coefficient(propagation: Propagation, node: fx.Node) -> fx.Node:
-    (c,), scale = propagation.wires.collect(node, Form.COEFFICIENT)
-    if c is None:
-        raise RuleError(f"no rule passed any relevance on to {describe(node)}")
-    return propagation.wires.multiplied(c, scale)
-
-
-def _relevance(propagation: Propagation, node: fx.Node, c: fx.Node, cache: Cache) -> fx.Node:
-    """R = c * a, at least in float32."""
+def _at_source(propagation: Propagation, node: fx.Node, cache: Cache) -> tuple[fx.Node, fx.Node]:
+    """(R, c) at a source. Relevance that arrives as such stays as it is, also where a = 0."""
+    relevance = None
+    if propagation.wires.holds_relevance(node):
+        relevance = _collected(propagation, node, Form.RELEVANCE)
+    c = _collected(propagation, node, Form.COEFFICIENT)
+    if relevance is not None:
+        return _write(propagation, widened, cache, node, relevance), c
     a = propagation.joint.forward(node)
-    examples = [value(c), value(a)]
-    key = (product, *(signature(e) for e in examples))
+    return _write(propagation, product, cache, node, c, a), c
+
+
+def _collected(propagation: Propagation, node: fx.Node, form: Form) -> fx.Node:
+    (flow,), scale = propagation.wires.collect(node, form)
+    if flow is None:
+        raise RuleError(f"no rule passed any relevance on to {describe(node)}")
+    return propagation.wires.multiplied(flow, scale)
+
+
+def _write(
+    propagation: Propagation,
+    function: Callable[..., Tensor],
+    cache: Cache,
+    node: fx.Node,
+    *arguments: fx.Node,
+) -> fx.Node:
+    examples = [value(argument) for argument in arguments]
+    key = (function, *(signature(e) for e in examples))
     if key not in cache:
-        cache[key] = trace(product, examples)
-    return propagation.joint.write(cache[key], [c, a], node)[0]
+        cache[key] = trace(function, examples)
+    return propagation.joint.write(cache[key], arguments, node)[0]
+
+
+def widened(relevance: Tensor) -> Tensor:
+    """R, at least in float32."""
+    return relevance.to(torch.promote_types(relevance.dtype, torch.float32))
 
 
 def product(c: Tensor, a: Tensor) -> Tensor:
-    """c * a, and nothing where c is 0 even if a is infinite."""
+    """R = c * a, at least in float32, and nothing where c is 0 even if a is infinite."""
     wide = torch.promote_types(a.dtype, torch.float32)
     return (c.to(wide) * a.to(wide)).masked_fill(c == 0, 0.0)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
-from .aten import PRODUCT, SUM, SUM_OF_PRODUCT, factors
+from .aten import JOIN, PRODUCT, SUM, SUM_OF_PRODUCT, factors, halves
 from .graph import value
 from .joint import Joint
 from .rule import Form, stabilise
@@ -38,8 +38,16 @@ class Arrived(NamedTuple):
     scale: float
 
 
+class Conversion(NamedTuple):
+    """Relevance at a value that was turned into a coefficient: what `before - after` lost."""
+
+    node: fx.Node
+    before: Flow
+    after: Flow
+
+
 def to_coefficient(relevance: Tensor, a: Tensor) -> Tensor:
-    """c = R / a, stabilised; relevance at a zero activation stays finite and is booked."""
+    """c = R / a, stabilised; relevance at a zero activation is lost, and the ledger books it."""
     return relevance / stabilise(a, _TINY.get(a.dtype, 1e-9))
 
 
@@ -55,6 +63,7 @@ class Wires:
         self._joint = joint
         self._cache = cache
         self._arrived: dict[tuple[fx.Node, int], list[Flow]] = defaultdict(list)
+        self.conversions: list[Conversion] = []
 
     def add(self, node: fx.Node, flow: Flow) -> None:
         """Relevance arrives at a value; at one result of several it arrives at the producer."""
@@ -82,8 +91,15 @@ class Wires:
         if flow.form is form:
             return flow
         conversion = to_coefficient if form is Form.COEFFICIENT else to_relevance
-        converted = self._write(conversion, node, flow.node, self._joint.forward(node))
-        return Flow(converted, form, flow.scale)
+        written = self._write(conversion, node, flow.node, self._joint.forward(node))
+        converted = Flow(written, form, flow.scale)
+        if form is Form.COEFFICIENT:
+            self.conversions.append(Conversion(node, flow, converted))
+        return converted
+
+    def holds_relevance(self, node: fx.Node) -> bool:
+        """Whether anything that arrived at a tensor is relevance itself, not a coefficient."""
+        return any(flow.form is Form.RELEVANCE for flow in self._arrived.get((node, 0), ()))
 
     def multiplied(self, flow: fx.Node, scale: float) -> fx.Node:
         """scale * flow, written out."""
@@ -110,6 +126,10 @@ class Wires:
         """a + b, in one pass; a product about to be added is never written by itself."""
         scale = b.scale / a.scale
         total = value(a.node)
+        joined = halves(a.node, b.node) if scale == 1.0 else None
+        if joined:
+            parts, axis = joined
+            return Flow(self._joint.emit(JOIN, (list(parts), axis), {}, total), a.form, a.scale)
         product = factors(b.node)
         if product and all(value(p).dtype == total.dtype for p in product):
             node = self._joint.emit(SUM_OF_PRODUCT, (a.node, *product), {"value": scale}, total)
