@@ -13,6 +13,9 @@ SIZE = torch.ops.aten.sym_size.int
 SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
+JOIN = torch.ops.aten.cat.default
+
+_PLACED = torch.ops.aten.slice_backward.default  # a slice's adjoint: zeros around its argument
 
 _BY_NUMBER = {
     PRODUCT: lambda k: k,
@@ -39,6 +42,21 @@ def factors(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
     if node.target is not PRODUCT or not all(isinstance(a, fx.Node) for a in node.args):
         return None
     return node.args  # type: ignore[return-value]
+
+
+def halves(a: fx.Node, b: fx.Node) -> tuple[tuple[fx.Node, fx.Node], int] | None:
+    """((first, second), axis) if a + b is nothing but two neighbouring slices joined again."""
+    if not a.target is b.target is _PLACED or a.args[1:3] != b.args[1:3]:
+        return None
+    sizes, axis = a.args[1:3]
+    size = sizes[axis]  # type: ignore[index,call-overload]
+    if not isinstance(size, int) or a.args[5] != 1 or b.args[5] != 1:
+        return None
+    (first, second) = sorted((a, b), key=lambda n: n.args[3])  # type: ignore[arg-type,return-value]
+    starts_at_once, ends_late = first.args[3] == 0, second.args[4] >= size  # type: ignore[operator]
+    if not (starts_at_once and ends_late and first.args[4] == second.args[3]):
+        return None
+    return (first.args[0], second.args[0]), axis  # type: ignore[return-value]
 
 
 def _same_dtype(a: fx.Node, b: Any) -> bool:

@@ -121,12 +121,14 @@ class Selection(Op):
 class Pointwise(Op):
     """f(x) entry by entry. `ratio(x, ...)` is f(x)/x in closed form, finite at 0.
 
+    `passes(c, x, ...)` is c f(x)/x where that takes fewer passes over memory than the product.
     `slope(x, ...)` is f'(x), for the few whose derivative torch gives too roughly.
     """
 
     family: ClassVar[str] = "pointwise"
     elementwise: bool = True
     ratio: Callable[..., Tensor] | None = None
+    passes: Callable[..., Tensor] | None = None
     slope: Callable[..., Tensor] | None = None
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.graph import CodeGen
 
+from .graph import value
 from .joint import Joint
 from .promise import Cut, Policy, Promise, promises, resolve
 
@@ -114,11 +115,11 @@ def _forward_graph(
 
 
 def _assertions(joint: Joint, cut: Cut) -> list[fx.Node]:
-    """Run-time checks that capture left in the graph."""
+    """Run-time checks that capture left in the graph: they have no result."""
     return [
         n
         for n in joint.graph.nodes
-        if n.op == "call_function" and not n.users and n.is_impure() and n not in cut.relevance
+        if n.op == "call_function" and value(n) is None and n not in cut.relevance
     ]
 
 

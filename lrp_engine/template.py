@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
@@ -45,7 +46,8 @@ def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
         missing[:] = [r is None for r in results]
         return [r for r in results if r is not None]
 
-    with _fake_mode_of(given), torch.no_grad():
+    # The Python dispatcher gives composite ops kernels that know symbolic sizes.
+    with _fake_mode_of(given), enable_python_dispatcher(), torch.no_grad():
         traced = make_fx(flat)(*given)
         if any(_mutates(node) for node in traced.graph.nodes):
             again = fx.Interpreter(traced).run

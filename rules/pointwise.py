@@ -33,12 +33,33 @@ def curve(target: Any, *samples: Sample, at_zero: AtZero = AtZero.OTHER) -> Poin
     return Pointwise(target=target, operands=("self",), samples=samples, at_zero=at_zero)
 
 
-@activation(aten.gelu.default, sample(real(2, 3)), sample(real(2, 3), approximate="tanh"))
-def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    """gelu(x)/x = Phi(x), or its tanh approximation."""
+def wide(x: Tensor) -> Tensor:
+    """x in float32 at least, for closed forms of several steps."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def gated(c: Tensor, gate: Tensor) -> Tensor:
+    """c (1 + gate)/2. In low precision 1 + gate is rounded once, at the end."""
+    if gate.dtype != c.dtype:
+        return c * (0.5 * gate + 0.5).to(c.dtype)
+    return 0.5 * torch.addcmul(c, c, gate)
+
+
+def gelu(c: Tensor, x: Tensor, approximate: str = "none") -> Tensor:
+    """gelu(x)/x = Phi(x) = (1 + erf(x/sqrt 2))/2, or its tanh approximation."""
+    x = wide(x)
     if approximate == "none":
-        return 0.5 * torch.erf(x * math.sqrt(0.5)) + 0.5
-    return 0.5 * torch.tanh(x * (0.035677408136300125 * x * x + math.sqrt(2 / math.pi))) + 0.5
+        return gated(c, torch.erf(x * math.sqrt(0.5)))
+    return gated(c, torch.tanh(x * (0.035677408136300125 * x * x + math.sqrt(2 / math.pi))))
+
+
+GELU = Pointwise(
+    target=aten.gelu.default,
+    operands=("self",),
+    samples=(sample(real(2, 3)), sample(real(2, 3), approximate="tanh")),
+    at_zero=AtZero.ZERO,
+    passes=gelu,
+)
 
 
 @activation(aten.silu.default, sample(real(2, 3)))
@@ -50,19 +71,19 @@ def silu(x: Tensor) -> Tensor:
 @activation(aten.tanh.default, sample(real(2, 3)))
 def tanh(x: Tensor) -> Tensor:
     """tanh(x)/x, 1 at 0."""
-    return (torch.tanh(x) / x).masked_fill(x == 0, 1.0)
+    return (torch.tanh(wide(x)) / wide(x)).masked_fill(x == 0, 1.0).to(x.dtype)
 
 
 @activation(aten.hardswish.default, sample(real(2, 3)))
 def hardswish(x: Tensor) -> Tensor:
     """hardswish(x)/x = clamp(x + 3, 0, 6)/6."""
-    return torch.clamp(x + 3, 0, 6) / 6
+    return (torch.clamp(wide(x) + 3, 0, 6) / 6).to(x.dtype)
 
 
 @activation(aten.mish.default, sample(real(2, 3)))
 def mish(x: Tensor) -> Tensor:
     """mish(x)/x = tanh(softplus(x))."""
-    return torch.tanh(torch.nn.functional.softplus(x))
+    return torch.tanh(torch.nn.functional.softplus(wide(x))).to(x.dtype)
 
 
 @activation(aten.pow.Tensor_Scalar, *(sample(positive(2, 3), n) for n in (3, 1, 0.5)))
@@ -157,23 +178,23 @@ def remainder(call: Call, c: Tensor, passed: Coefficients) -> dict[str, Tensor]:
 def tangent(call: Call, c: Tensor) -> Coefficients:
     """c f'(x)."""
     slope = call.op.slope
-    return call.vjp(c) if slope is None else call.only(c * closed_form(call, slope))
+    return call.vjp(c) if slope is None else call.only(c * of_operand(call, slope))
 
 
-def closed_form(call: Call, function: Callable[..., Tensor]) -> Tensor:
-    """A function of the op's operand and settings, in float32 at least."""
+def of_operand(call: Call, function: Callable[..., Tensor], *before: Tensor) -> Tensor:
+    """A record's own function of the operand and the op's settings."""
     (operand,) = call.live
-    x = call.operand(operand)
-    extra = {k: v for k, v in call.arguments.items() if k != operand.name}
-    wide = torch.promote_types(x.dtype, torch.float32)
-    return function(x.to(wide), **extra).to(x.dtype)
+    settings = {k: v for k, v in call.arguments.items() if k != operand.name}
+    return function(*before, call.operand(operand), **settings)
 
 
 @rule("identity", family=Pointwise, cites="achtibat2024, sec. 3.2", absorbs=remainder)
 def identity(call: Call, c: Tensor) -> Coefficients:
     """R_in = R_out: c_in = c f(x)/x, at x = 0 the limit c f'(0); if f(0) != 0, c f'(x)."""
+    if call.op.passes is not None:
+        return call.only(of_operand(call, call.op.passes, c))
     if call.op.ratio is not None:
-        return call.only(c * closed_form(call, call.op.ratio))
+        return call.only(c * of_operand(call, call.op.ratio))
     if call.op.at_zero is not AtZero.ZERO:
         return tangent(call, c)
     (operand,), (slope,) = call.live, tangent(call, c)

@@ -46,7 +46,15 @@ _LINEAR = (
 )
 
 MATRIX = (
-    matrix(aten.linear.default, "input", "weight", *_LINEAR, bias="bias", adjoint=linear_adjoint, rowwise=True),
+    matrix(
+        aten.linear.default,
+        "input",
+        "weight",
+        *_LINEAR,
+        bias="bias",
+        adjoint=linear_adjoint,
+        rowwise=True,
+    ),
     matrix(
         aten.addmm.default, "mat1", "mat2", sample(real(4), real(2, 3), real(3, 4)), bias="self"
     ),

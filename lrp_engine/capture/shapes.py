@@ -99,9 +99,7 @@ class ShapeContract:
 
     def sizes(self, leaves: Sequence[Any]) -> dict[Any, int]:
         """The free sizes of one call, by symbol."""
-        return {
-            f.symbol: leaves[f.leaf].shape[f.axis] for f in self.free() if f.symbol.is_symbol
-        }
+        return {f.symbol: leaves[f.leaf].shape[f.axis] for f in self.free() if f.symbol.is_symbol}
 
     def broken(self, leaves: Sequence[Any]) -> str | None:
         """What is wrong with these inputs' shapes; None if nothing is."""
