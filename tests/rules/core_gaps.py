@@ -23,7 +23,7 @@ _BY_REASON = {
         ne.Tensor nonzero.default""",
     SOURCE: """arange.start_step empty.memory_format empty_strided.default full.default rand.default
         randn.default randperm.default scalar_tensor.default""",
-    NUMBER: """_local_scalar_dense.default sym_numel.default sym_size.int
+    NUMBER: """_local_scalar_dense.default sym_is_contiguous.default sym_numel.default sym_size.int
         sym_storage_offset.default sym_stride.int""",
     BACKWARD: """_adaptive_avg_pool2d_backward.default avg_pool2d_backward.default
         convolution_backward.default embedding_dense_backward.default
@@ -36,6 +36,7 @@ _BY_REASON = {
     "it looks rows up and sums them: which of the two is the source is not settled": (
         "_embedding_bag.default"
     ),
+    "it changes its operand in place: capture makes graphs functional": "resize_.default",
     "complex values: the engine refuses them": "_fft_c2r.default _fft_r2c.default",
     "its result depends on how its operand lies in memory": "as_strided.default",
     "degree zero: an angle does not grow with its operands, so nothing is there to share out": (
@@ -49,11 +50,12 @@ GAPS = {f"aten.{op}": reason for reason, ops in _BY_REASON.items() for op in ops
 
 def core_ops() -> Iterator[torch._ops.OpOverload]:
     """Every op that torch tags as core."""
-    for name in dir(torch.ops.aten):
-        packet = getattr(torch.ops.aten, name)
-        if isinstance(packet, torch._ops.OpOverloadPacket):
-            overloads = (getattr(packet, overload) for overload in packet.overloads())
-            yield from (op for op in overloads if torch.Tag.core in op.tags)
+    for schema in torch._C._jit_get_all_schemas():
+        if schema.name.startswith("aten::"):
+            packet = getattr(torch.ops.aten, schema.name.removeprefix("aten::"))
+            op = getattr(packet, schema.overload_name or "default", None)
+            if op is not None and torch.Tag.core in op.tags:
+                yield op
 
 
 def without_record(registry: Registry) -> set[str]:
