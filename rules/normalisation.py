@@ -37,7 +37,7 @@ def rms_norm_frozen(call: Call, c: Tensor) -> Tensor:
     """x * rstd * weight with rstd = 1/sqrt(mean(x^2) + eps) constant."""
     x, axes = call["input"], tuple(range(-len(call["normalized_shape"]), 0))
     wide = torch.promote_types(x.dtype, torch.float32)
-    eps = torch.finfo(x.dtype).eps if call["eps"] is None else call["eps"]
+    eps = torch.finfo(wide).eps if call["eps"] is None else call["eps"]
     rstd = torch.rsqrt(x.to(wide).square().mean(axes, keepdim=True) + eps)
     scaled = c if call["weight"] is None else c * call["weight"]
     return (scaled * rstd).to(c.dtype)
