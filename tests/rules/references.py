@@ -172,7 +172,8 @@ def _groups(call: Call, x: Tensor) -> Tensor:
 
 def _epsilon(call: Call, x: Tensor) -> float:
     given = call["eps"]
-    return torch.finfo(x.dtype).eps if given is None else given
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return torch.finfo(wide).eps if given is None else given
 
 
 def _affine(call: Call, y: Tensor) -> Tensor:
