@@ -20,8 +20,8 @@ __all__ = ["CONVOLUTIONS", "MATRIX", "TRANSPOSED"]
 
 
 def linear_adjoint(call: Call, c: Tensor, weight: Tensor) -> Tensor:
-    """c W, over any leading axes."""
-    return torch.matmul(c, weight)
+    """c W, over any leading axes; a weight that is one row gives a result without its axis."""
+    return c.unsqueeze(-1) * weight if weight.dim() == 1 else torch.matmul(c, weight)
 
 
 def matrix(
@@ -43,6 +43,7 @@ def matrix(
 _LINEAR = (
     sample(real(2, 3), real(4, 3), real(4)),
     sample(real(2, 5, 3), real(4, 3)),
+    sample(real(2, 3), real(3), real()),
 )
 
 MATRIX = (
