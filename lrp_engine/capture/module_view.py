@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 from collections.abc import Iterator
@@ -38,7 +37,9 @@ class ModuleView:
 
     def __init__(self, module: nn.Module) -> None:
         self.left_out: set[str] = set()
-        self.module = copy.copy(module)
+        # Not copy.copy: modules with parametrisations (weight norm) refuse it.
+        self.module = object.__new__(type(module))
+        vars(self.module).update(vars(module))
         original = module.forward
         accepts_cache = "use_cache" in inspect.signature(original).parameters
 

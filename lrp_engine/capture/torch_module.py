@@ -44,6 +44,8 @@ def capture(
     """
     if isinstance(model, ExportedProgram):
         return from_exported(model, (), How.EXPORTED)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise CaptureError("a TorchScript module hides its ops: give the module it was made from")
     module = model if isinstance(model, nn.Module) else _Function(model)
     _refuse_training(module)
     call, names, problems = apart(as_call(inputs)), argument_names(module), []
