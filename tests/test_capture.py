@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from lrp_engine import Engine, explain
-from lrp_engine.errors import SourceError, TargetError
+from lrp_engine.errors import CaptureError, SourceError, TargetError
 from lrp_engine.graph import origin
 from tests.support import assert_close, draw, seeded
 
@@ -170,6 +170,20 @@ def test_sizes_that_depend_on_the_data_are_no_obstacle():
         expected = torch.zeros_like(x)
         expected[:, 1] = torch.tanh(x[:, 1]) * (x[:, 0] > 0)
         assert_close(ex.relevance["x"], expected, 1e-14)
+
+
+@pytest.mark.parametrize("parametrisation", ["weight_norm", "spectral_norm"])
+def test_parametrised_weights_are_constants(parametrisation):
+    norm = getattr(nn.utils.parametrizations, parametrisation)
+    model = norm(seeded(nn.Linear, 6, 4)).eval()
+    ex = explain(model, X, target=1)
+    assert torch.equal(ex.output, model(X))
+    assert_close(ex.relevance["input"], X * model.weight[1].detach(), 1e-14)
+
+
+def test_a_model_that_hides_its_ops_is_refused():
+    with pytest.raises(CaptureError, match="TorchScript"):
+        Engine(torch.jit.trace(seeded(nn.Linear, 6, 4), X), X)
 
 
 class Nested(nn.Module):
