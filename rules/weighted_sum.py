@@ -43,7 +43,7 @@ def matrix(
 _LINEAR = (
     sample(real(2, 3), real(4, 3), real(4)),
     sample(real(2, 5, 3), real(4, 3)),
-    sample(real(2, 3), real(3), real()),
+    sample(real(2, 3), real(3)),
 )
 
 MATRIX = (
