@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
+from .call import Call
 from .graph import is_floating, origin, target_name, value
 from .ledger import Account
-from .plan import Plan
+from .plan import Assignment, Plan
 from .propagate import Cache, Passed, Propagation, Site
 from .rule import Form, booked
 from .template import is_getitem, part_of, signature, trace
@@ -105,14 +107,17 @@ def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entr
         def run(*given: Any) -> list[Tensor]:
             call, arrived = site.call(a, given[: len(site.examples)])
             back = iter(given[len(site.examples) :])
-            coefficients = tuple(next(back) if t else None for t in there)
+            coefficients = tuple(
+                next(back) if t else torch.zeros_like(call.operand(operand))
+                for t, operand in zip(there, call.live, strict=True)
+            )
             return _sums(a, call, arrived, coefficients, causes)
 
-        cache[key] = (trace(run, examples), tuple(causes))  # type: ignore[assignment]
+        cache[key] = (trace(run, examples), tuple(causes))
     template, found = cache[key]
     nodes = joint.write(template, [*site.arguments, *passed], a.node)
     rest = a.rule.absorbs if isinstance(a.rule.absorbs, str) else None
-    return Entry(a.node, a.rule_text(), found, len(nodes), rest), nodes  # type: ignore[arg-type]
+    return Entry(a.node, a.rule_text(), found, len(nodes), rest), nodes
 
 
 def _conversion(
@@ -142,21 +147,26 @@ def _producer(node: fx.Node) -> fx.Node:
     return part_of(node)[0] if is_getitem(node) else node
 
 
-def _sums(a: Any, call: Any, arrived: Any, passed: Any, causes: list[str]) -> list[Tensor]:
+def _sums(
+    a: Assignment, call: Call[Any], arrived: Any, passed: tuple[Tensor, ...], causes: list[str]
+) -> list[Tensor]:
     """received, passed, size, then one amount per cause."""
     outs = call.out if isinstance(call.out, tuple) else (call.out,)
     coming = arrived if isinstance(call.out, tuple) else (arrived,)
-    pairs = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
-    back = [(c, call.operand(o)) for c, o in zip(passed, call.live, strict=True) if c is not None]
-    received = sum(_amount(c, o, a.rule.takes) for c, o in pairs)
-    handed = sum((_amount(c, x, a.rule.gives) for c, x in back), 0 * received)
-    size = sum(_amount(c.abs(), o.abs(), a.rule.takes) for c, o in pairs)
-    size_back = sum((_amount(c.abs(), x.abs(), a.rule.gives) for c, x in back), 0 * received)
-    amounts = {}
+    front = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
+    back = [(c, call.operand(o)) for c, o in zip(passed, call.live, strict=True)]
+    takes, gives = a.rule.takes, a.rule.gives
+    size = _total([(c.abs(), o.abs()) for c, o in front], takes)
+    size_back = _total([(c.abs(), x.abs()) for c, x in back], gives)
+    amounts: Mapping[str, Tensor] = {}
     if callable(a.rule.absorbs):
         amounts = a.rule.absorbs(call, arrived, passed, **a.parameters)
     causes[:] = list(amounts)
-    return [received, handed, size.maximum(size_back), *amounts.values()]
+    return [_total(front, takes), _total(back, gives), size.maximum(size_back), *amounts.values()]
+
+
+def _total(pairs: Sequence[tuple[Tensor, Tensor]], form: Form) -> Tensor:
+    return torch.stack([_amount(flow, activation, form) for flow, activation in pairs]).sum()
 
 
 def _amount(flow: Tensor, activation: Tensor, form: Form) -> Tensor:

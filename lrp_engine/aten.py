@@ -49,7 +49,7 @@ def halves(a: fx.Node, b: fx.Node) -> tuple[tuple[fx.Node, fx.Node], int] | None
     if not a.target is b.target is _PLACED or a.args[1:3] != b.args[1:3]:
         return None
     sizes, axis = a.args[1:3]
-    size = sizes[axis]  # type: ignore[index,call-overload]
+    size = sizes[axis]  # type: ignore[index]
     if not isinstance(size, int) or a.args[5] != 1 or b.args[5] != 1:
         return None
     (first, second) = sorted((a, b), key=lambda n: n.args[3])  # type: ignore[arg-type,return-value]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from .op import Coefficients, Op
 
+OpT = TypeVar("OpT", bound=Op)
+
 
 class Operand(NamedTuple):
     """A tensor argument: its name in the op's schema, its place if the argument is a list."""
 
     name: str
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         return self.name if self.index is None else f"{self.name}[{self.index}]"
@@ -71,7 +73,7 @@ def substitute(arguments: Mapping[str, Any], new: Mapping[Operand, Any]) -> dict
 
 
 @dataclass
-class Call:
+class Call(Generic[OpT]):
     """One call: `call["weight"]` is an argument, `call.out` the result, `call.live` the operands
     that carry relevance here.
 
@@ -79,7 +81,7 @@ class Call:
     forward pass and rule share that one computation.
     """
 
-    op: Op
+    op: OpT
     arguments: Mapping[str, Any]
     live: tuple[Operand, ...]
     out: Any
@@ -110,7 +112,7 @@ class Call:
         zeros = {o: torch.zeros_like(self.operand(o)) for o in self.live}
         return invoke(self.op.target, substitute(self.arguments, zeros))
 
-    def vjp(self, c: Any) -> Coefficients:
+    def vjp(self, c: Any) -> tuple[Tensor, ...]:
         """(d op / d operand)^T c for each live operand, by torch's own derivative.
 
         `c` has one entry per result; None where no relevance arrives.
@@ -119,13 +121,9 @@ class Call:
             live = {o: self.operand(o).detach().requires_grad_() for o in self.live}
             result = invoke(self.op.target, substitute(self.arguments, live))
             outs, seeds = _matched(result, c)
-            grads = torch.autograd.grad(outs, list(live.values()), seeds, allow_unused=True)
+            grads = torch.autograd.grad(outs, list(live.values()), seeds, materialize_grads=True)
         self.primal = result
         return tuple(grads)
-
-    def with_op(self, op: Op) -> Call:
-        """The same call seen as another op."""
-        return replace(self, op=op)
 
 
 def _matched(result: Any, c: Any) -> tuple[list[Tensor], list[Tensor]]:

@@ -200,7 +200,7 @@ class Way:
         program = wanted.program
         mode = compiled if isinstance(compiled, str) else None
         runs = program.compiled(mode=mode) if compiled else (program.forward, program.relevance)
-        return cls(wanted, *runs, at_row=at_row)
+        return cls(wanted, runs[0], runs[1], at_row)
 
     def seeds(self, seed: Seed) -> list[Tensor]:
         """What the relevance program starts from."""

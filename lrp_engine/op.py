@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .call import Call
 
 Coefficients = tuple[Tensor | None, ...]
+Passed = tuple[Tensor, ...]
 Condition = Callable[[dict[str, Any], frozenset[str]], bool]
 
 

@@ -103,7 +103,8 @@ def _forward_graph(
     results = [joint.forward(n) if isinstance(n, fx.Node) else n for n in outputs]
     kept = [node for node in cut.kept if node.op != "placeholder"]
     wanted = [n for n in results if isinstance(n, fx.Node)] + kept + _assertions(joint, cut)
-    graph, copies = fx.Graph(), {}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     for node in _in_order(joint, wanted, cut):
         copies[node] = graph.node_copy(node, lambda n: copies[n])
     graph.output(
@@ -124,7 +125,7 @@ def _assertions(joint: Joint, cut: Cut) -> list[fx.Node]:
 
 
 def _in_order(joint: Joint, wanted: Sequence[fx.Node], cut: Cut) -> list[fx.Node]:
-    """All that `wanted` needs: captured nodes as they came, derived ones right after their operands."""
+    """All that `wanted` needs: captured nodes as they came, derived ones after their operands."""
     # Sizes move up to their operands: derived nodes may use one that the model computes late.
     captured = {
         copy: i
@@ -201,7 +202,8 @@ def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
 
 
 def _with_codegen(graph: fx.Graph, codegen: CodeGen) -> fx.Graph:
-    copy, values = fx.Graph(), {}
+    copy = fx.Graph()
+    values: dict[fx.Node, fx.Node] = {}
     result = copy.graph_copy(graph, values)
     copy.output(result)
     copy.set_codegen(codegen)

@@ -181,7 +181,7 @@ def _minimum_cut(asked: list[fx.Node], fixed: set[fx.Node]) -> set[fx.Node]:
 
 
 def _recomputable(asked: list[fx.Node], fixed: set[fx.Node]) -> tuple[set[fx.Node], set[fx.Node]]:
-    """Cheap ops above the crossing with the dear ones they start from; and inputs, which are free."""
+    """Cheap ops above the crossing, the dear ones they start from; and inputs, which are free."""
     region: set[fx.Node] = set()
     free: set[fx.Node] = set()
     stack = list(asked)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call
-from lrp_engine.op import Attention, Coefficients, Op, Softmax
+from lrp_engine.op import Attention, Coefficients, Op, Passed, Softmax
 from lrp_engine.rule import booked, rule
 from lrp_engine.samples import real, sample
 
@@ -39,24 +39,24 @@ FUSED = (
 
 
 @rule("taylor", family=Softmax, cites="achtibat2024, prop. 3.1", absorbs="taylor")
-def taylor(call: Call, c: Tensor) -> Coefficients:
+def taylor(call: Call[Attention], c: Tensor) -> Coefficients:
     """R_i = x_i (R_i^out - s_i sum_j R_j^out): the first Taylor term, c_in = J^T c."""
     return call.vjp(c)
 
 
 @rule("stopped", family=Softmax, cites="ali2022, eq. 8", stops=True)
-def stopped(call: Call, c: Tensor) -> Coefficients:
+def stopped(call: Call[Attention], c: Tensor) -> Coefficients:
     """Attention weights are constants (CP-LRP, AH-rule)."""
     return tuple(None for _ in call.live)
 
 
 @rule("gradient", family=Softmax, cites="simonyan2014", absorbs="gradient")
-def softmax_gradient(call: Call, c: Tensor) -> Coefficients:
+def softmax_gradient(call: Call[Attention], c: Tensor) -> Coefficients:
     """The plain gradient."""
     return call.vjp(c)
 
 
-def split_of(call: Call) -> dict[str, float]:
+def split_of(call: Call[Attention]) -> dict[str, float]:
     """Each operand's share of its gradient: 1/2 per live side of weights times values,
     and 1/2 again per live side of query times key."""
     weights = call.is_live("query") or call.is_live("key")
@@ -65,7 +65,7 @@ def split_of(call: Call) -> dict[str, float]:
     return {"value": outer, "query": outer * inner, "key": outer * inner}
 
 
-def softmax_remainder(call: Call, c: Tensor, passed: Coefficients) -> dict[str, Tensor]:
+def softmax_remainder(call: Call[Attention], c: Tensor, passed: Passed) -> dict[str, Tensor]:
     """What the softmax's Taylor term leaves: the weights' share less what the scores pass on.
 
     Query and key must pass on the same amount, so twice the query's side is the scores'.
@@ -82,7 +82,7 @@ def softmax_remainder(call: Call, c: Tensor, passed: Coefficients) -> dict[str, 
 @rule(
     "attnlrp", family=Attention, cites="achtibat2024, prop. 3.1 and 3.3", absorbs=softmax_remainder
 )
-def attnlrp(call: Call, c: Tensor) -> Coefficients:
+def attnlrp(call: Call[Attention], c: Tensor) -> Coefficients:
     """Uniform split at both products, Taylor softmax: the kernel's own backward, scaled."""
     shares, grads = split_of(call), call.vjp(c)
     return tuple(g * shares[o.name] for o, g in zip(call.live, grads, strict=True))
@@ -94,12 +94,12 @@ def only_value(op: Op) -> tuple[str, ...]:
 
 
 @rule("softmax_stopped", family=Attention, cites="ali2022, eq. 8", carries=only_value)
-def softmax_stopped(call: Call, c: Tensor) -> Coefficients:
+def softmax_stopped(call: Call[Attention], c: Tensor) -> Coefficients:
     """CP-LRP: the attention weights are constants, all relevance goes to the values."""
     return call.vjp(c)
 
 
 @rule("gradient", family=Attention, cites="simonyan2014", absorbs="gradient")
-def gradient(call: Call, c: Tensor) -> Coefficients:
+def gradient(call: Call[Attention], c: Tensor) -> Coefficients:
     """The plain gradient."""
     return call.vjp(c)

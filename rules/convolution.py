@@ -23,7 +23,7 @@ def _axes(value: Any, n: int) -> list[Any]:
     return items * n if len(items) == 1 else items
 
 
-def conv_adjoint(call: Call, c: Tensor, weight: Tensor) -> Tensor:
+def conv_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
     """The transposed convolution of c, padded so that it has the input's shape."""
     n, x = weight.dim() - 2, call["input"]
     stride, padding, dilation = (_axes(call[k], n) for k in ("stride", "padding", "dilation"))
@@ -37,7 +37,7 @@ def conv_adjoint(call: Call, c: Tensor, weight: Tensor) -> Tensor:
     return _TRANSPOSE[n](c, weight, None, stride, padding, missing, call["groups"], dilation)
 
 
-def conv_transpose_adjoint(call: Call, c: Tensor, weight: Tensor) -> Tensor:
+def conv_transpose_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
     """The convolution of c; an output padding adds only entries that the window never reaches."""
     n = weight.dim() - 2
     stride, padding, dilation = (_axes(call[k], n) for k in ("stride", "padding", "dilation"))

@@ -76,7 +76,7 @@ PRODUCTS = (
 
 
 @rule("euler", family=Homogeneous, cites="euler, homogeneous functions")
-def euler(call: Call, c: Any) -> Coefficients:
+def euler(call: Call[Homogeneous], c: Any) -> Coefficients:
     """f(tx) = t^k f(x) gives x f'(x) = k f(x): c_in = f'(x)^T c / k conserves."""
     k = call.op.degree
     if isinstance(k, tuple):
@@ -86,6 +86,6 @@ def euler(call: Call, c: Any) -> Coefficients:
 
 
 @rule("gradient", family=Homogeneous, cites="simonyan2014", absorbs="gradient")
-def gradient(call: Call, c: Any) -> Coefficients:
+def gradient(call: Call[Homogeneous], c: Any) -> Coefficients:
     """The plain gradient."""
     return call.vjp(c)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call
-from lrp_engine.op import AtZero, Coefficients, Linear
+from lrp_engine.op import AtZero, Coefficients, Linear, Passed
 from lrp_engine.rule import booked, rule
 from lrp_engine.samples import Sample, coarse, integers, mask, positive, real, sample
 
@@ -64,7 +64,7 @@ CASTS = tuple(
 )
 
 
-def copy_adjoint(call: Call, c: Any) -> Coefficients:
+def copy_adjoint(call: Call[Linear], c: Any) -> Coefficients:
     """The source may be broadcast; torch has no derivative of the functional copy."""
     return call.only(c.sum_to_size(call["src"].shape).to(call["src"].dtype))
 
@@ -154,7 +154,7 @@ POOLING = (
 )
 
 
-def batch_norm_adjoint(call: Call, c: Any) -> Coefficients:
+def batch_norm_adjoint(call: Call[Linear], c: Any) -> Coefficients:
     """Eval-mode batch norm is x * weight / sqrt(var + eps) + const, channel by channel."""
     out = c[0] if isinstance(c, (tuple, list)) else c
     scale = torch.rsqrt(call["running_var"] + call["eps"])
@@ -183,7 +183,7 @@ BATCH_NORM = (
 )
 
 
-def constants(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
+def constants(call: Call[Linear], c: Any, passed: Passed) -> dict[str, Tensor]:
     """The constant part of an affine op: sum of c * op(0)."""
     rest = call.at_zero()
     if isinstance(rest, Tensor):
@@ -192,14 +192,14 @@ def constants(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
 
 
 @rule("adjoint", family=Linear, cites="bach2015, eq. 58", absorbs=constants)
-def adjoint(call: Call, c: Any) -> Coefficients:
+def adjoint(call: Call[Linear], c: Any) -> Coefficients:
     """c_in = A^T c: every summand keeps its share of the sum (LRP-0)."""
     own = call.op.adjoint
     return call.vjp(c) if own is None else own(call, c)
 
 
 @rule("gradient", family=Linear, cites="simonyan2014", absorbs=constants)
-def gradient(call: Call, c: Any) -> Coefficients:
+def gradient(call: Call[Linear], c: Any) -> Coefficients:
     """The plain gradient; the same as the adjoint."""
     own = call.op.adjoint
     return call.vjp(c) if own is None else own(call, c)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from lrp_engine.call import Call, operands_of
-from lrp_engine.op import Coefficients, Inert, Move
+from lrp_engine.op import Coefficients, Inert, Move, Passed
 from lrp_engine.rule import booked, rule
 from lrp_engine.samples import Sample, integers, real, sample
 
@@ -99,13 +99,13 @@ INERT = (
 )
 
 
-def constants(call: Call, c: Any, passed: Coefficients) -> dict[str, torch.Tensor]:
+def constants(call: Call[Move], c: Any, passed: Passed) -> dict[str, torch.Tensor]:
     """What operands that carry no relevance contribute to a join: sum of c times their entries."""
     joined = operands_of(call.op.operands, call.arguments)
     return {} if len(joined) == len(call.live) else {"constant": booked(c, call.at_zero())}
 
 
 @rule("adjoint", family=Move, cites="dynamiclrp2025, sec. 3", absorbs=constants)
-def adjoint(call: Call, c: Any) -> Coefficients:
+def adjoint(call: Call[Move], c: Any) -> Coefficients:
     """c_in = P^T c for out = P in, with P a 0/1 matrix: each entry's relevance goes home."""
     return call.vjp(c)

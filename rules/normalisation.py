@@ -8,21 +8,21 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Normalisation, Normaliser
+from lrp_engine.op import Coefficients, Normalisation, Normaliser, Passed
 from lrp_engine.rule import booked, rule
 from lrp_engine.samples import positive, real, sample
 
 aten = torch.ops.aten
 
 
-def native_layer_norm_frozen(call: Call, c: Tensor) -> Tensor:
+def native_layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
     """The same where the op returns the mean and the scale beside its result."""
     scaled = c if call["weight"] is None else c * call["weight"]
     axes = tuple(range(-len(call["normalized_shape"]), 0))
     return ((scaled - scaled.mean(axes, keepdim=True)) * call.out[2]).to(c.dtype)
 
 
-def layer_norm_frozen(call: Call, c: Tensor) -> Tensor:
+def layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
     """(x - mean) * rstd * weight + bias with rstd constant."""
     shape = call["normalized_shape"]
     call.primal, _, rstd = torch.native_layer_norm(
@@ -33,7 +33,7 @@ def layer_norm_frozen(call: Call, c: Tensor) -> Tensor:
     return (centred * rstd).to(c.dtype)
 
 
-def rms_norm_frozen(call: Call, c: Tensor) -> Tensor:
+def rms_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
     """x * rstd * weight with rstd = 1/sqrt(mean(x^2) + eps) constant."""
     x, axes = call["input"], tuple(range(-len(call["normalized_shape"]), 0))
     wide = torch.promote_types(x.dtype, torch.float32)
@@ -43,7 +43,7 @@ def rms_norm_frozen(call: Call, c: Tensor) -> Tensor:
     return (scaled * rstd).to(c.dtype)
 
 
-def batch_statistics_frozen(call: Call, c: Tensor) -> Tensor:
+def batch_statistics_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
     """Batch norm (or instance norm) by the statistics of the input itself, channel by channel."""
     x = call["input"]
     axes = (0, *range(2, x.dim()))
@@ -54,7 +54,7 @@ def batch_statistics_frozen(call: Call, c: Tensor) -> Tensor:
     return (c - c.mean(axes, keepdim=True)) * rstd
 
 
-def group_norm_frozen(call: Call, c: Tensor) -> Tensor:
+def group_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
     """As layer norm, over the channels and positions of each group."""
     x = call["input"]
     groups = call["num_groups"] if "num_groups" in call.arguments else call["group"]
@@ -137,7 +137,7 @@ def _of_result(c: Any) -> Tensor:
     return c[0]
 
 
-def bias_share(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
+def bias_share(call: Call[Normalisation], c: Any, passed: Passed) -> dict[str, Tensor]:
     """Sum of c * bias, the bias lying along the normalised axes or the channels."""
     bias, c = call[call.op.bias] if call.op.bias else None, _of_result(c)
     if bias is None:
@@ -148,24 +148,24 @@ def bias_share(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
 
 
 @rule("scale_stopped", family=Normalisation, cites="achtibat2024, prop. 3.4", absorbs=bias_share)
-def scale_stopped(call: Call, c: Any) -> Coefficients:
+def scale_stopped(call: Call[Normalisation], c: Any) -> Coefficients:
     """LN-rule: the scale is a constant, mean subtraction and weight are linear."""
     return call.only(call.op.frozen(call, _of_result(c)))
 
 
 @rule("gradient", family=Normalisation, cites="simonyan2014", absorbs="gradient")
-def gradient(call: Call, c: Tensor) -> Coefficients:
+def gradient(call: Call[Normalisation], c: Tensor) -> Coefficients:
     """The plain gradient, through the scale as well."""
     return call.vjp(c)
 
 
 @rule("stopped", family=Normaliser, cites="achtibat2024, prop. 3.4", stops=True)
-def stopped(call: Call, c: Tensor) -> Coefficients:
+def stopped(call: Call[Normalisation], c: Tensor) -> Coefficients:
     """A scale is a constant: no relevance enters it."""
     return tuple(None for _ in call.live)
 
 
 @rule("gradient", family=Normaliser, cites="simonyan2014", absorbs="gradient")
-def normaliser_gradient(call: Call, c: Tensor) -> Coefficients:
+def normaliser_gradient(call: Call[Normalisation], c: Tensor) -> Coefficients:
     """The plain gradient."""
     return call.vjp(c)

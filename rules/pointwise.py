@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call
-from lrp_engine.op import AtZero, Coefficients, Pointwise
+from lrp_engine.op import AtZero, Coefficients, Passed, Pointwise
 from lrp_engine.rule import booked, rule
 from lrp_engine.samples import Sample, between, positive, real, sample
 
@@ -167,7 +167,7 @@ OTHERS = (
 )
 
 
-def remainder(call: Call, c: Tensor, passed: Coefficients) -> dict[str, Tensor]:
+def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Tensor]:
     """Zero-preserving functions keep all; of the others the first Taylor term travels."""
     if call.op.at_zero is AtZero.ZERO:
         return {}
@@ -175,13 +175,13 @@ def remainder(call: Call, c: Tensor, passed: Coefficients) -> dict[str, Tensor]:
     return {"taylor": booked(c, call.out) - booked(back, call.operand(operand))}
 
 
-def tangent(call: Call, c: Tensor) -> Coefficients:
+def tangent(call: Call[Pointwise], c: Tensor) -> tuple[Tensor, ...]:
     """c f'(x)."""
     slope = call.op.slope
-    return call.vjp(c) if slope is None else call.only(c * of_operand(call, slope))
+    return call.vjp(c) if slope is None else (c * of_operand(call, slope),)
 
 
-def of_operand(call: Call, function: Callable[..., Tensor], *before: Tensor) -> Tensor:
+def of_operand(call: Call[Pointwise], function: Callable[..., Tensor], *before: Tensor) -> Tensor:
     """A record's own function of the operand and the op's settings."""
     (operand,) = call.live
     settings = {k: v for k, v in call.arguments.items() if k != operand.name}
@@ -189,7 +189,7 @@ def of_operand(call: Call, function: Callable[..., Tensor], *before: Tensor) -> 
 
 
 @rule("identity", family=Pointwise, cites="achtibat2024, sec. 3.2", absorbs=remainder)
-def identity(call: Call, c: Tensor) -> Coefficients:
+def identity(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """R_in = R_out: c_in = c f(x)/x, at x = 0 the limit c f'(0); if f(0) != 0, c f'(x)."""
     if call.op.passes is not None:
         return call.only(of_operand(call, call.op.passes, c))
@@ -197,18 +197,18 @@ def identity(call: Call, c: Tensor) -> Coefficients:
         return call.only(c * of_operand(call, call.op.ratio))
     if call.op.at_zero is not AtZero.ZERO:
         return tangent(call, c)
-    (operand,), (slope,) = call.live, tangent(call, c)
+    (operand,), (limit,) = call.live, tangent(call, c)
     x = call.operand(operand)
-    return call.only(torch.where(x == 0, slope, c * (call.out / x)))
+    return call.only(torch.where(x == 0, limit, c * (call.out / x)))
 
 
 @rule("taylor", family=Pointwise, cites="montavon2017, eq. 5", absorbs="taylor")
-def taylor(call: Call, c: Tensor) -> Coefficients:
+def taylor(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """The first Taylor term at x: c_in = c f'(x)."""
     return tangent(call, c)
 
 
 @rule("gradient", family=Pointwise, cites="simonyan2014", absorbs="gradient")
-def gradient(call: Call, c: Tensor) -> Coefficients:
+def gradient(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """The plain gradient."""
     return tangent(call, c)

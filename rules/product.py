@@ -90,7 +90,7 @@ QUOTIENTS = (
 
 
 @rule("uniform", family=Product, cites="achtibat2024, prop. 3.3", absorbs=constants)
-def uniform(call: Call, c: Any) -> Coefficients:
+def uniform(call: Call[Product], c: Any) -> Coefficients:
     """c_i = (d out / d factor_i)^T c / n for n live factors; a summand keeps all it brings."""
     n = max(1, sum(operand.name in call.op.factors for operand in call.live))
     shares = zip(call.live, call.vjp(c), strict=True)
@@ -98,7 +98,7 @@ def uniform(call: Call, c: Any) -> Coefficients:
 
 
 @rule("gradient", family=Product, cites="simonyan2014", absorbs="gradient")
-def gradient(call: Call, c: Any) -> Coefficients:
+def gradient(call: Call[Product], c: Any) -> Coefficients:
     """The plain gradient: every factor gets all, so n factors pass on n times the relevance."""
     return call.vjp(c)
 
@@ -109,12 +109,12 @@ def numerator(op: Op) -> tuple[str, ...]:
 
 
 @rule("denominator_stopped", family=Quotient, cites="achtibat2024, prop. 3.4", carries=numerator)
-def denominator_stopped(call: Call, c: Any) -> Coefficients:
+def denominator_stopped(call: Call[Product], c: Any) -> Coefficients:
     """c_in = c / denominator: the denominator is a scale, held constant (it is not live here)."""
     return call.vjp(c)
 
 
 @rule("gradient", family=Quotient, cites="simonyan2014", absorbs="gradient")
-def quotient_gradient(call: Call, c: Any) -> Coefficients:
+def quotient_gradient(call: Call[Product], c: Any) -> Coefficients:
     """The plain gradient, the denominator included."""
     return call.vjp(c)

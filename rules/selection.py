@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call, operands_of
-from lrp_engine.op import AtZero, Coefficients, Selection
+from lrp_engine.op import AtZero, Coefficients, Passed, Selection
 from lrp_engine.rule import booked, rule
 from lrp_engine.samples import positive, real, sample
 
@@ -92,7 +92,7 @@ ORDER = tuple(
 )
 
 
-def cut_off(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
+def cut_off(call: Call[Selection], c: Any, passed: Passed) -> dict[str, Tensor]:
     """Where a limit or a constant won, its share stays there."""
     all_live = len(operands_of(call.op.operands, call.arguments)) == len(call.live)
     if call.op.exact and all_live:
@@ -102,12 +102,12 @@ def cut_off(call: Call, c: Any, passed: Coefficients) -> dict[str, Tensor]:
 
 
 @rule("winner", family=Selection, cites="bach2015, sec. 2.2", absorbs=cut_off)
-def winner(call: Call, c: Any) -> Coefficients:
+def winner(call: Call[Selection], c: Any) -> Coefficients:
     """The entry that was picked takes all: c_in = c where picked, 0 elsewhere."""
     return call.vjp(c)
 
 
 @rule("gradient", family=Selection, cites="simonyan2014", absorbs=cut_off)
-def gradient(call: Call, c: Any) -> Coefficients:
+def gradient(call: Call[Selection], c: Any) -> Coefficients:
     """The plain gradient: also the winner's."""
     return call.vjp(c)

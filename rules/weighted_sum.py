@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, WeightedSum
+from lrp_engine.op import Coefficients, Passed, WeightedSum
 from lrp_engine.rule import booked, rule, stabilise
 from lrp_engine.samples import Sample, real, sample
 
@@ -19,7 +19,7 @@ aten = torch.ops.aten
 __all__ = ["CONVOLUTIONS", "MATRIX", "TRANSPOSED"]
 
 
-def linear_adjoint(call: Call, c: Tensor, weight: Tensor) -> Tensor:
+def linear_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
     """c W, over any leading axes; a weight that is one row gives a result without its axis."""
     return c.unsqueeze(-1) * weight if weight.dim() == 1 else torch.matmul(c, weight)
 
@@ -71,13 +71,13 @@ MATRIX = (
 )
 
 
-def transposed(call: Call, c: Tensor) -> Coefficients:
+def transposed(call: Call[WeightedSum], c: Tensor) -> Coefficients:
     """W^T c by the op's own adjoint if it has one, by torch's derivative otherwise."""
     own = call.op.adjoint
     return call.vjp(c) if own is None else call.only(own(call, c, call[call.op.weight]))
 
 
-def bias_share(call: Call, c: Tensor) -> dict[str, Tensor]:
+def bias_share(call: Call[WeightedSum], c: Tensor) -> dict[str, Tensor]:
     """Sum of c * b: what the bias contributed."""
     bias = call[call.op.bias] if call.op.bias else None
     if bias is None:
@@ -88,13 +88,13 @@ def bias_share(call: Call, c: Tensor) -> dict[str, Tensor]:
     return {"bias": scale * booked(c, bias.view(shape).expand_as(c))}
 
 
-def zero_absorbs(call: Call, c: Tensor, passed: Coefficients) -> dict[str, Tensor]:
+def zero_absorbs(call: Call[WeightedSum], c: Tensor, passed: Passed) -> dict[str, Tensor]:
     """LRP-0 loses the bias' share and nothing else."""
     return bias_share(call, c)
 
 
 @rule("zero", family=WeightedSum, cites="bach2015, eq. 56", absorbs=zero_absorbs)
-def zero(call: Call, c: Tensor) -> Coefficients:
+def zero(call: Call[WeightedSum], c: Tensor) -> Coefficients:
     """LRP-0: R_i = sum_j x_i w_ij R_j / z_j, that is c_in = W^T c. Nothing is divided."""
     return transposed(call, c)
 
@@ -105,7 +105,7 @@ def stabilised(z: Tensor, c: Tensor, epsilon: float) -> Tensor:
 
 
 def epsilon_absorbs(
-    call: Call, c: Tensor, passed: Coefficients, epsilon: float
+    call: Call[WeightedSum], c: Tensor, passed: Passed, epsilon: float
 ) -> dict[str, Tensor]:
     """The stabiliser takes (c - c') z, the bias its share of what is left."""
     kept = stabilised(call.out, c, epsilon)
@@ -113,12 +113,12 @@ def epsilon_absorbs(
 
 
 @rule("epsilon", family=WeightedSum, cites="bach2015, eq. 58", absorbs=epsilon_absorbs)
-def epsilon(call: Call, c: Tensor, epsilon: float = 1e-6) -> Coefficients:
+def epsilon(call: Call[WeightedSum], c: Tensor, epsilon: float = 1e-6) -> Coefficients:
     """R_i = sum_j x_i w_ij R_j / (z_j + epsilon sign z_j), with z including the bias."""
     return transposed(call, stabilised(call.out, c, epsilon))
 
 
 @rule("gradient", family=WeightedSum, cites="simonyan2014", absorbs=zero_absorbs)
-def gradient(call: Call, c: Tensor) -> Coefficients:
+def gradient(call: Call[WeightedSum], c: Tensor) -> Coefficients:
     """The plain gradient: W^T c, the same as LRP-0 in coefficient form."""
     return transposed(call, c)

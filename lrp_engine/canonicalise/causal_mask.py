@@ -135,7 +135,7 @@ def _as_function_of_sizes(
 
 
 def _needed(mask: fx.Node) -> list[fx.Node]:
-    """The mask's ancestors in order, as far as sizes: a size stands for the input it is read off."""
+    """The mask's ancestors in order, down to the sizes that inputs have."""
     found: set[fx.Node] = set()
     stack = [mask]
     while stack:

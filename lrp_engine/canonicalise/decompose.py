@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from ..capture import Captured
 from ..graph import values
-from ..template import inline, trace
+from ..template import inline, is_getitem, part_of, trace
 from .rewriting import Copies, rewrite
 
 
@@ -24,8 +23,10 @@ def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Captured | None
         return None
 
     def parts(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
-        if node.target is operator.getitem and isinstance(copies[node.args[0]], list):
-            return copies[node.args[0]][node.args[1]]
+        if is_getitem(node):
+            producer, index = part_of(node)
+            parts_of_producer = copies[producer]
+            return parts_of_producer[index] if isinstance(parts_of_producer, list) else None
         if node not in recipes:
             return None
         return _expand(node, recipes[node], graph, copies)

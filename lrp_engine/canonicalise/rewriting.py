@@ -19,7 +19,8 @@ def rewrite(captured: Captured, replacement: Replacement) -> Captured:
 
     `replacement` returns what the new graph uses in the node's place, or None to copy the node.
     """
-    graph, copies = fx.Graph(), {}
+    graph = fx.Graph()
+    copies: Copies = {}
     for node in captured.graph.nodes:
         stand_in = None if node.op != "call_function" else replacement(node, graph, copies)
         if stand_in is None:

@@ -22,7 +22,9 @@ def from_exported(
     program: ExportedProgram, names: tuple[str, ...], how: How, notes: tuple[str, ...] = ()
 ) -> Captured:
     """Copies an exported program's graph; its tensors stay the model's own objects."""
-    graph, tensors, placeholders = fx.Graph(), {}, []
+    graph = fx.Graph()
+    tensors: dict[str, Tensor] = {}
+    placeholders: list[fx.Node] = []
     specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     copies: dict[fx.Node, fx.Node] = {}
     for node in program.graph.nodes:
@@ -105,7 +107,8 @@ def _user_outputs(
 ) -> list[Any]:
     """The leaves that the model returns (mutated buffers and inputs are left out)."""
     leaves: list[Any] = []
-    for spec, result in zip(program.graph_signature.output_specs, output.args[0], strict=True):
+    returned: Any = output.args[0]
+    for spec, result in zip(program.graph_signature.output_specs, returned, strict=True):
         if spec.kind == OutputKind.USER_OUTPUT:
             constant = isinstance(spec.arg, ConstantArgument) or not isinstance(result, fx.Node)
             leaves.append(result if constant else copies[result])

@@ -82,7 +82,7 @@ class ShapeContract:
     environment: Any = None
 
     def free(self) -> tuple[Free, ...]:
-        found = []
+        found: list[Free] = []
         for i, fake in enumerate(self.fakes):
             if isinstance(fake, Tensor):
                 for axis, size in enumerate(fake.shape):
