@@ -85,3 +85,22 @@ def test_composed_ops_are_explained_and_booked(name: str) -> None:
 def test_what_has_no_rule_is_refused(name: str) -> None:
     with pytest.raises(CoverageError, match="without a rule"):
         lrp.Engine(Model(REFUSED[name]).eval(), (X, Y), dynamic=False)
+
+
+def test_derivatives_that_torch_writes_in_place_work_at_any_size() -> None:
+    """Their traces are made functional with the sizes left open."""
+
+    def function(x: Tensor, y: Tensor) -> Tensor:
+        cut = torch.maximum(x, y).clamp(-0.5, 0.5)
+        spread = x.std(-1, keepdim=True) + torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return (cut + torch.rms_norm(x, [4]) + spread).sum((1, 2))
+
+    model = Model(function).eval()
+    engine = lrp.Engine(model, (X, Y))
+    for batch in (2, 5):
+        x, y = (t.repeat(3, 1, 1)[:batch] for t in (X, Y))
+        result = engine.explain((x, y), ledger=True)
+        result.ledger.check()
+        alone = lrp.explain(model, (x[:1], y[:1]), dynamic=False)
+        for name, relevance in result.relevance.items():
+            torch.testing.assert_close(relevance[:1], alone.relevance[name], rtol=1e-12, atol=1e-15)
