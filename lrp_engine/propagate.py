@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from .aten import without_factor
 from .call import Call, Operand, bind, pick
 from .errors import LrpError, RuleError
-from .graph import describe, value
+from .graph import after, describe, value
 from .joint import Joint
 from .plan import Assignment, Plan
 from .rule import Form
@@ -158,6 +158,13 @@ class Site:
         out = results if self.several else results[0]
         return Call(a.op, arguments, a.live, out), arrived if self.several else arrived[0]
 
+    def live_inputs(self) -> list[int]:
+        """Which of `arguments` are the live operands."""
+        first = len(self.arguments) - len(self.places)
+        where = {place: first + i for i, place in enumerate(self.places)}
+        numbered = pytree.tree_unflatten(list(range(len(self.constants))), self.spec)
+        return [where[pick(numbered, operand)] for operand in self.live]
+
     def trace(self, a: Assignment) -> Traced:
         """The rule's trace, with constant factors of its results taken out."""
 
@@ -173,17 +180,19 @@ class Site:
         bare = [without_factor(result) for result in template.results[:count]]
         coefficients = [node for node, _ in bare]
         primal = template.results[count:]
-        if not _shares_work(coefficients, primal, template):
+        live = [template.inputs[i] for i in self.live_inputs()]
+        if not _shares_work(coefficients, primal, live):
             primal = ()
         return Traced(pruned(template, [*coefficients, *primal]), tuple(k for _, k in bare))
 
 
-def _shares_work(results: Sequence[Any], primal: Sequence[Any], template: Template) -> bool:
+def _shares_work(results: Sequence[Any], primal: Sequence[Any], live: Sequence[fx.Node]) -> bool:
     """Whether the coefficients need the one kernel call that computes the op's own result.
 
     A result put together from several kernels may differ in the last bit: the model keeps its own.
+    What only prepares constants (a mask's conversion) does not count.
     """
-    found = upstream(primal) - set(template.inputs)
+    found = upstream(primal) & set(after(set(live)))
     kernels = {n for n in found if not is_getitem(n) and not getattr(n.target, "is_view", False)}
     return len(kernels) == 1 and kernels <= upstream(results)
 

@@ -28,8 +28,8 @@ def inputs(captured: Captured, leaves: Sequence[Any]) -> None:
     for claim in captured.claims:
         if not claim.holds(sizes):
             raise InputError(
-                f"at sizes {sizes} the model's attention mask is no longer causal, as it was at the"
-                " sizes seen before (a sliding window?). Capture again with inputs of this size."
+                f"at sizes {sizes} the model's attention mask is of another kind than at the sizes"
+                " seen before (a sliding window?). Capture again with inputs of this size."
             )
     for port, leaf in zip(captured.inputs, leaves, strict=True):
         fake = value(port.node)

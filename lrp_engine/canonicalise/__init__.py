@@ -2,13 +2,13 @@
 
 from ..capture import Captured
 from ..registry import Registry
-from .causal_mask import recognise_causal_masks
 from .decompose import decompose
 from .drop_inert import drop_inert
+from .masks import recognise_masks
 
 __all__ = ["canonicalise", "decompose"]
 
 
 def canonicalise(captured: Captured, registry: Registry) -> Captured:
     """Every pass that needs no plan, in order."""
-    return recognise_causal_masks(drop_inert(captured, registry))
+    return recognise_masks(drop_inert(captured, registry))

@@ -1,14 +1,16 @@
-"""Turns a materialised causal mask into `is_causal`, so that attention keeps its fast kernel.
+"""Turns a materialised attention mask into what it says, so that attention keeps its fast kernel.
 
 torch.export makes a model write out the mask that it would leave to the kernel when run plainly.
 A mask that is computed from sizes alone is evaluated at several sizes; if it is the lower triangle
-at all of them, the op is told so, and the claim is checked again at every new size that is used.
+at all of them (or true everywhere), the op is told so instead, and the claim is checked again at
+every new size that is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 import torch
@@ -23,28 +25,36 @@ _MASK, _FLAG = "attn_mask", "is_causal"
 _PROBES = ((1, 5), (2, 3), (3, 8), (2, 17))
 
 
+class Kind(Enum):
+    """What a mask can be replaced by."""
+
+    CAUSAL = "the lower triangle: is_causal"
+    EVERYTHING = "true everywhere: no mask"
+
+
 @dataclass(frozen=True)
-class CausalClaim:
-    """`mask(*sizes)` is the lower triangle for the sizes checked so far."""
+class MaskClaim:
+    """`mask(*sizes)` is of one kind at the sizes checked so far."""
 
     mask: fx.GraphModule
     symbols: tuple[Any, ...]
+    kind: Kind
     _checked: dict[tuple[int, ...], bool] = field(default_factory=dict, compare=False, repr=False)
 
     def holds(self, sizes: Mapping[Any, int]) -> bool:
-        """Whether the mask is causal at these sizes (remembered per size)."""
+        """Whether the mask is of that kind at these sizes (remembered per size)."""
         given = tuple(sizes[symbol] for symbol in self.symbols)
         if given not in self._checked:
-            self._checked[given] = _is_causal(self.mask(*given))
+            self._checked[given] = _is(self.mask(*given), self.kind)
         return self._checked[given]
 
 
-def recognise_causal_masks(captured: Captured) -> Captured:
-    """Requires nothing; ensures that masks equal to `is_causal` are written that way."""
-    claims: dict[fx.Node, CausalClaim | None] = {}
-    used: list[CausalClaim] = []
+def recognise_masks(captured: Captured) -> Captured:
+    """Requires nothing; ensures that masks that say `is_causal`, or nothing, are left out."""
+    claims: dict[fx.Node, MaskClaim | None] = {}
+    used: list[MaskClaim] = []
 
-    def causal(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
+    def unmasked(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
         mask = _mask_of(node)
         if mask is None:
             return None
@@ -55,14 +65,14 @@ def recognise_causal_masks(captured: Captured) -> Captured:
             return None
         if claim not in used:
             used.append(claim)
-        return _without_mask(node, graph, copies)
+        return _without_mask(node, claim.kind, graph, copies)
 
-    rewritten = rewrite(captured, causal)
+    rewritten = rewrite(captured, unmasked)
     return replace(rewritten, claims=(*captured.claims, *used)) if used else captured
 
 
 def _mask_of(node: fx.Node) -> fx.Node | None:
-    """The boolean mask of a square attention that is not yet marked as causal."""
+    """The boolean mask of an attention op that is not marked as causal already."""
     schema = getattr(node.target, "_schema", None)
     if schema is None or not {_MASK, _FLAG} <= {a.name for a in schema.arguments}:
         return None
@@ -70,13 +80,12 @@ def _mask_of(node: fx.Node) -> fx.Node | None:
     mask, flag = arguments[_MASK], arguments[_FLAG]
     if flag or not isinstance(mask, fx.Node) or value(mask).dtype != torch.bool:
         return None
-    queries, keys = value(mask).shape[-2:]
-    return mask if str(queries) == str(keys) else None
+    return mask
 
 
-def _without_mask(node: fx.Node, graph: fx.Graph, copies: Copies) -> fx.Node:
+def _without_mask(node: fx.Node, kind: Kind, graph: fx.Graph, copies: Copies) -> fx.Node:
     arguments = bind(node.target, node.args, node.kwargs)
-    changed = {**arguments, _MASK: None, _FLAG: True}
+    changed = {**arguments, _MASK: None, _FLAG: kind is Kind.CAUSAL}
     schema = node.target._schema.arguments  # type: ignore[union-attr]
     args = tuple(changed[a.name] for a in schema if not a.kwarg_only)
     kwargs = {a.name: changed[a.name] for a in schema if a.kwarg_only}
@@ -86,25 +95,28 @@ def _without_mask(node: fx.Node, graph: fx.Graph, copies: Copies) -> fx.Node:
     return made
 
 
-def _claim(captured: Captured, mask: fx.Node) -> CausalClaim | None:
-    """The mask as a function of the free sizes, if it is one and causal at every probe."""
+def _claim(captured: Captured, mask: fx.Node) -> MaskClaim | None:
+    """The mask as a function of the free sizes, if it is one and of one kind at every probe."""
     free = {f.symbol: f for f in captured.shapes.free()}
     symbols = tuple(dict.fromkeys(f for f in free if f.is_symbol))
     program = _as_function_of_sizes(captured, mask, symbols)
     if program is None:
         return None
-    claim = CausalClaim(program, symbols)
     example = tuple(_hint_of(captured, symbol) for symbol in symbols)
     probes = {example, *(_probe(symbols, pair) for pair in _PROBES)}
-    try:
-        sound = all(claim.holds(dict(zip(symbols, p, strict=True))) for p in probes)
-    except RuntimeError:
-        return None
-    return claim if sound else None
+    for kind in Kind:
+        claim = MaskClaim(program, symbols, kind)
+        try:
+            if all(claim.holds(dict(zip(symbols, p, strict=True))) for p in probes):
+                return claim
+        except RuntimeError:
+            return None
+    return None
 
 
 def _probe(symbols: tuple[Any, ...], pair: tuple[int, int]) -> tuple[int, ...]:
-    return tuple(pair[min(i, 1)] for i, _ in enumerate(symbols))
+    # The batch comes first; a single free size may well be the length.
+    return tuple(pair[0] if i == 0 < len(symbols) - 1 else pair[1] for i in range(len(symbols)))
 
 
 def _hint_of(captured: Captured, symbol: Any) -> int:
@@ -147,7 +159,9 @@ def _needed(mask: fx.Node) -> list[fx.Node]:
     return [node for node in mask.graph.nodes if node in found]
 
 
-def _is_causal(mask: Tensor) -> bool:
+def _is(mask: Tensor, kind: Kind) -> bool:
+    if kind is Kind.EVERYTHING:
+        return bool(mask.all())
     queries, keys = mask.shape[-2:]
     triangle = torch.ones(queries, keys, dtype=torch.bool, device=mask.device).tril()
     return queries == keys and bool((mask == triangle).all())
