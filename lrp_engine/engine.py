@@ -88,7 +88,7 @@ class Engine:
             raise InputError("example inputs are needed to capture the model")
         captured = canonicalise(capture(model, example_inputs, dynamic=dynamic), registry)
         self.plan: Plan = _planned(captured, chosen, registry, sources, output)
-        self.policy = Policy(policy)
+        self.policy = _policy(policy)
         self._compile = compile
         self._cache: Cache = {}
 
@@ -317,6 +317,14 @@ def _planned(
             lost = [s.name for s in sources if s not in plan.sources]
             raise SourceError(f"no relevance from {plan.output.name!r} reaches {', '.join(lost)}")
         return plan
+
+
+def _policy(policy: str | Policy) -> Policy:
+    try:
+        return Policy(policy)
+    except ValueError:
+        known = ", ".join(p.value for p in Policy)
+        raise InputError(f"unknown policy {policy!r}; there is {known}") from None
 
 
 def _output(captured: Captured, name: str | None) -> OutputPort:

@@ -78,12 +78,20 @@ class Ledger:
         return self.explained - sum(self.arrived.values()) - sum(self.absorbed.values())
 
     @property
+    def size(self) -> float:
+        """Sum of |R| where there was most of it."""
+        return max((account.size for account in self.accounts), default=0.0)
+
+    @property
     def worst(self) -> Account | None:
         """The account with the largest relative residual."""
         return max(self.accounts, key=_error, default=None)
 
     def check(self, tolerance: float | None = None) -> None:
-        """Raises ConservationError naming the first op (from the output) out of tolerance."""
+        """Raises ConservationError naming the first op (from the output) out of tolerance.
+
+        The whole must balance as well: explained = arrived + absorbed.
+        """
         limit = self.tolerance if tolerance is None else tolerance
         for account in self.accounts:
             if not _error(account) <= limit:
@@ -93,6 +101,11 @@ class Ledger:
                     f" {sum(account.absorbed.values()):.6g}; the residual {account.residual:.3g} is"
                     f" {account.error:.1e} of the sum of |R| (tolerance {limit:.0e})"
                 )
+        if not abs(self.residual) <= limit * max(self.size, abs(self.explained)):
+            raise ConservationError(
+                f"every op balances, and yet of {self.explained:.6g} explained {self.residual:.3g}"
+                " is neither at a source nor absorbed: relevance was lost between ops"
+            )
 
     def rows(self) -> list[tuple[str, float]]:
         """The summary as a table: where the explained number went."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from torch.fx.graph import CodeGen
 from .graph import value
 from .joint import Joint
 from .promise import Cut, Policy, Promise, promises, resolve
+from .template import upstream
 
 Run = Callable[..., Sequence[Any]]
 
@@ -105,7 +107,7 @@ def _forward_graph(
     wanted = [n for n in results if isinstance(n, fx.Node)] + kept + _assertions(joint, cut)
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    for node in _in_order(joint, wanted, cut):
+    for node in _in_order(joint, wanted):
         copies[node] = graph.node_copy(node, lambda n: copies[n])
     graph.output(
         tuple(copies[n] if isinstance(n, fx.Node) else n for n in results)
@@ -124,37 +126,27 @@ def _assertions(joint: Joint, cut: Cut) -> list[fx.Node]:
     ]
 
 
-def _in_order(joint: Joint, wanted: Sequence[fx.Node], cut: Cut) -> list[fx.Node]:
+def _in_order(joint: Joint, wanted: Sequence[fx.Node]) -> list[fx.Node]:
     """All that `wanted` needs: captured nodes as they came, derived ones after their operands."""
-    # Sizes move up to their operands: derived nodes may use one that the model computes late.
-    captured = {
-        copy: i
-        for i, copy in enumerate(joint.copies.values())
-        if not isinstance(copy.meta.get("val"), torch.SymInt)
-    }
+    captured = {copy: i for i, copy in enumerate(joint.copies.values())}
     position = {node: i for i, node in enumerate(joint.graph.nodes)}
-    rank: dict[fx.Node, tuple[int, int, int]] = {}
-
-    def place(node: fx.Node) -> None:
-        stack = [node]
-        while stack:
-            top = stack[-1]
-            waiting = [n for n in top.all_input_nodes if n not in rank]
-            if waiting and top not in rank:
-                stack += waiting
-                continue
-            stack.pop()
-            if top in captured and top not in rank:
-                rank[top] = (captured[top], 0, 0)
-            elif top not in rank:
-                last, depth, _ = max((rank[n] for n in top.all_input_nodes), default=(0, 0, 0))
-                rank[top] = (last, depth + 1, position[top])
-
-    for node in wanted:
-        place(node)
+    needed = upstream(wanted)
     inputs = [n for n in joint.graph.nodes if n.op == "placeholder" and n not in joint.seeds]
-    rest = sorted((n for n in rank if n.op != "placeholder"), key=rank.__getitem__)
-    return inputs + rest
+    waiting = {n: len(set(n.all_input_nodes)) for n in needed}
+    rank = {n: (captured.get(n, 0), 0) for n in needed if not waiting[n]}
+    ready = [(*rank[n], position[n], n) for n in rank]
+    heapq.heapify(ready)
+    order = []
+    while ready:
+        *_, node = heapq.heappop(ready)
+        order.append(node)
+        for user in set(node.users) & needed:
+            waiting[user] -= 1
+            if not waiting[user]:
+                last = max(rank[n] for n in user.all_input_nodes)
+                rank[user] = (captured[user], 0) if user in captured else (last[0], 1)
+                heapq.heappush(ready, (*rank[user], position[user], user))
+    return inputs + [n for n in order if n.op != "placeholder"]
 
 
 def _relevance_graph(
@@ -181,24 +173,13 @@ def _relevance_graph(
                 copies[top] = graph.node_copy(top, lambda n: copies[n])
         return copies[node]
 
-    used = _ancestors(results)
+    used = upstream(results)
     for node in joint.graph.nodes:
         if node in cut.relevance and node in used:
             need(node)
     graph.output(tuple(need(node) for node in results))
     graph.lint()
     return graph
-
-
-def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
-    found: set[fx.Node] = set()
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += node.all_input_nodes
-    return found
 
 
 def _with_codegen(graph: fx.Graph, codegen: CodeGen) -> fx.Graph:
