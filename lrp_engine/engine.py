@@ -170,9 +170,10 @@ class Engine:
 
     def _forward(self, inputs: Any, way: Way) -> Forward:
         leaves = self._leaves(inputs)
+        count = way.wanted.program.outputs
         with torch.no_grad(), validate.at_run_time(self.captured):
             values = list(way.forward(*leaves))
-        count = way.wanted.program.outputs
+            validate.same_path(self.captured, leaves, values[:count])
         return Forward(self, way, leaves, values[:count], values[count:])
 
     def _leaves(self, inputs: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from .capture import Captured
 from .capture.captured import How
@@ -69,6 +70,12 @@ def _parameters(captured: Captured) -> None:
             )
 
 
+_OTHER_PATH = (
+    "this model's control flow depends on its data; it was recorded for the example inputs and"
+    " does not hold for these: {why}. Capture again with these inputs."
+)
+
+
 @contextmanager
 def at_run_time(captured: Captured) -> Iterator[None]:
     """Names the likely cause if a recorded capture meets an input that takes another path."""
@@ -76,11 +83,24 @@ def at_run_time(captured: Captured) -> Iterator[None]:
         yield
     except (RuntimeError, AssertionError) as error:
         if captured.how is How.RECORDED:
-            raise InputError(
-                "this model's control flow depends on its data; it was recorded for the example"
-                f" inputs and does not hold for these: {error}. Capture again with these inputs."
-            ) from error
+            raise InputError(_OTHER_PATH.format(why=error)) from error
         raise
+
+
+def same_path(captured: Captured, leaves: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """Runs a recorded model itself: only equal outputs show that its path was the recorded one.
+
+    The trace's own assertions do not cover every choice (a float cut to an integer, for one).
+    """
+    if captured.rerun is None:
+        return
+    args, kwargs = pytree.tree_unflatten(list(leaves), captured.in_spec)
+    own = pytree.tree_leaves(captured.rerun(*args, **kwargs))
+    for mine, theirs in zip(outputs, own, strict=True):
+        if isinstance(mine, Tensor) and not (
+            mine.shape == theirs.shape and bool(((mine == theirs) | (mine != mine)).all())
+        ):
+            raise InputError(_OTHER_PATH.format(why="the model's own output differs"))
 
 
 def versions(captured: Captured, leaves: Sequence[Any]) -> tuple[int, ...]:

@@ -120,14 +120,17 @@ def test_another_number_of_steps_is_another_path():
         engine.explain(X, target=1)
 
 
-def test_a_path_that_no_check_could_guard_is_refused():
+def test_a_path_chosen_by_a_float_cut_to_an_integer_is_checked_too():
     def model(x: Tensor) -> Tensor:
         for _ in range(int(x[0, 0].abs().item() * 10)):
             x = 2 * x
         return x
 
-    with pytest.raises(CaptureError, match="data cut to an integer"):
-        Engine(model, X)
+    x = torch.full((3, 4), 0.25)
+    engine = Engine(model, x)
+    assert torch.equal(engine.explain(x + 0.01, target=1).output, model(x + 0.01))
+    with pytest.raises(InputError, match="does not hold for these"):
+        engine.explain(x + 0.3, target=1)
 
 
 def test_a_path_that_depends_on_a_size_is_part_of_the_contract():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -69,6 +69,7 @@ class Captured:
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     holders: Mapping[str, tuple[nn.Module, str]] = field(default_factory=dict)
+    rerun: Callable[..., Any] | None = None
 
     @cached_property
     def held(self) -> tuple[tuple[str, str, torch.device, torch.dtype], ...]:

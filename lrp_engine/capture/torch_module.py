@@ -59,7 +59,8 @@ def capture(
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
         captured = from_exported(program, names, how, notes)
-        return replace(captured, holders=_holders(module, captured))
+        rerun = view.module if how is How.RECORDED else None
+        return replace(captured, holders=_holders(module, captured), rerun=rerun)
     raise CaptureError("the model could not be captured:\n  " + "\n  ".join(problems))
 
 
@@ -94,7 +95,6 @@ def _attempts(module: nn.Module, call: Call, dynamic: Any) -> Iterator[Callable[
         """recorded trace"""
         with torch.no_grad(), _quiet():
             program = torch.export.draft_export(module, *call, strict=False)
-            _refuse_unchecked(program)
             return program.run_decompositions({}), How.RECORDED, "recorded: one call's control flow"
 
     if dynamic is not False:
@@ -119,17 +119,6 @@ def _by_argument(module: nn.Module, call: Call) -> dict[str, Any]:
     return dict(zip(argument_names(module), dynamic_spec(args), strict=False)) | dynamic_spec(
         kwargs
     )
-
-
-def _refuse_unchecked(program: ExportedProgram) -> None:
-    """A float cut to an integer is the one choice that a recorded trace leaves no check for."""
-    failures = getattr(getattr(program, "_report", None), "failures", ())
-    lost = [f.data["expr"] for f in failures if "ToInt(" in str(f.data.get("expr", ""))]
-    if lost:
-        raise CaptureError(
-            f"the path depends on data cut to an integer ({lost[0]}), and nothing in the trace"
-            " could tell another input's path from this one's"
-        )
 
 
 def _refuse_training(module: nn.Module) -> None:
