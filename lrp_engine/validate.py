@@ -87,20 +87,46 @@ def at_run_time(captured: Captured) -> Iterator[None]:
         raise
 
 
-def same_path(captured: Captured, leaves: Sequence[Any], outputs: Sequence[Any]) -> None:
-    """Runs a recorded model itself: only equal outputs show that its path was the recorded one.
+def unproved(captured: Captured, leaves: Sequence[Any]) -> frozenset[str] | None:
+    """Why the trace may not hold for these inputs although their shapes are allowed.
 
-    The trace's own assertions do not cover every choice (a float cut to an integer, for one).
+    A recorded path holds for the example's; its own assertions do not cover every choice (a float
+    cut to an integer, for one). Free sizes were traced as "2 or more": a model may treat 1
+    differently. None if there is nothing to prove.
     """
+    if captured.how is How.RECORDED:
+        return frozenset({"recorded"})
+    ones = frozenset(str(s) for s, size in captured.shapes.sizes(leaves).items() if size == 1)
+    return ones or None
+
+
+def prove(captured: Captured, leaves: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """Runs the model itself and compares: a path of its own would show in its output."""
     if captured.rerun is None:
         return
     args, kwargs = pytree.tree_unflatten(list(leaves), captured.in_spec)
     own = pytree.tree_leaves(captured.rerun(*args, **kwargs))
-    for mine, theirs in zip(outputs, own, strict=True):
-        if isinstance(mine, Tensor) and not (
-            mine.shape == theirs.shape and bool(((mine == theirs) | (mine != mine)).all())
-        ):
-            raise InputError(_OTHER_PATH.format(why="the model's own output differs"))
+    if all(_same(mine, theirs) for mine, theirs in zip(outputs, own, strict=True)):
+        return
+    if captured.how is How.RECORDED:
+        raise InputError(_OTHER_PATH.format(why="the model's own output differs"))
+    raise InputError(
+        "the model treats a size of 1 differently from larger ones, which a capture with free sizes"
+        " does not know. Capture with Engine(..., dynamic=False) at this size."
+    )
+
+
+def _same(mine: Any, theirs: Any) -> bool:
+    """Equal but for what another choice of kernel may change."""
+    if not isinstance(mine, Tensor):
+        return True
+    if mine.shape != theirs.shape:
+        return False
+    if not mine.dtype.is_floating_point:
+        return torch.equal(mine, theirs)
+    slack = 64 * torch.finfo(mine.dtype).eps
+    scale = float(theirs.abs().nan_to_num(0.0, 0.0, 0.0).max()) if theirs.numel() else 0.0
+    return torch.allclose(mine, theirs, rtol=slack, atol=slack * scale, equal_nan=True)
 
 
 def versions(captured: Captured, leaves: Sequence[Any]) -> tuple[int, ...]:

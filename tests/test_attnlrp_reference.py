@@ -32,7 +32,9 @@ def sized(name: str, batch: int, length: int) -> dict[str, Tensor]:
 
 def explained(engine: Engine, name: str, inputs: dict[str, Tensor], target: object) -> Explanation:
     position = -1 if name in ("gpt2", "llama") else None
-    return engine.explain(inputs, target, position=position)
+    # The model itself may be run beside the program: in float64 as well.
+    with FullDouble():
+        return engine.explain(inputs, target, position=position)
 
 
 def relevance(ex: Explanation) -> Tensor:

@@ -147,3 +147,36 @@ def test_a_path_that_depends_on_a_size_is_part_of_the_contract():
 def test_a_model_that_cannot_be_captured_says_what_was_tried():
     with pytest.raises(CaptureError, match=r"free sizes.*\n.*fixed sizes.*\n.*recorded trace"):
         Engine(lambda x: x * torch.from_numpy(x.numpy()), X)
+
+
+class Special(nn.Module):
+    """Treats a batch of one differently."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) if x.shape[0] == 1 else 2 * self.layer(x)
+
+
+def test_a_model_with_a_path_of_its_own_for_one_sample_is_refused_there():
+    model = seeded(Special)
+    engine = Engine(model, X)
+    assert torch.equal(engine.explain(X, target=1).output, model(X))
+    for _ in range(2):
+        with pytest.raises(InputError, match="size of 1 differently"):
+            engine.explain(X[:1], target=1)
+    fixed = Engine(model, X[:1], dynamic=False)
+    assert torch.equal(fixed.explain(X[:1], target=1).output, model(X[:1]))
+
+
+def test_one_sample_is_proved_once_and_then_believed():
+    model = seeded(nn.Linear, 6, 4)
+    engine, calls = Engine(model, X), []
+    rerun = engine.captured.rerun
+    counting = lambda *args, **kwargs: (calls.append(1), rerun(*args, **kwargs))[1]  # noqa: E731
+    object.__setattr__(engine.captured, "rerun", counting)
+    for _ in range(3):
+        engine.explain(X[:1], target=1)
+    assert len(calls) == 1

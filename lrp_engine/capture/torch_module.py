@@ -59,8 +59,7 @@ def capture(
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
         captured = from_exported(program, names, how, notes)
-        rerun = view.module if how is How.RECORDED else None
-        return replace(captured, holders=_holders(module, captured), rerun=rerun)
+        return replace(captured, holders=_holders(module, captured), rerun=view.module)
     raise CaptureError("the model could not be captured:\n  " + "\n  ".join(problems))
 
 
