@@ -155,7 +155,10 @@ class Explanation:
         return show.html(self)
 
     def to_html(
-        self, source: str = "input", *, tokens: Sequence[Sequence[str]] | None = None
+        self, source: str | None = None, *, tokens: Sequence[Sequence[str]] | None = None
     ) -> str:
-        """A self-contained piece of HTML; with `tokens` (one list per sample) as coloured words."""
+        """A self-contained piece of HTML, of every source unless one is named.
+
+        With `tokens` (one list per sample) as coloured words.
+        """
         return show.html(self, source, tokens)
