@@ -13,7 +13,7 @@ from .call import Operand, bind, operands_of, pick
 from .capture import Captured, OutputPort
 from .errors import CoverageError, PresetError, SourceError
 from .gates import Regions
-from .graph import describe, is_complex, is_floating, target_name
+from .graph import describe, holds_tensors, is_complex, is_floating, target_name
 from .op import Op
 from .plan import Assignment, Plan, SourcePort, Stopped
 from .preset import Entry, Preset
@@ -51,6 +51,8 @@ class _Walk:
     def visit(self, node: fx.Node) -> None:
         if not any(operand in self.alive for operand in node.all_input_nodes):
             return
+        if not holds_tensors(node):
+            return  # a size: nothing that relevance could have gone to
         if is_complex(node):
             self._gap(node, "complex values: no rule passes relevance through them")
         elif not is_floating(node):

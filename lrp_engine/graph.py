@@ -39,6 +39,11 @@ def values(arguments: Any) -> Any:
     return fx.node.map_arg(arguments, value)
 
 
+def holds_tensors(node: fx.Node) -> bool:
+    """Whether a node's value is a tensor or several, and not a size."""
+    return any(isinstance(v, torch.Tensor) for v in pytree.tree_leaves(value(node)))
+
+
 def is_floating(node: fx.Node) -> bool:
     """Whether a node's value (or one of its values) can carry relevance at all."""
     leaves = pytree.tree_leaves(value(node))
