@@ -11,6 +11,10 @@ class CaptureError(LrpError):
     """The model could not be turned into a graph of primitive ops."""
 
 
+class OnnxFileError(LrpError):
+    """An ONNX file is damaged, contradicts itself, or asks for what a file may not ask for."""
+
+
 class InputError(LrpError):
     """The inputs do not fit the model that was captured."""
 
