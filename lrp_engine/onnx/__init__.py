@@ -1,1 +1,6 @@
-"""ONNX files in: read, checked, turned into a torch module, captured like any other model."""
+"""ONNX files: graph -> torch module -> the very same capture."""
+
+from .errors import Unsupported
+from .module import OnnxModule, load
+
+__all__ = ["OnnxModule", "Unsupported", "load"]

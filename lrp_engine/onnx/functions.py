@@ -1,0 +1,96 @@
+"""Ops that are made of other ops: functions in the file, and bodies in ONNX's own op schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import onnx
+from onnx import FunctionProto, ModelProto
+
+from .errors import Refused
+from .graph import Graph, Read, Step, attribute_of, pruned, step_of
+from .values import DTYPES, Host, Value
+
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A function's body, with the opsets that it is written in."""
+
+    proto: FunctionProto
+    read: Read
+    opsets: Mapping[str, int]
+
+    def body(self, attributes: Mapping[str, Any]) -> Graph:
+        """The body for a call with these attributes."""
+        given = {a.name: attribute_of(a, self.read) for a in self.proto.attribute_proto}
+        given |= attributes
+        steps = [step_of(node, i, self.read, given) for i, node in enumerate(self.proto.node)]
+        outputs = tuple(self.proto.output)
+        return Graph(self.proto.name, tuple(self.proto.input), outputs, pruned(steps, outputs))
+
+
+def functions_of(model: ModelProto, read: Read) -> dict[tuple[str, str], Function]:
+    """The file's own functions by (domain, name)."""
+    return {(f.domain, f.name): _function(f, read) for f in model.functions}
+
+
+def local_function(step: Step, functions: Mapping[tuple[str, str], Function]) -> Function | None:
+    """The file's own function for a step."""
+    return functions.get((step.domain, step.op))
+
+
+def schema_function(step: Step, opset: int, inputs: tuple[Value | None, ...]) -> Function | None:
+    """The body that the op's schema gives at this opset, for inputs of these types."""
+    if not onnx.defs.has(step.op, step.domain):
+        return None
+    try:
+        schema: Any = onnx.defs.get_schema(step.op, opset, step.domain)
+    except onnx.defs.SchemaError:
+        return None
+    if schema.has_function:
+        versions = schema.function_opset_versions
+        wanted = max((v for v in versions if v <= opset), default=versions[0])
+        return _parsed(schema.get_function_with_opset_version(wanted))
+    if schema.has_context_dependent_function:
+        versions = schema.context_dependent_function_opset_versions
+        wanted = max((v for v in versions if v <= opset), default=versions[0])
+        types = [_type_of(value).SerializeToString() for value in inputs]
+        body = schema.get_context_dependent_function_with_opset_version(
+            wanted, step.proto.SerializeToString(), types
+        )
+        return _parsed(body)
+    return None
+
+
+@lru_cache(maxsize=256)
+def _parsed(body: bytes) -> Function:
+    return _function(FunctionProto.FromString(body), _plain_tensor)
+
+
+def _function(proto: FunctionProto, read: Read) -> Function:
+    opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import}
+    return Function(proto, read, opsets)
+
+
+def _plain_tensor(proto: onnx.TensorProto) -> Any:
+    from .values import from_numpy
+
+    return from_numpy(onnx.numpy_helper.to_array(proto), proto.data_type)
+
+
+def _type_of(value: Value | None) -> onnx.TypeProto:
+    """What a body that depends on types may ask: element type, and sizes where they are known."""
+    if value is None:
+        return onnx.TypeProto()
+    if isinstance(value, tuple):
+        raise Refused("a sequence cannot be given to this op")
+    if value.dtype not in _CODES:
+        raise Refused(f"values of {value.dtype} cannot be given to this op")
+    shape = value.array.shape if isinstance(value, Host) else value.shape
+    sizes = [size if isinstance(size, int) else None for size in shape]
+    return onnx.helper.make_tensor_type_proto(_CODES[value.dtype], sizes)

@@ -1,0 +1,173 @@
+"""Runs a graph's steps with torch: plainly, or while torch.export watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from .errors import Refusal, Refused, Unsupported
+from .functions import Function, local_function, schema_function
+from .graph import Graph, Step
+from .limits import Limits
+from .table import Entry, Table
+from .values import Host, Value, all_known
+
+Environment = MutableMapping[str, Value]
+
+
+def _no_mark(step: Step) -> AbstractContextManager[Any]:
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What holds for every step of a graph: opsets, functions, limits, and the way here."""
+
+    table: Table
+    opsets: Mapping[str, int]
+    functions: Mapping[tuple[str, str], Function]
+    limits: Limits = field(default_factory=Limits)
+    mark: Callable[[Step], AbstractContextManager[Any]] = _no_mark
+    path: tuple[str, ...] = ()
+
+    def opset(self, domain: str) -> int:
+        """The opset version of a domain; the first one if the file names none."""
+        return self.opsets.get(domain, 1)
+
+    def entry(self, step: Step, *, on_host: bool = False) -> Entry | None:
+        """The table's entry for a step."""
+        return self.table.find(step.domain, step.op, self.opset(step.domain), on_host=on_host)
+
+    def inside(self, name: str, **changes: Any) -> Scope:
+        """The scope of a function's body."""
+        return replace(self, path=(*self.path, name), **changes)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A step as its entry sees it (`table.Node`)."""
+
+    step: Step
+    scope: Scope
+    around: Mapping[str, Value]
+
+    @property
+    def opset(self) -> int:
+        """The opset of the op's domain."""
+        return self.scope.opset(self.step.domain)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs that are wanted; "" for one that is not."""
+        return self.step.outputs
+
+    @property
+    def limits(self) -> Limits:
+        """How much may be unrolled."""
+        return self.scope.limits
+
+    def run(self, graph: Graph, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """Runs a subgraph, given as an attribute; names outside it are visible."""
+        return run(graph, inputs, self.scope, self.around)
+
+
+def run(
+    graph: Graph, inputs: Sequence[Value], scope: Scope, around: Mapping[str, Value] = {}
+) -> tuple[Value, ...]:
+    """The graph's outputs; `around` are values that the graph may read by name."""
+    environment: dict[str, Value] = {**around, **graph.constants}
+    environment.update(zip(graph.inputs, inputs, strict=True))
+    for step in graph.steps:
+        outputs = evaluate(step, environment, scope)
+        environment.update(zip(step.outputs, outputs, strict=False))
+        for name in step.drops:
+            environment.pop(name, None)
+    return tuple(environment[name] for name in graph.outputs)
+
+
+def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tuple[Value, ...]:
+    """One step's outputs. Raises Unsupported, naming it, for what cannot be done."""
+    try:
+        inputs = tuple(environment[name] if name else None for name in step.inputs)
+        with scope.mark(step):
+            results = _results(Running(step, scope, environment), inputs)
+    except Unsupported:
+        raise
+    except Refused as refused:
+        raise Unsupported([refusal(step, scope, str(refused))]) from None
+    except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise Unsupported([refusal(step, scope, reason)]) from error
+    return results
+
+
+def refusal(step: Step, scope: Scope, reason: str) -> Refusal:
+    """What cannot be done, with its place in the file."""
+    domain = f"{step.domain}." if step.domain else ""
+    name = "/".join((*scope.path, step.name))
+    return Refusal(f"{domain}{step.op}", name, scope.opset(step.domain), reason)
+
+
+def _results(node: Running, inputs: tuple[Value | None, ...]) -> tuple[Value, ...]:
+    step, scope = node.step, node.scope
+    if all_known(inputs) and (entry := scope.entry(step, on_host=True)):
+        found = entry(node, inputs, step.attributes)
+        if found is not NotImplemented:
+            return _as_outputs(found, inputs)
+    if entry := scope.entry(step):
+        return _as_outputs(entry(node, inputs, step.attributes), inputs)
+    function = local_function(step, scope.functions) or schema_function(
+        step, scope.opset(step.domain), inputs
+    )
+    if function is None:
+        raise Refused("this op is not supported")
+    return _call(function, step, inputs, scope)
+
+
+def _call(
+    function: Function, step: Step, inputs: tuple[Value | None, ...], scope: Scope
+) -> tuple[Value, ...]:
+    """Runs a function's body in the place of a step."""
+    if len(scope.path) >= scope.limits.depth:
+        raise Refused(f"functions are nested deeper than {scope.limits.depth}")
+    graph = function.body(step.attributes)
+    given = dict(zip(graph.inputs, inputs, strict=False))
+    missing = {name for name in graph.inputs if given.get(name) is None}
+    inner = scope.inside(step.name, opsets=function.opsets)
+    return run_partial(graph, given, missing, inner)
+
+
+def run_partial(
+    graph: Graph, given: Mapping[str, Value | None], missing: set[str], scope: Scope
+) -> tuple[Value, ...]:
+    """Runs a function's body, with inputs that the caller left out left out in it too."""
+    steps = tuple(
+        replace(s, inputs=tuple("" if name in missing else name for name in s.inputs))
+        for s in graph.steps
+    )
+    names = tuple(name for name in graph.inputs if name not in missing)
+    values = [value for name in names if (value := given[name]) is not None]
+    return run(replace(graph, inputs=names, steps=steps), values, scope)
+
+
+def _as_outputs(found: Any, inputs: tuple[Value | None, ...]) -> tuple[Value, ...]:
+    """A single result, or several in a list; arrays get the type of the first input."""
+    results = found if isinstance(found, list) else [found]
+    return tuple(_as_value(result, inputs) for result in results)
+
+
+def _as_value(result: Any, inputs: tuple[Value | None, ...]) -> Any:
+    import numpy as np
+
+    if not isinstance(result, (np.ndarray, np.generic)):
+        return result
+    first = next((v for v in inputs if isinstance(v, Host)), None)
+    dtype = torch.int64 if first is None else first.dtype
+    array = np.asarray(result)
+    if array.dtype != object:
+        dtype = torch.bool if array.dtype == bool else dtype
+    return Host.of(array, dtype)

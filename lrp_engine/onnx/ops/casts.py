@@ -1,0 +1,34 @@
+"""Element types."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..table import host, op
+from ..values import Host, dtype_of
+
+
+@op("Cast", since=6)
+def cast(x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Tensor:
+    return x.to(dtype_of(to))
+
+
+@op("CastLike", since=15)
+def cast_like(x: Tensor, like: Tensor, *, saturate: int = 1, round_mode: str = "up") -> Tensor:
+    return x.to(like.dtype)
+
+
+@host("Cast", since=6)
+def cast_known(x: Host, *, to: int, saturate: int = 1, round_mode: str = "up") -> Host:
+    """Symbolic sizes stay as they are: as floats they are compared and scaled, too."""
+    dtype = dtype_of(to)
+    if not x.concrete and dtype == torch.bool:
+        return Host.of(np.vectorize(bool)(x.array), dtype)
+    return Host.of(x.array, dtype)
+
+
+@host("CastLike", since=15)
+def cast_like_known(x: Host, like: Host, *, saturate: int = 1, round_mode: str = "up") -> Host:
+    return Host.of(x.array, like.dtype)

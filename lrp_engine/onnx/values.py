@@ -1,0 +1,175 @@
+"""The two kinds of values of an ONNX graph: tensors, and host values known while it is traced.
+
+Shapes, axes, indices and small constants are host values: NumPy arrays whose entries may be
+symbolic sizes. They are computed while the graph is traced, never become tensors unless an op
+needs them as data, and so leave nothing in the captured graph that would depend on data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from onnx import TensorProto
+from torch import Tensor
+
+from .errors import Refused
+
+Size = int | torch.SymInt
+Ints = tuple[int, ...]
+
+# Constants of at most so many entries get a host value.
+_MOST_FLOATS, _MOST_INTS = 64, 2048
+
+DTYPES: dict[int, torch.dtype] = {
+    TensorProto.FLOAT: torch.float32,
+    TensorProto.UINT8: torch.uint8,
+    TensorProto.INT8: torch.int8,
+    TensorProto.UINT16: torch.uint16,
+    TensorProto.INT16: torch.int16,
+    TensorProto.INT32: torch.int32,
+    TensorProto.INT64: torch.int64,
+    TensorProto.BOOL: torch.bool,
+    TensorProto.FLOAT16: torch.float16,
+    TensorProto.DOUBLE: torch.float64,
+    TensorProto.UINT32: torch.uint32,
+    TensorProto.UINT64: torch.uint64,
+    TensorProto.COMPLEX64: torch.complex64,
+    TensorProto.COMPLEX128: torch.complex128,
+    TensorProto.BFLOAT16: torch.bfloat16,
+    TensorProto.FLOAT8E4M3FN: torch.float8_e4m3fn,
+    TensorProto.FLOAT8E4M3FNUZ: torch.float8_e4m3fnuz,
+    TensorProto.FLOAT8E5M2: torch.float8_e5m2,
+    TensorProto.FLOAT8E5M2FNUZ: torch.float8_e5m2fnuz,
+}
+_NUMPY = {
+    torch.bfloat16: ml_dtypes.bfloat16,
+    torch.float8_e4m3fn: ml_dtypes.float8_e4m3fn,
+    torch.float8_e4m3fnuz: ml_dtypes.float8_e4m3fnuz,
+    torch.float8_e5m2: ml_dtypes.float8_e5m2,
+    torch.float8_e5m2fnuz: ml_dtypes.float8_e5m2fnuz,
+}
+_SAME_BITS = {1: torch.uint8, 2: torch.int16}
+
+
+@dataclass(frozen=True, eq=False)
+class Host:
+    """A value known while the graph is traced; `array` has dtype object if a size is symbolic.
+
+    `constant` is the tensor that it was read from, if there is one.
+    """
+
+    array: np.ndarray
+    dtype: torch.dtype
+    constant: Tensor | None = None
+
+    @property
+    def concrete(self) -> bool:
+        """Whether every entry is a number."""
+        return self.array.dtype != object
+
+    @classmethod
+    def of(cls, entries: Any, dtype: torch.dtype = torch.int64) -> Host:
+        """Numbers and symbolic sizes in (nested) sequences; what is a number becomes one."""
+        array = np.asarray(entries, dtype=object) if _has_symbols(entries) else np.asarray(entries)
+        return cls(_settled(array, dtype), dtype)
+
+
+Value = Tensor | Host | tuple[Any, ...]
+
+
+def dtype_of(code: int) -> torch.dtype:
+    """The torch dtype of an ONNX element type; raises Refused for strings, 4-bit types, ..."""
+    if code not in DTYPES:
+        raise Refused(f"element type {TensorProto.DataType.Name(code)} is not supported")
+    return DTYPES[code]
+
+
+def numpy_of(dtype: torch.dtype) -> np.dtype:
+    """The NumPy dtype of a torch dtype."""
+    return np.dtype(_NUMPY.get(dtype) or str(dtype).removeprefix("torch."))
+
+
+def from_numpy(array: np.ndarray, code: int) -> Tensor:
+    """A tensor with the same memory where NumPy and torch know the same types."""
+    dtype = dtype_of(code)
+    if dtype in _NUMPY:
+        same_bits = _SAME_BITS[array.dtype.itemsize]
+        return torch.from_numpy(array.view(numpy_of(same_bits)).copy()).view(dtype)
+    array = array if array.flags.writeable else array.copy()
+    return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+
+
+def known(tensor: Tensor) -> Value:
+    """A constant as a host value if it is small, as it is if not."""
+    most = _MOST_FLOATS if tensor.is_floating_point() else 0 if tensor.is_complex() else _MOST_INTS
+    if tensor.numel() > most:
+        return tensor
+    array = np.asarray(tensor.tolist())
+    return Host(_settled(array, tensor.dtype).reshape(tensor.shape), tensor.dtype, tensor)
+
+
+def as_tensor(value: Value) -> Tensor:
+    """A value as a tensor; a host value becomes a constant, or is built from its sizes."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, tuple):
+        raise Refused("a sequence stands where a tensor is expected")
+    if value.constant is not None:
+        return value.constant
+    if value.concrete:
+        return torch.tensor(value.array.tolist(), dtype=value.dtype).reshape(value.array.shape)
+    entries = [torch.scalar_tensor(entry, dtype=value.dtype) for entry in value.array.flat]
+    return torch.stack(entries).reshape(value.array.shape)
+
+
+def as_host(value: Value) -> Host:
+    """A value that has to be known while the graph is traced."""
+    if not isinstance(value, Host):
+        raise Refused("an input that must be known in advance depends on data")
+    return value
+
+
+def as_ints(value: Value) -> Ints:
+    """Whole numbers or symbolic sizes, flat."""
+    return tuple(_plain(entry) for entry in as_host(value).array.flat)
+
+
+def as_number(value: Value) -> Any:
+    """One number or symbolic size."""
+    array = as_host(value).array
+    if array.size != 1:
+        raise Refused(f"one number is expected, not {array.size}")
+    return _plain(array.reshape(-1)[0])
+
+
+def all_known(values: Iterable[Value | None]) -> bool:
+    """Whether all values (None: an input left out) are host values."""
+    return all(value is None or isinstance(value, Host) for value in values)
+
+
+def _plain(entry: Any) -> Any:
+    return entry.item() if isinstance(entry, np.generic) else entry
+
+
+def _has_symbols(entries: Any) -> bool:
+    if isinstance(entries, np.ndarray):
+        return entries.dtype == object and any(_symbolic(e) for e in entries.flat)
+    if isinstance(entries, (tuple, list)):
+        return any(map(_has_symbols, entries))
+    return _symbolic(entries)
+
+
+def _symbolic(entry: Any) -> bool:
+    return isinstance(entry, (torch.SymInt, torch.SymFloat, torch.SymBool))
+
+
+def _settled(array: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """Object dtype only where a symbolic entry needs it."""
+    if array.dtype == object and _has_symbols(array):
+        return array
+    return array.astype(numpy_of(dtype))

@@ -1,0 +1,44 @@
+"""An ONNX graph becomes a torch module with the same numbers, or is refused as a whole."""
+
+import pytest
+import torch
+
+import onnx
+from lrp_engine.onnx import Unsupported, load
+from onnx.parser import parse_model
+
+MLP = """<ir_version: 9, opset_import: ["" : 20]>
+g (float[N,4] x) => (float[N,3] y)
+<float[3,4] w = {1,2,3,4,5,6,7,8,9,10,11,12}, float[3] b = {1,2,3}>
+{ h = Gemm<transB=1>(x, w, b)
+  r = Relu(h)
+  s = Shape(r)
+  k = Constant<value = int64[1] {-1}>()
+  q = Concat<axis=0>(k, s)
+  z = Reshape(r, q)
+  y = Gelu(z) }"""
+
+
+def written(text, path):
+    onnx.save(parse_model(text), path)
+    return path
+
+
+def test_the_module_computes_what_the_graph_says(tmp_path):
+    module = load(written(MLP, tmp_path / "m.onnx"))
+    x = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    w, b = torch.arange(1.0, 13).reshape(3, 4), torch.arange(1.0, 4)
+    expected = torch.nn.functional.gelu(torch.relu(x @ w.t() + b)).reshape(-1, 2, 3)
+    assert torch.equal(module(x)["y"], expected)
+
+
+def test_constant_steps_are_folded_away(tmp_path):
+    module = load(written(MLP, tmp_path / "m.onnx"))
+    assert "Constant" not in [step.op for step in module.graph.steps]
+
+
+def test_every_unknown_op_is_named_in_one_error(tmp_path):
+    text = MLP.replace("y = Gelu(z)", "a = Gelu(z) b = NonMaxSuppression(a) y = StringConcat(a, b)")
+    with pytest.raises(Unsupported, match=r"NonMaxSuppression[\s\S]*StringConcat") as caught:
+        load(written(text, tmp_path / "m.onnx"))
+    assert [r.op for r in caught.value.refusals] == ["NonMaxSuppression", "StringConcat"]
