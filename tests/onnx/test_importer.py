@@ -1,11 +1,11 @@
 """An ONNX graph becomes a torch module with the same numbers, or is refused as a whole."""
 
+import onnx
 import pytest
 import torch
-
-import onnx
-from lrp_engine.onnx import Unsupported, load
 from onnx.parser import parse_model
+
+from lrp_engine.onnx import Unsupported, load
 
 MLP = """<ir_version: 9, opset_import: ["" : 20]>
 g (float[N,4] x) => (float[N,3] y)
