@@ -12,9 +12,10 @@ from onnx import FunctionProto, ModelProto
 
 from .errors import Refused
 from .graph import Graph, Read, Step, attribute_of, pruned, step_of
-from .values import DTYPES, Host, Value
+from .tensors import TORCH_DTYPES, tensor_of
+from .values import Host, Value
 
-_CODES = {dtype: code for code, dtype in DTYPES.items()}
+_CODES = {dtype: code for code, dtype in TORCH_DTYPES.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +70,12 @@ def schema_function(step: Step, opset: int, inputs: tuple[Value | None, ...]) ->
 
 @lru_cache(maxsize=256)
 def _parsed(body: bytes) -> Function:
-    return _function(FunctionProto.FromString(body), _plain_tensor)
+    return _function(FunctionProto.FromString(body), lambda proto: tensor_of(proto, {}))
 
 
 def _function(proto: FunctionProto, read: Read) -> Function:
     opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import}
     return Function(proto, read, opsets)
-
-
-def _plain_tensor(proto: onnx.TensorProto) -> Any:
-    from .values import from_numpy
-
-    return from_numpy(onnx.numpy_helper.to_array(proto), proto.data_type)
 
 
 def _type_of(value: Value | None) -> onnx.TypeProto:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from ..errors import OnnxFileError
+from .budget import Budget, unrolling_budget
 from .errors import Refusal, Refused, Unsupported
 from .functions import Function, local_function, schema_function
 from .graph import Graph, Step
-from .limits import Limits
 from .table import Entry, Table
 from .values import Host, Value, all_known
 
-Environment = MutableMapping[str, Value]
+_DEEPEST = 32  # functions within functions
 
 
 def _no_mark(step: Step) -> AbstractContextManager[Any]:
@@ -25,12 +26,12 @@ def _no_mark(step: Step) -> AbstractContextManager[Any]:
 
 @dataclass(frozen=True)
 class Scope:
-    """What holds for every step of a graph: opsets, functions, limits, and the way here."""
+    """What holds for every step: opsets, functions, nodes that may still be run, the way here."""
 
     table: Table
     opsets: Mapping[str, int]
     functions: Mapping[tuple[str, str], Function]
-    limits: Limits = field(default_factory=Limits)
+    nodes: Budget = field(default_factory=unrolling_budget)
     mark: Callable[[Step], AbstractContextManager[Any]] = _no_mark
     path: tuple[str, ...] = ()
 
@@ -65,11 +66,6 @@ class Running:
         """The names of the outputs that are wanted; "" for one that is not."""
         return self.step.outputs
 
-    @property
-    def limits(self) -> Limits:
-        """How much may be unrolled."""
-        return self.scope.limits
-
     def run(self, graph: Graph, inputs: Sequence[Value]) -> tuple[Value, ...]:
         """Runs a subgraph, given as an attribute; names outside it are visible."""
         return run(graph, inputs, self.scope, self.around)
@@ -92,6 +88,7 @@ def run(
 def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tuple[Value, ...]:
     """One step's outputs. Raises Unsupported, naming it, for what cannot be done."""
     try:
+        scope.nodes.spend(1, "unrolling it")
         inputs = tuple(environment[name] if name else None for name in step.inputs)
         with scope.mark(step):
             results = _results(Running(step, scope, environment), inputs)
@@ -99,6 +96,8 @@ def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tupl
         raise
     except Refused as refused:
         raise Unsupported([refusal(step, scope, str(refused))]) from None
+    except OnnxFileError as error:
+        raise OnnxFileError(str(refusal(step, scope, str(error)))) from error
     except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise Unsupported([refusal(step, scope, reason)]) from error
@@ -132,8 +131,8 @@ def _call(
     function: Function, step: Step, inputs: tuple[Value | None, ...], scope: Scope
 ) -> tuple[Value, ...]:
     """Runs a function's body in the place of a step."""
-    if len(scope.path) >= scope.limits.depth:
-        raise Refused(f"functions are nested deeper than {scope.limits.depth}")
+    if len(scope.path) >= _DEEPEST:
+        raise Refused(f"functions are nested deeper than {_DEEPEST}")
     graph = function.body(step.attributes)
     given = dict(zip(graph.inputs, inputs, strict=False))
     missing = {name for name in graph.inputs if given.get(name) is None}

@@ -14,13 +14,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from .budget import folding_budget, unrolling_budget
 from .errors import Unsupported
 from .file import Model, read
 from .fold import fold
 from .functions import functions_of
 from .graph import Graph, Step, graph_of
 from .interpret import Scope, refusal, run
-from .limits import Limits
 from .table import standard
 from .values import Host, Value, as_tensor, known
 
@@ -61,7 +61,8 @@ class OnnxModule(nn.Module):
         """One pass through the graph."""
         constants = {name: self._constant(name) for name in self._held}
         around = {**self._small, **constants}
-        results = run(self.graph, inputs, self.scope, around)
+        scope = replace(self.scope, nodes=unrolling_budget())
+        results = run(self.graph, inputs, scope, around)
         return {n: as_tensor(v) for n, v in zip(self.graph.outputs, results, strict=True)}
 
     def _constant(self, name: str) -> Value:
@@ -70,26 +71,27 @@ class OnnxModule(nn.Module):
         return replace(host, constant=tensor) if isinstance(host, Host) else tensor
 
 
-def load(path: str | Path, limits: Limits | None = None) -> OnnxModule:
+def load(path: str | Path) -> OnnxModule:
     """An ONNX file as a torch module.
 
     Raises Unsupported, listing every node that has no entry in the op table.
     """
     model = read(path)
     graph = graph_of(model.proto.graph, model.tensor, constants=False)
-    scope = _scope(model, limits or Limits())
+    scope = _scope(model)
     _refuse_unknown(graph, scope, str(path))
     constants = {name: known(model.weight(name)) for name in model.initializers}
     with torch.no_grad():
-        folded = fold(_without(graph, constants), constants, scope)
+        budget = folding_budget(model.weight_bytes)
+        folded = fold(_without(graph, constants), constants, scope, budget)
     return OnnxModule(model.path, folded.graph, folded.constants, scope)
 
 
-def _scope(model: Model, limits: Limits) -> Scope:
+def _scope(model: Model) -> Scope:
     opsets = {o.domain: o.version for o in model.proto.opset_import}
     opsets[""] = opsets.pop("ai.onnx", opsets.get("", 1))
     functions = functions_of(model.proto, model.tensor)
-    return Scope(standard(), opsets, functions, limits, mark=_mark)
+    return Scope(standard(), opsets, functions, mark=_mark)
 
 
 def _mark(step: Step) -> AbstractContextManager[Any]:

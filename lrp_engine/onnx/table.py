@@ -36,7 +36,6 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from .errors import Refused
-from .limits import Limits
 from .values import Host, Ints, Value, as_host, as_ints, as_number, as_tensor
 
 # Attributes that old files carry and that say nothing.
@@ -53,10 +52,6 @@ class Node(Protocol):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs that are wanted; "" for one that is not."""
-
-    @property
-    def limits(self) -> Limits:
-        """How much may be unrolled."""
 
     def run(self, graph: Any, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
         """Runs a subgraph, given as an attribute; names outside it are visible."""

@@ -7,6 +7,7 @@ needs them as data, and so leave nothing in the captured graph that would depend
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import torch
-from onnx import TensorProto
 from torch import Tensor
 
 from .errors import Refused
+from .tensors import SUB_BYTE, TORCH_DTYPES, type_name
 
 Size = int | torch.SymInt
 Ints = tuple[int, ...]
@@ -25,27 +26,6 @@ Ints = tuple[int, ...]
 # Constants of at most so many entries get a host value.
 _MOST_FLOATS, _MOST_INTS = 64, 2048
 
-DTYPES: dict[int, torch.dtype] = {
-    TensorProto.FLOAT: torch.float32,
-    TensorProto.UINT8: torch.uint8,
-    TensorProto.INT8: torch.int8,
-    TensorProto.UINT16: torch.uint16,
-    TensorProto.INT16: torch.int16,
-    TensorProto.INT32: torch.int32,
-    TensorProto.INT64: torch.int64,
-    TensorProto.BOOL: torch.bool,
-    TensorProto.FLOAT16: torch.float16,
-    TensorProto.DOUBLE: torch.float64,
-    TensorProto.UINT32: torch.uint32,
-    TensorProto.UINT64: torch.uint64,
-    TensorProto.COMPLEX64: torch.complex64,
-    TensorProto.COMPLEX128: torch.complex128,
-    TensorProto.BFLOAT16: torch.bfloat16,
-    TensorProto.FLOAT8E4M3FN: torch.float8_e4m3fn,
-    TensorProto.FLOAT8E4M3FNUZ: torch.float8_e4m3fnuz,
-    TensorProto.FLOAT8E5M2: torch.float8_e5m2,
-    TensorProto.FLOAT8E5M2FNUZ: torch.float8_e5m2fnuz,
-}
 _NUMPY = {
     torch.bfloat16: ml_dtypes.bfloat16,
     torch.float8_e4m3fn: ml_dtypes.float8_e4m3fn,
@@ -53,7 +33,6 @@ _NUMPY = {
     torch.float8_e5m2: ml_dtypes.float8_e5m2,
     torch.float8_e5m2fnuz: ml_dtypes.float8_e5m2fnuz,
 }
-_SAME_BITS = {1: torch.uint8, 2: torch.int16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,24 +63,14 @@ Value = Tensor | Host | tuple[Any, ...]
 
 def dtype_of(code: int) -> torch.dtype:
     """The torch dtype of an ONNX element type; raises Refused for strings, 4-bit types, ..."""
-    if code not in DTYPES:
-        raise Refused(f"element type {TensorProto.DataType.Name(code)} is not supported")
-    return DTYPES[code]
+    if code in SUB_BYTE or code not in TORCH_DTYPES:
+        raise Refused(f"element type {type_name(code)} is not supported")
+    return TORCH_DTYPES[code]
 
 
 def numpy_of(dtype: torch.dtype) -> np.dtype:
     """The NumPy dtype of a torch dtype."""
     return np.dtype(_NUMPY.get(dtype) or str(dtype).removeprefix("torch."))
-
-
-def from_numpy(array: np.ndarray, code: int) -> Tensor:
-    """A tensor with the same memory where NumPy and torch know the same types."""
-    dtype = dtype_of(code)
-    if dtype in _NUMPY:
-        same_bits = _SAME_BITS[array.dtype.itemsize]
-        return torch.from_numpy(array.view(numpy_of(same_bits)).copy()).view(dtype)
-    array = array if array.flags.writeable else array.copy()
-    return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
 
 
 def known(tensor: Tensor) -> Value:
@@ -145,6 +114,11 @@ def as_number(value: Value) -> Any:
     if array.size != 1:
         raise Refused(f"one number is expected, not {array.size}")
     return _plain(array.reshape(-1)[0])
+
+
+def is_small(shape: Host) -> bool:
+    """Whether an array of this shape may be a host value."""
+    return shape.concrete and math.prod(as_ints(shape)) <= _MOST_INTS
 
 
 def all_known(values: Iterable[Value | None]) -> bool:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from onnx.parser import parse_model
 
+from lrp_engine.errors import OnnxFileError
 from lrp_engine.onnx import Unsupported, load
 
 MLP = """<ir_version: 9, opset_import: ["" : 20]>
@@ -38,7 +39,15 @@ def test_constant_steps_are_folded_away(tmp_path):
 
 
 def test_every_unknown_op_is_named_in_one_error(tmp_path):
-    text = MLP.replace("y = Gelu(z)", "a = Gelu(z) b = NonMaxSuppression(a) y = StringConcat(a, b)")
+    text = MLP.replace("y = Gelu(z)", "c = Gelu(z) d = NonMaxSuppression(c) y = StringConcat(c, d)")
     with pytest.raises(Unsupported, match=r"NonMaxSuppression[\s\S]*StringConcat") as caught:
         load(written(text, tmp_path / "m.onnx"))
     assert [r.op for r in caught.value.refusals] == ["NonMaxSuppression", "StringConcat"]
+
+
+def test_a_few_bytes_do_not_fold_to_gigabytes(tmp_path):
+    text = """<ir_version: 9, opset_import: ["" : 20]>
+    g (float[N] x) => (float[N] y) <int64[4] size = {999, 999, 9999, 1}>
+    { big = ConstantOfShape(size)  y = Add(x, big) }"""
+    with pytest.raises(OnnxFileError, match=r"ConstantOfShape.*bytes of folded constants"):
+        load(written(text, tmp_path / "m.onnx"))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import Refused
 from ..table import Node, host, op
-from ..values import Host, Ints, Value
+from ..values import Host, Ints, Value, as_host, as_ints, as_number, as_tensor, is_small
 
 
 @op("Shape")
@@ -51,3 +51,19 @@ def constant(*, node: Node, value: Value | None = None) -> Value:
     if value is None:
         raise Refused("a constant of this kind is not supported")
     return value
+
+
+@op("ConstantOfShape", since=9)
+def constant_of_shape(shape: Ints, *, value: Value | None = None) -> Tensor:
+    if value is None:
+        return torch.zeros(shape)
+    filling = as_tensor(value)
+    return torch.full(shape, as_number(value), dtype=filling.dtype, device=filling.device)
+
+
+@host("ConstantOfShape", since=9)
+def constant_of_shape_known(shape: Host, *, value: Value | None = None) -> Host:
+    if not is_small(shape):
+        return NotImplemented
+    filling = Host.of([0.0], torch.float32) if value is None else as_host(value)
+    return Host.of(np.full(as_ints(shape), as_number(filling)), filling.dtype)
