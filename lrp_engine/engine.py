@@ -22,6 +22,8 @@ from .capture.inputs import as_call
 from .errors import InputError, SourceError, TargetError
 from .explanation import Explanation, Provenance, provenance_of
 from .ledger import Ledger, ledger_of
+from .onnx import OnnxModule, capture_onnx
+from .onnx import load as load_onnx
 from .op import Op
 from .plan import Coverage, Plan
 from .preset import Preset, load
@@ -35,7 +37,7 @@ from .rule import Rule
 from .sources import resolve_sources
 from .target import Position, Seed, Target, seed_of
 
-Model = nn.Module | ExportedProgram | Callable[..., Any]
+Model = nn.Module | ExportedProgram | Callable[..., Any] | str | Path
 
 
 class Engine:
@@ -45,8 +47,10 @@ class Engine:
     sources so that y = sum of R at the sources + what the ledger books as absorbed.
 
     Args:
-        model: a torch module in eval mode, an ExportedProgram, or a function of tensors.
-        example_inputs: a tensor, a tuple of arguments, or a mapping of keyword arguments.
+        model: a torch module in eval mode, an ExportedProgram, a function of tensors, or the path
+            of an ONNX file.
+        example_inputs: a tensor, a tuple of arguments, or a mapping of keyword arguments. An ONNX
+            file needs none: it says what its inputs look like.
         preset: name of a preset, path of a preset file, or a `Preset`.
         sources: where relevance is wanted: input names, module paths or globs, node names.
             Default: every floating-point input, and the embedding of every integer input.
@@ -84,9 +88,7 @@ class Engine:
     ) -> None:
         registry = standard().with_entries(rules) if rules else standard()
         chosen = load(preset, registry)
-        if example_inputs is None and not isinstance(model, ExportedProgram):
-            raise InputError("example inputs are needed to capture the model")
-        captured = canonicalise(capture(model, example_inputs, dynamic=dynamic), registry)
+        captured = canonicalise(_captured(model, example_inputs, dynamic), registry)
         self.plan: Plan = _planned(captured, chosen, registry, sources, output)
         self.policy = _policy(policy)
         self._compile = compile
@@ -304,6 +306,17 @@ def explain(
     """
     engine = Engine(model, inputs, **options)
     return engine.explain(inputs, target, position=position, ledger=ledger)
+
+
+def _captured(model: Model, example: Any, dynamic: Any) -> Captured:
+    """The capture of a model, whatever kind of model it is."""
+    if isinstance(model, (str, Path)):
+        model = load_onnx(model)
+    if isinstance(model, OnnxModule):
+        return capture_onnx(model, example, dynamic=dynamic)
+    if example is None and not isinstance(model, ExportedProgram):
+        raise InputError("example inputs are needed to capture the model")
+    return capture(model, example, dynamic=dynamic)
 
 
 def _planned(

@@ -32,12 +32,17 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def capture(
-    model: nn.Module | ExportedProgram | Callable[..., Any], inputs: Any, *, dynamic: Any = True
+    model: nn.Module | ExportedProgram | Callable[..., Any],
+    inputs: Any,
+    *,
+    dynamic: Any = True,
+    example: Any = None,
 ) -> Captured:
     """Captures one model as a functional graph of ATen ops, composite ops kept whole.
 
     `dynamic`: True lets batch and sequence sizes vary, False fixes every size, anything else
-    is handed to torch.export as its `dynamic_shapes`. The model is not changed.
+    is handed to torch.export as its `dynamic_shapes`, with `example` (default: the inputs) as the
+    call that it looks at. The model is not changed.
 
     Raises CaptureError if neither export nor a recorded trace works, InputError for a model
     in training mode.
@@ -50,7 +55,8 @@ def capture(
     _refuse_training(module)
     call, names, problems = apart(as_call(inputs)), argument_names(module), []
     view = ModuleView(module)
-    for attempt in _attempts(view.module, call, dynamic):
+    shown = call if example is None else as_call(example)
+    for attempt in _attempts(view.module, call, dynamic, shown):
         try:
             with left_as_it_was(module):
                 program, how, note = attempt()
@@ -75,13 +81,15 @@ def _holders(module: nn.Module, captured: Captured) -> dict[str, tuple[nn.Module
     return found
 
 
-def _attempts(module: nn.Module, call: Call, dynamic: Any) -> Iterator[Callable[[], Any]]:
+def _attempts(
+    module: nn.Module, call: Call, dynamic: Any, shown: Call
+) -> Iterator[Callable[[], Any]]:
     """Ways to capture, best first; each returns (program, how, note)."""
 
     def free_sizes() -> tuple[ExportedProgram, How, str]:
         """capture with free sizes"""
         if dynamic is not True:
-            return _export(module, call, dynamic), How.EXPORTED, ""
+            return _export(module, shown, dynamic), How.EXPORTED, ""
         example = with_distinct_batch(call) if batch_size(call) else call
         return _export(module, example, _by_argument(module, example)), How.EXPORTED, ""
 

@@ -34,6 +34,8 @@ def load_inputs(file: Path | None, loaded: Loaded) -> Any:
             " or let the factory return (model, example_inputs)",
             param_hint="--inputs",
         )
+    if loaded.made_up:
+        note("no --inputs: the model is called with noise of the shapes that the file declares")
     return loaded.example
 
 

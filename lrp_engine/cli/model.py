@@ -16,19 +16,24 @@ import typer
 from torch import nn
 from torch.export import ExportedProgram
 
+from .. import onnx
 from ..capture.inputs import argument_names
-from ..errors import CaptureError
+from ..errors import CaptureError, InputError
 
-FORMS = "a .pt2 file written by torch.export.save, or module:attribute"
+FORMS = "an .onnx file, a .pt2 file written by torch.export.save, or module:attribute"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, the names of its arguments in order, and its own example inputs (or None)."""
+    """A model, the names of its arguments in order, and its own example inputs (or None).
+
+    `made_up` says that these have the right shapes and no meaning.
+    """
 
     model: nn.Module | ExportedProgram
     arguments: tuple[str, ...]
     example: Any = None
+    made_up: bool = False
 
     def like(self) -> torch.Tensor:
         """A tensor whose floating-point dtype and device the inputs should have."""
@@ -39,12 +44,25 @@ class Loaded:
 
 def load_model(text: str) -> Loaded:
     """Loads what the user named. Raises BadParameter if there is no such thing."""
+    if text.endswith(".onnx"):
+        return _onnx(Path(text))
     if text.endswith(".pt2"):
         return _program(Path(text))
     module, colon, attribute = text.partition(":")
     if not (module and colon and attribute):
-        raise typer.BadParameter(f"{text!r} is neither {FORMS}", param_hint="MODEL")
+        raise typer.BadParameter(f"{text!r} is none of these: {FORMS}", param_hint="MODEL")
     return _made(_attribute(module, attribute), text)
+
+
+def _onnx(path: Path) -> Loaded:
+    if not path.is_file():
+        raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
+    module = onnx.load(path)
+    names = tuple(port.name for port in module.ports)
+    try:
+        return Loaded(module, names, module.example(), made_up=True)
+    except InputError:  # the file does not say what the inputs look like
+        return Loaded(module, names)
 
 
 def _program(path: Path) -> Loaded:

@@ -20,7 +20,10 @@ from .values import Host, Value, all_known
 _DEEPEST = 32  # functions within functions
 
 
-def _no_mark(step: Step) -> AbstractContextManager[Any]:
+Mark = tuple[str, str, tuple[str, ...]]  # an ONNX node: name, op, outputs
+
+
+def _no_mark(path: tuple[Mark, ...]) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
@@ -32,8 +35,8 @@ class Scope:
     opsets: Mapping[str, int]
     functions: Mapping[tuple[str, str], Function]
     nodes: Budget = field(default_factory=unrolling_budget)
-    mark: Callable[[Step], AbstractContextManager[Any]] = _no_mark
-    path: tuple[str, ...] = ()
+    mark: Callable[[tuple[Mark, ...]], AbstractContextManager[Any]] = _no_mark
+    path: tuple[Mark, ...] = ()
 
     def opset(self, domain: str) -> int:
         """The opset version of a domain; the first one if the file names none."""
@@ -43,9 +46,9 @@ class Scope:
         """The table's entry for a step."""
         return self.table.find(step.domain, step.op, self.opset(step.domain), on_host=on_host)
 
-    def inside(self, name: str, **changes: Any) -> Scope:
+    def inside(self, node: Mark, **changes: Any) -> Scope:
         """The scope of a function's body."""
-        return replace(self, path=(*self.path, name), **changes)
+        return replace(self, path=(*self.path, node), **changes)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tupl
     try:
         scope.nodes.spend(1, "unrolling it")
         inputs = tuple(environment[name] if name else None for name in step.inputs)
-        with scope.mark(step):
+        with scope.mark((*scope.path, mark_of(step, scope))):
             results = _results(Running(step, scope, environment), inputs)
     except Unsupported:
         raise
@@ -104,10 +107,16 @@ def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tupl
     return results
 
 
+def mark_of(step: Step, scope: Scope) -> Mark:
+    """The step's name as seen from the top graph, its op and its outputs."""
+    above = f"{scope.path[-1][0]}/" if scope.path else ""
+    return above + step.name, step.op, step.outputs
+
+
 def refusal(step: Step, scope: Scope, reason: str) -> Refusal:
     """What cannot be done, with its place in the file."""
     domain = f"{step.domain}." if step.domain else ""
-    name = "/".join((*scope.path, step.name))
+    name = mark_of(step, scope)[0]
     return Refusal(f"{domain}{step.op}", name, scope.opset(step.domain), reason)
 
 
@@ -136,7 +145,7 @@ def _call(
     graph = function.body(step.attributes)
     given = dict(zip(graph.inputs, inputs, strict=False))
     missing = {name for name in graph.inputs if given.get(name) is None}
-    inner = scope.inside(step.name, opsets=function.opsets)
+    inner = scope.inside(mark_of(step, scope), opsets=function.opsets)
     return run_partial(graph, given, missing, inner)
 
 

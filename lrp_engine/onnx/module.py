@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,11 @@ from torch import Tensor, nn
 from .budget import folding_budget, unrolling_budget
 from .errors import Unsupported
 from .file import Model, read
-from .fold import fold
+from .fold import Folded, fold
 from .functions import functions_of
-from .graph import Graph, Step, graph_of
-from .interpret import Scope, refusal, run
+from .graph import Graph, Step, graph_of, pruned
+from .interpret import Mark, Scope, refusal, run
+from .ports import Port, inputs_of, made_up, outputs_of
 from .table import standard
 from .values import Host, Value, as_tensor, known
 
@@ -34,9 +34,12 @@ class OnnxModule(nn.Module):
     file's output names. Weights are buffers.
     """
 
-    def __init__(self, path: Path, graph: Graph, constants: Mapping[str, Value], scope: Scope):
+    def __init__(self, path: Path, folded: Folded, scope: Scope, ports: Sequence[Port]) -> None:
         super().__init__()
-        self.path, self.graph, self.scope = path, graph, scope
+        self.path, self.graph, self.scope = path, folded.graph, scope
+        self.ports = tuple(ports)
+        self.notes: tuple[str, ...] = ()
+        constants = folded.constants
         self._held: dict[str, str] = {}
         self._small = {n: v for n, v in constants.items() if not isinstance(v, Tensor)}
         for name, value in constants.items():
@@ -52,23 +55,32 @@ class OnnxModule(nn.Module):
         self._held[name] = attribute
         self.register_buffer(attribute, as_tensor(value))
 
+    def example(self) -> dict[str, Tensor]:
+        """Made-up inputs of the declared types and sizes; raises InputError if it has no sizes."""
+        names = (port.name for port in self.ports)
+        return dict(zip(names, made_up(self.ports), strict=True))
+
     @property
     def names(self) -> dict[str, str]:
         """The file's names of the buffers."""
         return {attribute: name for name, attribute in self._held.items()}
 
-    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+    def forward(self, *inputs: Tensor) -> dict[str, Any]:
         """One pass through the graph."""
         constants = {name: self._constant(name) for name in self._held}
         around = {**self._small, **constants}
         scope = replace(self.scope, nodes=unrolling_budget())
         results = run(self.graph, inputs, scope, around)
-        return {n: as_tensor(v) for n, v in zip(self.graph.outputs, results, strict=True)}
+        return {n: _returned(v) for n, v in zip(self.graph.outputs, results, strict=True)}
 
     def _constant(self, name: str) -> Value:
         tensor = getattr(self, self._held[name])
         host = self._small.get(name)
         return replace(host, constant=tensor) if isinstance(host, Host) else tensor
+
+
+def _returned(value: Value) -> Any:
+    return [_returned(v) for v in value] if isinstance(value, tuple) else as_tensor(value)
 
 
 def load(path: str | Path) -> OnnxModule:
@@ -78,13 +90,20 @@ def load(path: str | Path) -> OnnxModule:
     """
     model = read(path)
     graph = graph_of(model.proto.graph, model.tensor, constants=False)
+    numbers, text = outputs_of(model.proto.graph)
+    ports = inputs_of(model.proto.graph, model.initializers)
+    inputs = tuple(port.name for port in ports)
+    graph = replace(graph, inputs=inputs, outputs=numbers, steps=pruned(graph.steps, numbers))
     scope = _scope(model)
     _refuse_unknown(graph, scope, str(path))
-    constants = {name: known(model.weight(name)) for name in model.initializers}
+    used = {name for step in graph.steps for name in step.uses} | set(numbers)
+    constants = {n: known(model.weight(n)) for n in model.initializers if n in used}
     with torch.no_grad():
-        budget = folding_budget(model.weight_bytes)
-        folded = fold(_without(graph, constants), constants, scope, budget)
-    return OnnxModule(model.path, folded.graph, folded.constants, scope)
+        folded = fold(graph, constants, scope, folding_budget(model.weight_bytes))
+    module = OnnxModule(model.path, folded, scope, ports)
+    if text:
+        module.notes = (f"left out of the output, because it is text: {', '.join(text)}",)
+    return module
 
 
 def _scope(model: Model) -> Scope:
@@ -94,13 +113,8 @@ def _scope(model: Model) -> Scope:
     return Scope(standard(), opsets, functions, mark=_mark)
 
 
-def _mark(step: Step) -> AbstractContextManager[Any]:
-    return torch.fx.traceback.annotate({MARK: (step.name, step.op, step.outputs)})
-
-
-def _without(graph: Graph, constants: Mapping[str, Value]) -> Graph:
-    """Old files list initializers as inputs too."""
-    return replace(graph, inputs=tuple(n for n in graph.inputs if n not in constants))
+def _mark(path: tuple[Mark, ...]) -> AbstractContextManager[Any]:
+    return torch.fx.traceback.annotate({MARK: path})
 
 
 def _refuse_unknown(graph: Graph, scope: Scope, file: str) -> None:
@@ -121,9 +135,3 @@ def _is_known(step: Step, scope: Scope) -> bool:
     except onnx.defs.SchemaError:
         return False
     return schema.has_function or schema.has_context_dependent_function
-
-
-def signature_of(names: tuple[str, ...]) -> inspect.Signature:
-    """Positional parameters for `names`, which need not be identifiers."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return inspect.Signature([inspect.Parameter(f"input_{i}", kind) for i, _ in enumerate(names)])

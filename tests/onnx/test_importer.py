@@ -5,7 +5,8 @@ import pytest
 import torch
 from onnx.parser import parse_model
 
-from lrp_engine.errors import OnnxFileError
+from lrp_engine import Engine
+from lrp_engine.errors import InputError, OnnxFileError
 from lrp_engine.onnx import Unsupported, load
 
 MLP = """<ir_version: 9, opset_import: ["" : 20]>
@@ -51,3 +52,24 @@ def test_a_few_bytes_do_not_fold_to_gigabytes(tmp_path):
     { big = ConstantOfShape(size)  y = Add(x, big) }"""
     with pytest.raises(OnnxFileError, match=r"ConstantOfShape.*bytes of folded constants"):
         load(written(text, tmp_path / "m.onnx"))
+
+
+def test_plan_ledger_and_sources_speak_the_files_language(tmp_path):
+    path = written(MLP, tmp_path / "m.onnx")
+    engine = Engine(path, sources=["x", "r", "Relu_1"])
+    assert [row[0] for row in engine.plan.rows()] == ["h", "r", "z", "y"]
+    assert [row[-1] for row in engine.plan.rows()] == ["Gemm_0", "Relu_1", "Reshape_5", "Gelu_6"]
+    ex = engine.explain({"x": torch.ones(2, 4)}, lambda y: y[..., 0].sum())
+    assert list(ex.output) == ["y"]
+    assert torch.equal(ex.relevance["r"], ex.relevance["Relu_1"])
+    assert {a.place for a in ex.ledger.accounts} >= {"Gemm_0 (Gemm)", "Gelu_6 (Gelu)"}
+    ex.check()
+
+
+def test_sizes_that_the_file_leaves_open_stay_open_and_others_are_fixed(tmp_path):
+    engine = Engine(written(MLP, tmp_path / "m.onnx"))
+    assert [(f.leaf, f.axis) for f in engine.captured.shapes.free()] == [(0, 0)]
+    for batch in (1, 2, 7):
+        assert engine.forward(torch.ones(batch, 4)).output["y"].shape == (1, batch, 3)
+    with pytest.raises(InputError, match="axis 1 is fixed"):
+        engine.forward(torch.ones(2, 5))

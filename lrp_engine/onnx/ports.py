@@ -1,0 +1,142 @@
+"""What an ONNX file says about its inputs and outputs: names, element types, sizes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from onnx import GraphProto, TensorProto, ValueInfoProto
+from torch import Tensor
+
+from ..errors import InputError
+from .values import dtype_of
+
+_SIZES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31)
+_IMAGE = 224
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input: `sizes` has a number for a fixed axis, a name ("" if it has none) for a free one.
+
+    `sizes` is None if the file does not even say how many axes there are.
+    """
+
+    name: str
+    dtype: torch.dtype
+    sizes: tuple[int | str, ...] | None
+
+    def free(self) -> tuple[int, ...]:
+        """The axes that the file leaves open."""
+        return tuple(i for i, size in enumerate(self.sizes or ()) if isinstance(size, str))
+
+
+def inputs_of(graph: GraphProto, constants: Iterable[str]) -> tuple[Port, ...]:
+    """The inputs that a caller gives; initializers that old files list as inputs are left out."""
+    held = set(constants)
+    return tuple(_port(value) for value in graph.input if value.name not in held)
+
+
+def outputs_of(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the outputs that are numbers, and of those that are text."""
+    text = {v.name for v in graph.output if v.type.tensor_type.elem_type == TensorProto.STRING}
+    names = [value.name for value in graph.output]
+    return tuple(n for n in names if n not in text), tuple(n for n in names if n in text)
+
+
+def _port(value: ValueInfoProto) -> Port:
+    kind = value.type.tensor_type
+    sizes = None
+    if kind.HasField("shape"):
+        dims = kind.shape.dim
+        sizes = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in dims)
+    return Port(value.name, dtype_of(kind.elem_type or TensorProto.FLOAT), sizes)
+
+
+def made_up(ports: Sequence[Port]) -> tuple[Tensor, ...]:
+    """Inputs of the declared types and sizes: noise, and ones for integers.
+
+    Raises InputError for an input whose number of axes the file does not say.
+    """
+    unknown = [port.name for port in ports if port.sizes is None]
+    if unknown:
+        raise InputError(
+            f"the file does not say what shape {', '.join(unknown)} has: give example inputs"
+        )
+    named: dict[object, int] = {}
+    fresh = iter(_SIZES)
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for i, port in enumerate(ports):
+        shape = [
+            size if isinstance(size, int) else _size(port, i, axis, named, fresh)
+            for axis, size in enumerate(port.sizes or ())
+        ]
+        made.append(_filled(shape, port.dtype, generator))
+    return tuple(made)
+
+
+def _size(port: Port, i: int, axis: int, named: dict[object, int], fresh: Iterable[int]) -> int:
+    """One size per name; axes 0 without a name are taken for the batch."""
+    if len(port.sizes or ()) == 4 and axis >= 2 and port.dtype.is_floating_point:
+        return _IMAGE
+    group = _group(port, i, axis)
+    if group not in named:
+        named[group] = next(iter(fresh))
+    return named[group]
+
+
+def _group(port: Port, i: int, axis: int) -> object:
+    name = (port.sizes or ())[axis] if port.sizes else ""
+    return name or ("batch" if axis == 0 else (i, axis))
+
+
+def _filled(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+    if dtype.is_floating_point:
+        return torch.randn(shape, generator=generator).to(dtype)
+    return torch.ones(shape, dtype=dtype)
+
+
+def free_axes(ports: Sequence[Port], inputs: Sequence[Tensor]) -> tuple[dict[int, object], ...]:
+    """Per input: axis -> the group of axes that it shares its size with."""
+    found = []
+    for i, (port, tensor) in enumerate(zip(ports, inputs, strict=True)):
+        axes = port.free() if port.sizes is not None else tuple(range(tensor.dim()))
+        found.append({axis: _group(port, i, axis) for axis in axes})
+    return tuple(found)
+
+
+def with_distinct_sizes(
+    inputs: Sequence[Tensor], axes: Sequence[Mapping[int, object]]
+) -> tuple[Tensor, ...]:
+    """The inputs repeated or cut so that free axes are neither 1 nor alike by accident.
+
+    torch.export makes an axis of size 1 a constant, and takes two axes of one size for the same.
+    """
+    sizes: dict[object, int] = {}
+    pairs = list(zip(inputs, axes, strict=True))
+    fixed = {n for t, own in pairs for axis, n in enumerate(t.shape) if axis not in own}
+    for tensor, own in pairs:
+        for axis, group in own.items():
+            if group not in sizes:
+                sizes[group] = _distinct(tensor.shape[axis], fixed | set(sizes.values()))
+    return tuple(_resized(t, own, sizes) for t, own in pairs)
+
+
+def _distinct(size: int, taken: set[int]) -> int:
+    if size > 1 and size not in taken:
+        return size
+    small = (n for n in _SIZES if n not in taken)
+    large = (n for n in itertools.count(size + 32, 32) if n not in taken)
+    return next(large) if size > max(_SIZES) else next(small)
+
+
+def _resized(tensor: Tensor, axes: Mapping[int, object], sizes: Mapping[object, int]) -> Tensor:
+    for axis, group in axes.items():
+        have, want = tensor.shape[axis], sizes[group]
+        if have != want and have:
+            places = torch.arange(want, device=tensor.device) % have
+            tensor = tensor.index_select(axis, places)
+    return tensor
