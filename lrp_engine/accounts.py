@@ -53,7 +53,7 @@ def read_accounts(entries: Sequence[Entry], numbers: Sequence[float], plan: Plan
     """Numbers computed by the program -> accounts, from the output to the sources."""
     rest, accounts, dead = iter(numbers), [], stopped_values(plan)
     for entry in entries:
-        received, passed, size, *absorbed = (next(rest) for _ in range(entry.count))
+        received, passed, coming, going, *absorbed = (next(rest) for _ in range(entry.count))
         causes = entry.causes or ((entry.rest,) if entry.rest else ())
         if dead.intersection(entry.node.all_input_nodes):
             # The constant side depends on a source: a path on which relevance was stopped.
@@ -68,7 +68,8 @@ def read_accounts(entries: Sequence[Entry], numbers: Sequence[float], plan: Plan
                 received=received,
                 passed=passed,
                 absorbed=dict(zip(causes, amounts, strict=True)),
-                size=size,
+                size_received=coming,
+                size_passed=going,
             )
         )
     return accounts
@@ -137,10 +138,14 @@ def _conversion(
 
 
 def _lost(relevance: Tensor, c: Tensor, a: Tensor) -> list[Tensor]:
-    """received, passed, size, and what is lost."""
+    """received, passed, their sums of |R|, and what is lost."""
     received = _amount(relevance, a, Form.RELEVANCE)
     passed = _amount(c, a, Form.COEFFICIENT)
-    return [received, passed, _amount(relevance.abs(), a, Form.RELEVANCE), received - passed]
+    sizes = [
+        _amount(relevance.abs(), a, Form.RELEVANCE),
+        _amount(c.abs(), a.abs(), Form.COEFFICIENT),
+    ]
+    return [received, passed, *sizes, received - passed]
 
 
 def _producer(node: fx.Node) -> fx.Node:
@@ -150,19 +155,19 @@ def _producer(node: fx.Node) -> fx.Node:
 def _sums(
     a: Assignment, call: Call[Any], arrived: Any, passed: tuple[Tensor, ...], causes: list[str]
 ) -> list[Tensor]:
-    """received, passed, size, then one amount per cause."""
+    """received, passed, their sums of |R|, then one amount per cause."""
     outs = call.out if isinstance(call.out, tuple) else (call.out,)
     coming = arrived if isinstance(call.out, tuple) else (arrived,)
     front = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
     back = [(c, call.operand(o)) for c, o in zip(passed, call.live, strict=True)]
     takes, gives = a.rule.takes, a.rule.gives
     size = _total([(c.abs(), o.abs()) for c, o in front], takes)
-    size_back = _total([(c.abs(), x.abs()) for c, x in back], gives)
+    size_passed = _total([(c.abs(), x.abs()) for c, x in back], gives)
     amounts: Mapping[str, Tensor] = {}
     if callable(a.rule.absorbs):
         amounts = a.rule.absorbs(call, arrived, passed, **a.parameters)
     causes[:] = list(amounts)
-    return [_total(front, takes), _total(back, gives), size.maximum(size_back), *amounts.values()]
+    return [_total(front, takes), _total(back, gives), size, size_passed, *amounts.values()]
 
 
 def _total(pairs: Sequence[tuple[Tensor, Tensor]], form: Form) -> Tensor:

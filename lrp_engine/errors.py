@@ -45,3 +45,7 @@ class PromiseError(LrpError):
 
 class ConservationError(LrpError):
     """`check()` found relevance that the ledger cannot account for."""
+
+
+class BudgetError(LrpError):
+    """A file of checks names something that does not exist, or a golden result cannot be read."""

@@ -26,7 +26,10 @@ def tolerance_for(dtype: torch.dtype) -> float:
 
 @dataclass(frozen=True)
 class Account:
-    """One op's account, summed over the batch. Units: those of the explained number."""
+    """One op's account, summed over the batch. Units: those of the explained number.
+
+    `size_received` and `size_passed` are the sums of |R| on both sides.
+    """
 
     node: str
     op: str
@@ -35,12 +38,33 @@ class Account:
     received: float
     passed: float
     absorbed: Mapping[str, float]
-    size: float
+    size_received: float
+    size_passed: float
+
+    @property
+    def size(self) -> float:
+        """Sum of |R| that arrived or was passed on, whichever is more."""
+        return max(self.size_received, self.size_passed)
+
+    @property
+    def amplification(self) -> float:
+        """Sum of |R| passed on over sum of |R| received; above 1 where terms nearly cancel."""
+        if self.size_received == self.size_passed:
+            return 1.0
+        return self.size_passed / self.size_received if self.size_received else float("inf")
 
     @property
     def residual(self) -> float:
         """What is neither passed on nor absorbed: numerical noise, if the rule is right."""
         return self.received - self.passed - sum(self.absorbed.values())
+
+    def text(self) -> str:
+        """The account in words."""
+        return (
+            f"received {self.received:.6g}, passed on {self.passed:.6g}, absorbed"
+            f" {sum(self.absorbed.values()):.6g}; the residual {self.residual:.3g} is"
+            f" {self.error:.1e} of the sum of |R|"
+        )
 
     @property
     def error(self) -> float:
@@ -83,9 +107,22 @@ class Ledger:
         return max((account.size for account in self.accounts), default=0.0)
 
     @property
+    def sent(self) -> float:
+        """Sum of |R| that set out from the output: for one class, the sum of |logit|."""
+        return self.accounts[0].size_received if self.accounts else 0.0
+
+    @property
     def worst(self) -> Account | None:
         """The account with the largest relative residual."""
         return max(self.accounts, key=_error, default=None)
+
+    def unbalanced(self, limit: float) -> Account | None:
+        """The first account, from the output, whose residual is above `limit` times its |R|."""
+        return next((a for a in self.accounts if not _error(a) <= limit), None)
+
+    def is_lost(self, limit: float) -> bool:
+        """Whether the whole is out of balance: explained = arrived + absorbed."""
+        return not abs(self.residual) <= limit * max(self.size, abs(self.explained))
 
     def check(self, tolerance: float | None = None) -> None:
         """Raises ConservationError naming the first op (from the output) out of tolerance.
@@ -93,15 +130,13 @@ class Ledger:
         The whole must balance as well: explained = arrived + absorbed.
         """
         limit = self.tolerance if tolerance is None else tolerance
-        for account in self.accounts:
-            if not _error(account) <= limit:
-                raise ConservationError(
-                    f"{account.node} = {account.op} under rule {account.rule} in {account.place}:"
-                    f" received {account.received:.6g}, passed on {account.passed:.6g}, absorbed"
-                    f" {sum(account.absorbed.values()):.6g}; the residual {account.residual:.3g} is"
-                    f" {account.error:.1e} of the sum of |R| (tolerance {limit:.0e})"
-                )
-        if not abs(self.residual) <= limit * max(self.size, abs(self.explained)):
+        account = self.unbalanced(limit)
+        if account is not None:
+            raise ConservationError(
+                f"{account.node} = {account.op} under rule {account.rule} in {account.place}:"
+                f" {account.text()} (tolerance {limit:.0e})"
+            )
+        if self.is_lost(limit):
             raise ConservationError(
                 f"every op balances, and yet of {self.explained:.6g} explained {self.residual:.3g}"
                 " is neither at a source nor absorbed: relevance was lost between ops"

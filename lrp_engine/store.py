@@ -17,7 +17,7 @@ from .ledger import Account, Ledger
 if TYPE_CHECKING:
     from .explanation import Explanation
 
-FORMAT = "lrp-engine explanation 1"
+FORMAT = "lrp-engine explanation 2"
 
 
 def save(explanation: Explanation, path: Path) -> Path:
@@ -86,7 +86,8 @@ def _ledger_data(ledger: Ledger) -> dict[str, Any]:
             "received": a.received,
             "passed": a.passed,
             "absorbed": dict(a.absorbed),
-            "size": a.size,
+            "size_received": a.size_received,
+            "size_passed": a.size_passed,
         }
         for a in ledger.accounts
     ]

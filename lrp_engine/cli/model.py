@@ -65,6 +65,14 @@ def _onnx(path: Path) -> Loaded:
         return Loaded(module, names)
 
 
+def named_object(text: str) -> Any:
+    """What `module:attribute` names. Raises BadParameter if there is no such thing."""
+    module, colon, attribute = text.partition(":")
+    if not (module and colon and attribute):
+        raise typer.BadParameter(f"{text!r} is not of the form module:attribute")
+    return _attribute(module, attribute)
+
+
 def _program(path: Path) -> Loaded:
     if not path.is_file():
         raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")

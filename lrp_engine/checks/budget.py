@@ -1,0 +1,90 @@
+"""Budgets: the limit of every check, read from TOML."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from ..errors import BudgetError
+
+_TOP = {"residual", "amplification", "absorbed", "drift"}
+_DRIFT = {"correlation", "relative_error", "rules"}
+
+# A golden result is often made on another machine, whose kernels round in another order.
+_RELATIVE_ERROR = {
+    torch.float64: 1e-8,
+    torch.float32: 1e-3,
+    torch.float16: 5e-2,
+    torch.bfloat16: 2e-1,
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits. None means the default of the dtype, or no limit where there is no default.
+
+    Args:
+        residual: largest |residual| of an op relative to its sum of |R|; default by dtype.
+        amplification: largest sum of |R| passed on over sum of |R| received, per op.
+        absorbed: largest share of the relevance that set out from the output, by cause (bias,
+            constant, stabiliser, taylor, stopped, ... and `total`).
+        correlation: smallest correlation of a sample's relevance with the golden result.
+        relative_error: largest sum of |R - golden| over sum of |golden|; default by dtype.
+        rules: how many ops may have another rule than in the golden result.
+    """
+
+    residual: float | None = None
+    amplification: float | None = None
+    absorbed: Mapping[str, float] = field(default_factory=dict)
+    correlation: float = 0.999
+    relative_error: float | None = None
+    rules: int = 0
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any], where: str, base: Budget | None = None) -> Budget:
+        """Reads a `[budget]` table; what it does not name stays as in `base`.
+
+        Raises BudgetError for unknown names and for limits that are no numbers.
+        """
+        refuse_unknown(table, _TOP, where)
+        drift, absorbed = _table(table, "drift", where), _table(table, "absorbed", where)
+        refuse_unknown(drift, _DRIFT, f"{where}.drift")
+        flat = {k: v for k, v in table.items() if k in ("residual", "amplification")}
+        flat |= dict(drift)
+        limits: dict[str, Any] = {k: _number(v, f"{where}: {k}") for k, v in flat.items()}
+        if "rules" in limits:
+            limits["rules"] = int(limits["rules"])
+        found = {k: _number(v, f"{where}.absorbed: {k}") for k, v in absorbed.items()}
+        base = base or cls()
+        return replace(base, **limits, absorbed={**base.absorbed, **found})
+
+
+def relative_error_for(dtype: str) -> float:
+    """The default limit of drift for a dtype by name, such as `float32`."""
+    return _RELATIVE_ERROR.get(getattr(torch, dtype, torch.float32), 1e-3)
+
+
+def refuse_unknown(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Raises BudgetError if a table has a key that means nothing."""
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise BudgetError(f"{where} has no {key!r}; there is {', '.join(sorted(known))}{hint}")
+
+
+def _table(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    found = table.get(key, {})
+    if not isinstance(found, Mapping):
+        raise BudgetError(f"{where}: {key} is a table of limits, not {found!r}")
+    return found
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise BudgetError(f"{where} is a number of at least 0, not {value!r}")
+    return float(value)

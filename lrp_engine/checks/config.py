@@ -1,0 +1,178 @@
+"""Files of checks (TOML): which models to check, on what, and within which budget.
+
+[budget]                      # for every check below, unless it says otherwise
+amplification = 30
+absorbed.bias = 0.3
+
+[[check]]
+name = "classifier"
+model = "my_package.models:classifier"
+inputs = "batch.npz"          # or a folder of images, or my_package.data:batches
+target = 3
+presets = ["epsilon", "attnlrp"]
+golden = "golden/classifier"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import BudgetError
+from ..target import Target
+from .budget import Budget, refuse_unknown
+
+_CASE = {
+    "name",
+    "model",
+    "inputs",
+    "images",
+    "target",
+    "position",
+    "preset",
+    "presets",
+    "rules",
+    "sources",
+    "output",
+    "batch",
+    "golden",
+    "budget",
+}
+_IMAGES = {"size", "mean", "std", "mode"}
+DEFAULT_PRESET = "attnlrp"
+
+
+@dataclass(frozen=True)
+class Images:
+    """How image files become a tensor (samples, channels, height, width) in [0, 1].
+
+    `size` (height, width): resized if given. `mean` and `std` per channel: subtracted, divided.
+    `mode` as in pillow ("L", "RGB"); default by the files.
+    """
+
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    mode: str | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model under one preset, with its inputs and its budget. Paths start at `folder`."""
+
+    name: str
+    model: str
+    inputs: str | None = None
+    images: Images = field(default_factory=Images)
+    target: Target = None
+    position: int | None = None
+    preset: str = DEFAULT_PRESET
+    rules: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    output: str | None = None
+    batch: int | None = None
+    golden: Path | None = None
+    budget: Budget = field(default_factory=Budget)
+    folder: Path = field(default_factory=Path)
+
+    def path(self, text: str) -> Path:
+        """A path of the file of checks."""
+        return self.folder / text
+
+
+def read_cases(file: Path) -> tuple[Case, ...]:
+    """All checks of a file; several presets make several cases.
+
+    Raises BudgetError if the file cannot be read or says something that means nothing.
+    """
+    table = _read(file)
+    base = _base(table, file)
+    rows = table.get("check", [])
+    if not isinstance(rows, list) or not rows:
+        raise BudgetError(f"{file} has no [[check]]: each names a model")
+    cases = tuple(case for row in rows for case in _cases(row, base, file))
+    names = [case.name for case in cases]
+    for name in names:
+        if names.count(name) > 1:
+            raise BudgetError(f"{file}: two checks are called {name!r}; give each its own name")
+    return cases
+
+
+def read_budget(file: Path) -> Budget:
+    """The `[budget]` of a file of checks. Raises BudgetError as `read_cases` does."""
+    return _base(_read(file), file)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BudgetError(f"{file} cannot be read: {error}") from error
+    refuse_unknown(table, {"budget", "check"}, str(file))
+    return table
+
+
+def _base(table: Mapping[str, Any], file: Path) -> Budget:
+    return Budget.of(table.get("budget", {}), f"{file}: budget")
+
+
+def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[Case]:
+    where = f"{file}: check {row.get('name', row.get('model', ''))!r}"
+    refuse_unknown(row, _CASE, where)
+    if not isinstance(row.get("model"), str):
+        raise BudgetError(f"{where} names no model")
+    if "preset" in row and "presets" in row:
+        raise BudgetError(f"{where} has both preset and presets")
+    chosen = row.get("presets", [row.get("preset", DEFAULT_PRESET)])
+    name = row.get("name", row["model"])
+    for preset in chosen:
+        several = len(chosen) > 1
+        golden = row.get("golden")
+        if golden is not None:
+            golden = file.parent / (f"{golden}-{Path(preset).stem}" if several else golden)
+        yield Case(
+            name=f"{name}[{Path(preset).stem}]" if several else name,
+            model=row["model"],
+            inputs=row.get("inputs"),
+            images=_images(row.get("images", {}), where),
+            target=_target(row.get("target"), where),
+            position=row.get("position"),
+            preset=preset,
+            rules=tuple(row.get("rules", ())),
+            sources=tuple(row.get("sources", ())),
+            output=row.get("output"),
+            batch=row.get("batch"),
+            golden=golden,
+            budget=Budget.of(row.get("budget", {}), f"{where}: budget", base),
+            folder=file.parent,
+        )
+
+
+def _target(value: Any, where: str) -> Target:
+    """A class, one per sample, or a table of weights by class."""
+    try:
+        if isinstance(value, Mapping):
+            return {int(name): float(weight) for name, weight in value.items()}
+        if value is None or isinstance(value, int):
+            return value
+        return [int(entry) for entry in value]
+    except (TypeError, ValueError) as error:
+        raise BudgetError(f"{where}: target {value!r} names no class: {error}") from error
+
+
+def _images(table: Mapping[str, Any], where: str) -> Images:
+    refuse_unknown(table, _IMAGES, f"{where}: images")
+    size = table.get("size")
+    if isinstance(size, int):
+        size = [size, size]
+    if size is not None and len(size) != 2:
+        raise BudgetError(f"{where}: images.size is one number or (height, width), not {size!r}")
+    return Images(
+        size=None if size is None else (int(size[0]), int(size[1])),
+        mean=tuple(map(float, table.get("mean", ()))),
+        std=tuple(map(float, table.get("std", ()))),
+        mode=table.get("mode"),
+    )

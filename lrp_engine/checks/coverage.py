@@ -1,0 +1,39 @@
+"""Coverage: every op that relevance would have to pass has a rule."""
+
+from __future__ import annotations
+
+from ..assign import Uncovered
+from ..errors import CoverageError
+from ..graph import describe
+from .budget import Budget
+from .evidence import Evidence
+from .finding import Finding, Place, Status
+
+ADVICE = (
+    "give each of these ops a record (CONTRIBUTING.md, 'Add an op'; pass it as rules=[...]), choose"
+    " a preset that serves its family, or write the layer with ops that have rules"
+)
+
+
+def coverage(evidence: Evidence, budget: Budget) -> Finding:
+    """Passes: an engine exists only if every live op has a rule."""
+    found = evidence.engine.coverage()
+    return Finding(
+        "coverage", Status.PASSED, found.line(), measured=0.0, limit=0.0, unit="ops without a rule"
+    )
+
+
+def uncovered(error: CoverageError) -> Finding:
+    """The finding for a model of which no engine could be made."""
+    nodes = error.nodes if isinstance(error, Uncovered) else ()
+    return Finding(
+        "coverage",
+        Status.FAILED,
+        f"{len(nodes)} live op(s) without a rule; nothing was computed",
+        measured=float(len(nodes)),
+        limit=0.0,
+        unit="ops without a rule",
+        place=Place.of(nodes[0]) if nodes else None,
+        advice=ADVICE,
+        details=tuple(describe(node) for node in nodes),
+    )

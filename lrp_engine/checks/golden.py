@@ -1,0 +1,215 @@
+"""Golden results: relevance that was looked at once, to compare with ever after.
+
+Two files: NAME.json, which a person can read and a diff can show, and NAME.safetensors with the
+relevance of the first samples, at most `ENTRIES` evenly spaced entries of each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ..engine import Engine
+from ..errors import BudgetError
+from ..explanation import Explanation, Provenance
+from ..ledger import Ledger
+
+FORMAT = "lrp-engine golden result 1"
+SAMPLES = 8
+ENTRIES = 4096
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is remembered of the relevance of the first samples, by source.
+
+    `entries[source]` (samples, entries) are evenly spaced entries, `sums[source]` (samples, 2) the
+    sum of R and of |R| over all of them. `inputs` is a hash of the inputs that gave them.
+    """
+
+    entries: Mapping[str, Tensor] = field(default_factory=dict)
+    sums: Mapping[str, Tensor] = field(default_factory=dict)
+    explained: tuple[float, ...] = ()
+    inputs: str = ""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A stored result: relevance, the plan that gave it, and all that it depended on."""
+
+    kept: Kept
+    plan: tuple[tuple[str, str, str], ...]
+    provenance: Provenance
+    parameters: str
+    tolerance: float
+    absorbed: Mapping[str, float]
+
+    @classmethod
+    def of(cls, engine: Engine, kept: Kept, ledger: Ledger) -> Golden:
+        """The golden result of a run."""
+        sent = ledger.sent or 1.0
+        return cls(
+            kept=kept,
+            plan=plan_lines(engine),
+            provenance=engine.provenance,
+            parameters=parameters_hash(engine),
+            tolerance=ledger.tolerance,
+            absorbed={cause: amount / sent for cause, amount in ledger.absorbed.items()},
+        )
+
+    def save(self, path: Path) -> tuple[Path, Path]:
+        """Writes both files; `path` is their common name without an ending."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files = (_with(path, ".json"), _with(path, ".safetensors"))
+        files[0].write_text(json.dumps(self._data(), indent=1) + "\n", encoding="utf-8")
+        save_file(_tensors(self.kept), files[1], {"format": FORMAT})
+        return files
+
+    @classmethod
+    def load(cls, path: Path) -> Golden | None:
+        """Reads what `save` wrote; None if there is none yet.
+
+        Raises BudgetError if the files are damaged or of another format.
+        """
+        text, tensors = _with(path, ".json"), _with(path, ".safetensors")
+        if not text.exists() and not tensors.exists():
+            return None
+        try:
+            data = json.loads(text.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT:
+                raise ValueError(f"format {data['format']!r}, not {FORMAT!r}")
+            return _read(data, load_file(tensors))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise BudgetError(
+                f"golden result {path}.json and .safetensors cannot be read:"
+                f" {type(error).__name__}: {error}. Write it again with lrp check --update."
+            ) from error
+
+    def differences(self, engine: Engine, kept: Kept) -> list[str]:
+        """What else changed since: versions, preset, graph, parameters, inputs."""
+        now, then = engine.provenance.as_dict(), self.provenance.as_dict()
+        names = ("engine", "torch", "preset", "preset_hash", "graph_hash", "dtype", "captured")
+        found = [
+            f"{n.replace('_', ' ')}: {then[n]} -> {now[n]}" for n in names if then[n] != now[n]
+        ]
+        if self.parameters != parameters_hash(engine):
+            found.append("the model's parameters are others")
+        if self.kept.inputs != kept.inputs:
+            found.append("the inputs or targets are others")
+        return found
+
+    def _data(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "provenance": self.provenance.as_dict(),
+            "parameters": self.parameters,
+            "inputs": self.kept.inputs,
+            "tolerance": self.tolerance,
+            "explained": [float(f"{number:.6g}") for number in self.kept.explained],
+            "absorbed": {k: float(f"{v:.4g}") for k, v in sorted(self.absorbed.items())},
+            "plan": [" | ".join(row) for row in self.plan],
+        }
+
+
+def kept_of(before: Kept, explanation: Explanation, *asked: Any) -> Kept:
+    """Adds one batch to what is kept, until there are `SAMPLES`.
+
+    `asked` is what was explained (inputs, target, position), to be told apart by a hash.
+    """
+    room = SAMPLES - len(before.explained)
+    if room <= 0:
+        return before
+    entries, sums = dict(before.entries), dict(before.sums)
+    for name, relevance in explanation.relevance.items():
+        rows = relevance.detach()[:room].flatten(1) if relevance.dim() > 1 else relevance[None]
+        _append(entries, name, _spaced(rows).cpu())
+        wide = rows.double()
+        _append(sums, name, torch.stack([wide.sum(1), wide.abs().sum(1)], 1).cpu())
+    numbers = explanation.explained.detach().flatten()[:room].tolist()
+    digest = hashlib.sha256(before.inputs.encode())
+    for part in asked:
+        leaves, spec = pytree.tree_flatten(part)
+        digest.update(str(spec).encode())
+        for leaf in leaves:
+            digest.update(_bytes(leaf))
+    return Kept(entries, sums, (*before.explained, *numbers), digest.hexdigest()[:12])
+
+
+def plan_lines(engine: Engine) -> tuple[tuple[str, str, str], ...]:
+    """(op, module, rule) per live op, without node names, which are torch's to choose."""
+    return tuple((op, place, rule) for _, op, _, rule, _, place in engine.plan.rows())
+
+
+def parameters_hash(engine: Engine) -> str:
+    """A hash of all parameters and buffers, bit by bit."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(engine.captured.tensors.items()):
+        digest.update(name.encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()[:12]
+
+
+def _bytes(leaf: Any) -> bytes:
+    if not isinstance(leaf, Tensor):
+        return str(getattr(leaf, "__qualname__", repr(leaf))).encode()
+    flat = leaf.detach().cpu().contiguous().flatten()
+    return str(tuple(leaf.shape)).encode() + flat.view(torch.uint8).numpy().tobytes()
+
+
+def _spaced(rows: Tensor) -> Tensor:
+    count = rows.shape[1]
+    if count <= ENTRIES:
+        return rows.clone()
+    index = torch.arange(ENTRIES, device=rows.device) * count // ENTRIES
+    return rows[:, index]
+
+
+def _append(table: dict[str, Tensor], name: str, rows: Tensor) -> None:
+    # Sequences of another length are padded: what is not there has no relevance.
+    if name not in table:
+        table[name] = rows
+        return
+    held = table[name]
+    width = max(held.shape[1], rows.shape[1])
+    padded = [torch.nn.functional.pad(t, (0, width - t.shape[1])) for t in (held, rows)]
+    table[name] = torch.cat(padded)
+
+
+def _tensors(kept: Kept) -> dict[str, Tensor]:
+    entries = {f"entries/{k}": v.contiguous() for k, v in kept.entries.items()}
+    return entries | {f"sums/{k}": v.contiguous() for k, v in kept.sums.items()}
+
+
+def _read(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Golden:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    provenance = {**data["provenance"], "notes": tuple(data["provenance"]["notes"])}
+    return Golden(
+        kept=Kept(part("entries/"), part("sums/"), tuple(data["explained"]), data["inputs"]),
+        plan=tuple(_plan_rows(data["plan"])),
+        provenance=Provenance(**provenance),
+        parameters=data["parameters"],
+        tolerance=data["tolerance"],
+        absorbed=data["absorbed"],
+    )
+
+
+def _plan_rows(lines: list[str]) -> Iterator[tuple[str, str, str]]:
+    for line in lines:
+        op, place, rule = line.split(" | ")
+        yield op, place, rule
+
+
+def _with(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)

@@ -1,0 +1,46 @@
+"""Residual: per op, received = passed on + absorbed, up to rounding."""
+
+from __future__ import annotations
+
+from .budget import Budget
+from .evidence import Evidence
+from .finding import Finding, Status
+
+UNIT = "of an op's sum of |R|"
+ADVICE = (
+    "the rule of this op passes on more or less than it received and does not say why: compare it"
+    " with its formula, and let `absorbs` name what it keeps. If the error is near the limit and"
+    " the op sums very many terms, a wider dtype helps; see docs/tolerances.md before you raise it"
+)
+LOST = (
+    "a rule returned None for an operand that was live, or relevance arrived where no source is:"
+    " compare the plan (lrp coverage --plan) with what you expect"
+)
+
+
+def residual(evidence: Evidence, budget: Budget) -> Finding:
+    """Holds every op's account, and every batch as a whole, to the limit."""
+    limit = evidence.ledgers[0].tolerance if budget.residual is None else budget.residual
+    for ledger in evidence.ledgers:
+        account = ledger.unbalanced(limit)
+        if account is not None:
+            return Finding(
+                "residual",
+                Status.FAILED,
+                f"under rule {account.rule}: {account.text()}",
+                account.error,
+                limit,
+                UNIT,
+                evidence.place(account.node),
+                ADVICE,
+            )
+        if ledger.is_lost(limit):
+            message = (
+                f"every op balances, and yet of {ledger.explained:.6g} explained"
+                f" {ledger.residual:.3g} is neither at a source nor absorbed"
+            )
+            measured = abs(ledger.residual) / (ledger.size or 1.0)
+            return Finding("residual", Status.FAILED, message, measured, limit, UNIT, None, LOST)
+    worst = max((a.error for ledger in evidence.ledgers for a in ledger.accounts), default=0.0)
+    count = len(evidence.ledgers[0].accounts)
+    return Finding("residual", Status.PASSED, f"all {count} accounts balance", worst, limit, UNIT)

@@ -1,0 +1,53 @@
+"""The ledger as a flat dict of numbers, for any logger, in a validation loop or a release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engine import Engine
+from ..explanation import Explanation
+from ..ledger import Ledger
+from ..target import Position, Target
+
+
+def monitor(
+    engine: Engine,
+    inputs: Any,
+    target: Target = None,
+    *,
+    position: Position = None,
+    prefix: str = "lrp/",
+) -> dict[str, float]:
+    """Explains one batch and returns `summary` of its ledger.
+
+    The engine reads the model's own parameters, so one engine serves a whole training run: build
+    it once, with the model in eval mode, and call this in the validation loop.
+
+    >>> import torch, lrp_engine as lrp
+    >>> from lrp_engine import checks
+    >>> model = torch.nn.Linear(4, 3).eval()
+    >>> engine = lrp.Engine(model, torch.ones(1, 4))
+    >>> sorted(checks.monitor(engine, torch.ones(2, 4), target=0))[:3]
+    ['lrp/absorbed', 'lrp/absorbed/bias', 'lrp/amplification']
+    """
+    explanation = engine.explain(inputs, target, position=position, ledger=True)
+    return summary(explanation, prefix)
+
+
+def summary(explanation: Explanation | Ledger, prefix: str = "lrp/") -> dict[str, float]:
+    """Flat numbers: shares are relative to the sum of |R| that set out from the output.
+
+    `explained` is the sum of the explained numbers; `arrived/SOURCE` and `absorbed/CAUSE` are net
+    shares, `arrived` and `absorbed` their totals; `residual` is the largest of one op, relative to
+    its sum of |R|; `amplification` the largest of one op; `growth` the largest sum of |R|.
+    """
+    ledger = explanation if isinstance(explanation, Ledger) else explanation.ledger
+    sent = ledger.sent or 1.0
+    found = {"explained": ledger.explained, "arrived": sum(ledger.arrived.values()) / sent}
+    found |= {f"arrived/{name}": amount / sent for name, amount in ledger.arrived.items()}
+    found["absorbed"] = sum(ledger.absorbed.values()) / sent
+    found |= {f"absorbed/{cause}": amount / sent for cause, amount in ledger.absorbed.items()}
+    found["residual"] = ledger.worst.error if ledger.worst else 0.0
+    found["amplification"] = max((a.amplification for a in ledger.accounts), default=1.0)
+    found["growth"] = ledger.size / sent
+    return {f"{prefix}{name}": float(number) for name, number in found.items()}

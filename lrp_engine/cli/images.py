@@ -1,0 +1,78 @@
+"""Image files -> one tensor (samples, channels, height, width)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..checks.config import Images
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path is an image file by its ending."""
+    return path.suffix.lower() in ENDINGS
+
+
+def read_images(path: Path, options: Images) -> Tensor:
+    """One file, or all images of a folder in the order of their names, in [0, 1].
+
+    Raises InputError if there are none, if one cannot be read, or if their sizes differ.
+    """
+    files = [path] if path.is_file() else sorted(f for f in path.iterdir() if is_image(f))
+    if not files:
+        raise InputError(f"{path} holds no image ({', '.join(ENDINGS)})")
+    images = [_read(file, options) for file in files]
+    for file, image in zip(files, images, strict=True):
+        if image.shape != images[0].shape:
+            raise InputError(
+                f"{file.name} gives {tuple(image.shape)}, {files[0].name} {tuple(images[0].shape)}:"
+                " set images.size (and images.mode) in the file of checks"
+            )
+    batch = torch.stack(images)
+    for values, scale in ((options.mean, Tensor.sub), (options.std, Tensor.div)):
+        if values:
+            batch = scale(batch, _per_channel(values, batch))
+    return batch
+
+
+def _read(file: Path, options: Images) -> Tensor:
+    pillow = _pillow()
+    try:
+        with pillow.open(file) as opened:
+            image: Image = opened.convert(options.mode or ("L" if _is_grey(opened) else "RGB"))
+    except OSError as error:
+        raise InputError(f"{file} cannot be read as an image: {error}") from error
+    if options.size is not None:
+        height, width = options.size
+        image = image.resize((width, height), pillow.Resampling.BICUBIC)
+    flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return flat.view(image.height, image.width, -1).permute(2, 0, 1).float() / 255
+
+
+def _is_grey(image: Image) -> bool:
+    return image.mode in ("1", "L", "LA", "I", "I;16", "F")
+
+
+def _per_channel(values: tuple[float, ...], batch: Tensor) -> Tensor:
+    if len(values) not in (1, batch.shape[1]):
+        raise InputError(f"{len(values)} numbers for {batch.shape[1]} channels of the images")
+    return torch.tensor(values).view(1, -1, 1, 1)
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image as pillow
+    except ImportError as error:
+        raise InputError(
+            "images need pillow, which is not installed: pip install 'lrp-engine[images]'"
+        ) from error
+    return pillow
