@@ -8,6 +8,7 @@ import pytest
 import typer
 
 import lrp_engine as lrp
+from lrp_engine.checks.config import read_cases
 from lrp_engine.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +18,12 @@ TEXT = (ROOT / "README.md").read_text()
 def blocks(language: str) -> list[str]:
     """The fenced blocks of one language, in order. Every `python` block must run."""
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+def table(holding: str) -> str:
+    """The one TOML block with that heading."""
+    (found,) = [block for block in blocks("toml") if holding in block]
+    return found
 
 
 def commands() -> list[list[str]]:
@@ -29,7 +36,7 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     pytest.importorskip("sklearn")
     pytest.importorskip("transformers")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.toml").write_text("".join(blocks("toml")))
+    (tmp_path / "mine.toml").write_text(table("[[rule]]"))
     names: dict[str, object] = {}
     for number, block in enumerate(blocks("python")):
         exec(compile(block, f"README.md, python block {number}", "exec"), names)
@@ -44,6 +51,14 @@ def test_commands_exist(words: list[str]) -> None:
     found = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
     known = {name for parameter in found.params for name in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_file_of_checks_is_read(tmp_path: Path) -> None:
+    (tmp_path / "lrp.toml").write_text(table("[[check]]"))
+    assert [case.name for case in read_cases(tmp_path / "lrp.toml")] == [
+        "digits[epsilon]",
+        "digits[attnlrp]",
+    ]
 
 
 def test_named_presets_exist() -> None:
