@@ -1,0 +1,112 @@
+"""What follows a node: a program from that node's value to the output, with all else given.
+
+Patching a node changes only what comes after it. So the rest is run once, and a patched run
+starts at the node. Many patches are stacked along the batch: sample p * batch + b is patch p
+of prompt b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from ..capture import Captured
+from ..errors import InputError
+from ..graph import after, value
+from .runs import tensors_of
+
+
+@dataclass(frozen=True)
+class Suffix:
+    """`program(*inputs, *boundary, value of node) -> output`."""
+
+    program: fx.GraphModule
+    node: fx.Node
+    boundary: tuple[fx.Node, ...]
+    stacked: tuple[bool, ...]
+
+    def run(
+        self, inputs: Sequence[Tensor], boundary: Sequence[Tensor], patched: Tensor, copies: int
+    ) -> Tensor:
+        """The output with `patched`, (copies * batch, ...), in the place of the node's value."""
+        leaves = [stack(x, copies) if s else x for x, s in zip(inputs, self.stacked, strict=True)]
+        given = [stack(x, copies) for x in boundary]
+        with torch.no_grad():
+            output: Tensor = self.program(*leaves, *given, patched)
+        return output
+
+
+def stack(x: Tensor, copies: int) -> Tensor:
+    """`copies` of a tensor along axis 0, one behind the other."""
+    return x.repeat(copies, *([1] * (x.dim() - 1)))
+
+
+def suffix(captured: Captured, node: fx.Node, output: fx.Node, batch: fx.Node) -> Suffix:
+    """Writes the program that follows `node`. `batch` is an input whose axis 0 is the batch.
+
+    Raises InputError if the batch size was fixed at capture or lies on another axis.
+    """
+    symbol = _batch_symbol(batch)
+    behind = {*after({node})}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {p.node: graph.placeholder(p.name) for p in captured.inputs}
+    boundary = _boundary(output, node, behind, symbol, set(copies))
+    for n in [*boundary, node]:
+        copies[n] = graph.placeholder(f"given_{n.name}")
+    for n in captured.graph.nodes:
+        if n in copies or n.op == "output":
+            continue
+        if all(a in copies for a in n.all_input_nodes):
+            copies[n] = graph.node_copy(n, lambda a: copies[a])
+    graph.output(copies[output])
+    graph.eliminate_dead_code()
+    stacked = tuple(_axis_of(symbol, p.node) == 0 for p in captured.inputs)
+    module = fx.GraphModule(tensors_of(captured, graph), graph)
+    return Suffix(module, node, boundary, stacked)
+
+
+def _batch_symbol(batch: fx.Node) -> str:
+    size = value(batch).shape[0]
+    if not isinstance(size, torch.SymInt):
+        raise InputError(
+            "the batch size was fixed when the model was captured, so patches cannot be stacked:"
+            " give example inputs of more than one prompt"
+        )
+    return str(size)
+
+
+def _boundary(
+    output: fx.Node, node: fx.Node, behind: set[fx.Node], symbol: str, inputs: set[fx.Node]
+) -> tuple[fx.Node, ...]:
+    """Batched values beside the node that the output needs, found from the output backward."""
+    found: dict[fx.Node, None] = {}
+    seen, pending = {output, node}, [output] if output is not node else []
+    while pending:
+        n = pending.pop()
+        for operand in n.all_input_nodes:
+            if operand in seen:
+                continue
+            seen.add(operand)
+            if operand not in behind and operand not in inputs and _axis_of(symbol, operand) == 0:
+                found[operand] = None
+            else:
+                pending.append(operand)
+    return tuple(found)
+
+
+def _axis_of(symbol: str, node: fx.Node) -> int | None:
+    """The one axis of a tensor that grows with the batch; None for anything else."""
+    fake = value(node)
+    if not isinstance(fake, Tensor):
+        return None
+    axes = [i for i, size in enumerate(fake.shape) if symbol in _symbols(size)]
+    return axes[0] if len(axes) == 1 else None
+
+
+def _symbols(size: object) -> set[str]:
+    if not isinstance(size, torch.SymInt):
+        return set()
+    return {str(s) for s in size.node.expr.free_symbols}

@@ -1,0 +1,68 @@
+"""Loads the model and the prompts."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ...circuits.pairs import Pairs, logit_difference
+
+HERE = Path(__file__).parent
+
+
+def load_ioi_model() -> nn.Module:
+    """A GPT-2 (transformers' own class) of 4 layers that answers every prompt here correctly."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model: nn.Module = GPT2LMHeadModel(GPT2Config(**_read("config.json")))
+    weights = {name: w.float() for name, w in load_file(HERE / "model.safetensors").items()}
+    model.load_state_dict(weights, strict=False)  # the head shares the embedding's weight
+    model.tie_weights()
+    return model.eval()
+
+
+def ioi_prompts(template: int | None = None) -> list[dict[str, Any]]:
+    """The 200 prompt pairs, or the 40 of one template (0 to 4).
+
+    Each has `clean` and `corrupt` (lists of words of equal length; the corrupt prompt repeats the
+    other name), `answer` (right for the clean prompt) and `wrong`.
+    """
+    lines = (HERE / "prompts.jsonl").read_text().splitlines()
+    prompts = [json.loads(line) for line in lines]
+    return [p for p in prompts if template in (None, p["template"])]
+
+
+def ioi_pairs(template: int = 0, count: int = 16) -> Pairs:
+    """`count` prompts of one template with the metric logit(answer) - logit(wrong)."""
+    chosen = ioi_prompts(template)[:count]
+    clean, corrupt = (torch.stack([ids(p[side]) for p in chosen]) for side in ("clean", "corrupt"))
+    answer, wrong = (ids([p[side] for p in chosen]) for side in ("answer", "wrong"))
+    return Pairs({"input_ids": clean}, {"input_ids": corrupt}, logit_difference(answer, wrong))
+
+
+def ids(words: list[str]) -> Tensor:
+    """Token ids of words."""
+    return torch.tensor([vocabulary()[word] for word in words])
+
+
+def words_of(tokens: Tensor) -> list[str]:
+    """The words behind token ids, (position,)."""
+    known = {number: word for word, number in vocabulary().items()}
+    return [known[int(token)] for token in tokens]
+
+
+@cache
+def vocabulary() -> dict[str, int]:
+    """Word -> token id."""
+    found: dict[str, int] = _read("vocab.json")
+    return found
+
+
+def _read(name: str) -> Any:
+    return json.loads((HERE / name).read_text())
