@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,12 +16,12 @@ from ..capture import Captured, OutputPort, capture
 from ..capture.inputs import as_call
 from ..errors import InputError, TargetError
 from ..op import Op
+from ..plan import Plan, SourcePort
 from ..preset import Preset, load
 from ..propagate import Cache
 from ..registry import Registry, standard
 from ..rule import Rule
 from ..sources import resolve_sources
-from ..plan import Plan, SourcePort
 from .runs import Coefficients, activation_program, coefficient_program, covered, start_at
 from .sites import Site, choose, find_sites
 from .structure import Structure, read_structure
@@ -65,9 +66,7 @@ class CircuitModel:
         self.registry: Registry = standard().with_entries(rules) if rules else standard()
         captured = canonicalise(capture(model, example_inputs, dynamic=True), self.registry)
         for name in _PROBED:
-            captured = covered(
-                captured, self.registry, lambda c, name=name: self._plan(c, name, output)
-            )
+            captured = covered(captured, partial(self._plan, name, output))
         self.captured: Captured = captured
         self._lookups = tuple(s.node for s in self._sources(captured))
         self._looked_up = activation_program(captured, self._lookups)
@@ -152,7 +151,7 @@ class CircuitModel:
     def _sources(self, captured: Captured) -> tuple[SourcePort, ...]:
         return resolve_sources(captured, self.registry, None)
 
-    def _plan(self, captured: Captured, preset: str, output: str | None) -> Plan:
+    def _plan(self, preset: str, output: str | None, captured: Captured) -> Plan:
         chosen = load(preset, self.registry)
         port = output_port(captured, output)
         return assign(captured, chosen, self.registry, self._sources(captured), port)

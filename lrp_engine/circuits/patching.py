@@ -13,7 +13,7 @@ from .model import CircuitModel
 from .pairs import Pairs, measured
 from .scores import Component, Direction, Scores
 from .sites import Layout, Site
-from .suffix import Suffix, suffix
+from .suffix import Suffix, stack, suffix
 
 Progress = Callable[[int, int], None]
 _TOKENS = 4096
@@ -59,7 +59,8 @@ def patch(
         empty = torch.full_like(site.reduced(both.delta(site.node)), torch.nan)
         for place, number in _measure(model, pairs, both, site, wanted[site], at_once):
             change = number - start
-            empty[(slice(None), *place)] = change if direction is Direction.DENOISE else -change
+            index: tuple[int | slice, ...] = (slice(None), *place)
+            empty[index] = change if direction is Direction.DENOISE else -change
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -95,7 +96,7 @@ def _measure(
     size = at_once or max(1, _TOKENS // rows)
     for first in range(0, len(places), size):
         chunk = places[first : first + size]
-        patched = base.repeat(len(chunk), *([1] * (base.dim() - 1)))
+        patched = stack(base, len(chunk))
         for i, place in enumerate(chunk):
             own = patched[i * batch : (i + 1) * batch]
             where = index_of(site, place)

@@ -34,7 +34,7 @@ def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, tu
         if node.op == "call_function" and not copies.keys() & set(nodes):
             copies |= {start: _placeholder(graph, start) for start in nodes}
         if node not in copies:
-            copies[node] = graph.node_copy(node, lambda n: copies[n])
+            copies[node] = graph.node_copy(node, copies.__getitem__)
     sweep(graph)
     started = remapped(captured, graph, copies)
     new = tuple(copies[node] for node in nodes)
@@ -48,7 +48,7 @@ def _placeholder(graph: fx.Graph, like: fx.Node) -> fx.Node:
     return made
 
 
-def covered(captured: Captured, registry: Registry, try_plan: Callable[[Captured], Plan]) -> Captured:
+def covered(captured: Captured, try_plan: Callable[[Captured], Plan]) -> Captured:
     """The capture with every op that has no rule taken apart, a level at a time.
 
     Raises CoverageError for ops that can neither be served nor taken apart.

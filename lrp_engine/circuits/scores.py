@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .sites import Kind, Site
+from .verification import Verification
 
 
 class Direction(Enum):
@@ -47,7 +48,8 @@ class Scores:
     """`values[name]` has shape (batch, position) or (batch, position, unit).
 
     score = sum over features of c * (clean - corrupt activation), in units of the metric. NaN marks
-    what was not measured. `clean` and `corrupt` are the metric of the two runs, per prompt.
+    what was not measured. `clean` and `corrupt` are the metric of the two runs, per prompt;
+    `verification` is filled in by `verify`.
     """
 
     estimator: str
@@ -56,7 +58,8 @@ class Scores:
     values: Mapping[str, Tensor]
     clean: Tensor
     corrupt: Tensor
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    verification: Verification | None = None
 
     def __getitem__(self, name: str) -> Tensor:
         """The scores at a site, by hook name: (batch, position[, unit])."""

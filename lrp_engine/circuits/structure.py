@@ -132,7 +132,8 @@ class Reader:
         parts = [a for a in out.args[:2] if isinstance(a, fx.Node)] if out.target is SUM else []
         kinds = [self._kind(p) for p in parts if p in self.tags and self.tags[p] is None]
         split = len(kinds) == 2 and len(set(kinds)) == 2
-        for part in parts if split else [out]:
+        first = sorted(parts, key=lambda p: self._kind(p) is Block.MLP) if split else [out]
+        for part in first:  # attention before MLP
             inside, entries = self.inside(part)
             kind = self._kind(part)
             reads = self.tags[entries[0]] if entries else None
@@ -179,7 +180,8 @@ class Reader:
             family = self.ops[node].family if node in self.ops else ""
             if family == "attention":
                 arguments = bind(node.target, node.args, node.kwargs)
-                return self._checked(*(arguments[n] for n in ("query", "key", "value")), node)
+                q, k, v = (arguments[n] for n in ("query", "key", "value"))
+                return self._checked(q, k, v, node)
             if family == "softmax":
                 return self._written_out(node)
         return None
@@ -194,9 +196,10 @@ class Reader:
             previous, z = z, users[0]
         scores = softmax
         while not self._mixes_two(scores):
-            (scores,) = self.live(scores) if len(self.live(scores)) == 1 else (None,)
-            if scores is None:
+            operands = self.live(scores)
+            if len(operands) != 1:
                 return None
+            (scores,) = operands
         query, key = (n for n in scores.args[:2] if isinstance(n, fx.Node))
         values = next(n for n in self.live(z) if n is not previous)
         transposed = key.args[0] if key.args and isinstance(key.args[0], fx.Node) else key
@@ -214,7 +217,9 @@ class Reader:
     def _neurons(self, out: fx.Node) -> fx.Node | None:
         """The input of the block's last weighted sum, where it still has three axes."""
         node: fx.Node | None = out
-        while node is not None and (node not in self.ops or self.ops[node].family != "weighted_sum"):
+        while node is not None and (
+            node not in self.ops or self.ops[node].family != "weighted_sum"
+        ):
             operands = self.live(node)
             node = operands[0] if len(operands) == 1 else None
         if node is None:

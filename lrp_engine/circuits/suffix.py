@@ -40,8 +40,14 @@ class Suffix:
 
 
 def stack(x: Tensor, copies: int) -> Tensor:
-    """`copies` of a tensor along axis 0, one behind the other."""
-    return x.repeat(copies, *([1] * (x.dim() - 1)))
+    """`copies` of a tensor along axis 0, one behind the other, its other axes laid out as before.
+
+    Later views rely on the layout: attention, for one, returns its heads transposed.
+    """
+    inner = sorted(range(1, x.dim()), key=x.stride().__getitem__, reverse=True)
+    order = [0, *inner]
+    stacked = x.permute(order).repeat(copies, *([1] * len(inner)))
+    return stacked.permute([order.index(axis) for axis in range(x.dim())])
 
 
 def suffix(captured: Captured, node: fx.Node, output: fx.Node, batch: fx.Node) -> Suffix:

@@ -23,8 +23,9 @@ def load_ioi_model() -> nn.Module:
     model: nn.Module = GPT2LMHeadModel(GPT2Config(**_read("config.json")))
     weights = {name: w.float() for name, w in load_file(HERE / "model.safetensors").items()}
     model.load_state_dict(weights, strict=False)  # the head shares the embedding's weight
-    model.tie_weights()
-    return model.eval()
+    model.tie_weights()  # type: ignore[operator]
+    model.eval()
+    return model
 
 
 def ioi_prompts(template: int | None = None) -> list[dict[str, Any]]:

@@ -1,0 +1,376 @@
+"""Edge scores: every upstream component to every downstream input, as one batched product.
+
+The residual stream adds up what the embedding, every head and every MLP write into it, and every
+head's query, key and value, every MLP and the output read from it. For upstream u and downstream d
+
+    score(u -> d) = sum over positions and features of c_d * (clean - corrupt result of u),
+
+with c_d the part of the residual stream's coefficient that comes through d alone. Coefficients
+add up over the readers, so the edges out of u sum to the score of u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor, fx
+
+from ..assign import assign
+from ..errors import RuleError, SourceError
+from ..graph import describe, value
+from ..joint import Joint
+from ..plan import Plan, SourcePort
+from ..preset import load
+from ..program import Program, build
+from ..promise import Policy
+from ..propagate import Loop
+from ..rule import Form
+from ..wires import Flow
+from .estimators import Both, Estimator, both_runs, coefficients, estimator
+from .model import CircuitModel
+from .pairs import Pairs
+from .scores import Direction
+from .sites import wide
+from .structure import Block, Branch
+from .suffix import stack, suffix
+
+
+class Reads(Enum):
+    """What a downstream input is."""
+
+    QUERY = "q"
+    KEY = "k"
+    VALUE = "v"
+    MLP = "mlp"
+    OUTPUT = "logits"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """An upstream component: `order` is its place in the residual stream, from -1 (the input)."""
+
+    name: str
+    order: int
+    head: int | None = None
+
+
+@dataclass(frozen=True)
+class ReaderInput:
+    """A downstream input: it sees every writer whose order is below its own."""
+
+    name: str
+    order: int
+    reads: Reads
+    head: int | None = None
+
+    @property
+    def component(self) -> str:
+        """The component that the input belongs to: `a5.h3` of `a5.h3<q>`."""
+        return self.name.partition("<")[0]
+
+
+@dataclass(frozen=True)
+class EdgeScores:
+    """`values` has shape (batch, writer, reader), 0 where `possible` says there is no edge."""
+
+    estimator: str
+    direction: Direction
+    writers: tuple[Writer, ...]
+    readers: tuple[ReaderInput, ...]
+    values: Tensor
+    possible: Tensor
+    clean: Tensor
+    corrupt: Tensor
+
+    def mean(self) -> Tensor:
+        """(writer, reader), averaged over prompts."""
+        return self.values.mean(0)
+
+    def __len__(self) -> int:
+        """How many edges there are."""
+        return int(self.possible.sum())
+
+    def above(self, threshold: float) -> Iterator[tuple[str, str, float]]:
+        """(writer, reader, mean score) of every edge of at least that absolute score."""
+        mean = self.mean()
+        for u, d in torch.nonzero((mean.abs() >= threshold) & self.possible).tolist():
+            yield self.writers[u].name, self.readers[d].name, float(mean[u, d])
+
+    def top(self, count: int = 10) -> list[tuple[str, str, float]]:
+        """The edges of largest absolute mean score, largest first."""
+        return sorted(self.above(0.0), key=lambda edge: -abs(edge[2]))[:count]
+
+    def out_of(self) -> dict[str, float]:
+        """Sum of the mean scores of all edges out of each writer: its node score."""
+        sums = self.mean().sum(1).tolist()
+        return {w.name: total for w, total in zip(self.writers, sums, strict=True)}
+
+
+def edge_scores(
+    model: CircuitModel,
+    pairs: Pairs,
+    *,
+    estimator: str | Estimator = "relp",
+    direction: Direction | str = Direction.DENOISE,
+) -> EdgeScores:
+    """Scores every edge between components (positions summed), per prompt.
+
+    Raises SourceError if the model has no residual stream of attention and MLP blocks, or one that
+    is normalised between blocks (post-norm), where "what a component writes" is not a sum.
+
+    Example:
+        >>> from lrp_engine.demo.ioi import load_ioi_model, ioi_pairs
+        >>> pairs = ioi_pairs(count=4)
+        >>> model = CircuitModel(load_ioi_model(), pairs.clean)
+        >>> edges = edge_scores(model, pairs)
+        >>> len(edges)
+        479
+    """
+    direction, chosen = Direction(direction), _estimator(estimator)
+    branches = checked_branches(model)
+    both = both_runs(model, pairs, _written(branches), direction)
+    writers, results = _results(model, both, branches)
+    readers, read = readers_of(model, branches, both), []
+    total: Tensor | None = None
+    for point in chosen.points:
+        one = Estimator(chosen.name, (point,), chosen.cites, chosen.about)
+        read = list(_read(model, pairs, both, branches, one))
+        product = _product(results, read)
+        total = product if total is None else total + product
+    assert total is not None
+    possible = _possible(writers, readers)
+    clean, corrupt = both.clean_and_corrupt(pairs)
+    values = total * possible
+    return EdgeScores(chosen.name, direction, writers, readers, values, possible, clean, corrupt)
+
+
+_estimator = estimator
+
+
+def checked_branches(model: CircuitModel) -> tuple[Branch, ...]:
+    """The blocks of a model whose residual stream is a plain sum; raises SourceError else."""
+    branches = model.structure.branches
+    if not branches:
+        raise SourceError("no residual stream with attention and MLP blocks was found: no edges")
+    ends = {b.after for b in branches} | {branches[0].skip}
+    for b in branches:
+        if b.skip not in ends and b.skip is not branches[0].skip:
+            raise SourceError(
+                f"the residual stream is changed between blocks, before {b.path}: what a component"
+                " writes does not reach later ones as a sum, so edges are not defined. Score"
+                " components instead."
+            )
+        if b.kind is Block.ATTENTION and b.heads is None:
+            raise SourceError(f"the heads of {b.path} could not be told apart: no edges")
+    return branches
+
+
+def _written(branches: Sequence[Branch]) -> list[fx.Node]:
+    """What is compared between the runs: the stream's start, each z, each MLP's output."""
+    found = [branches[0].skip]
+    found += [b.heads.z if b.heads is not None else b.out for b in branches]
+    return found
+
+
+def _results(
+    model: CircuitModel, both: Both, branches: Sequence[Branch]
+) -> tuple[tuple[Writer, ...], Tensor]:
+    """Every writer with clean - corrupt of what it writes: (writer, batch, position, feature)."""
+    writers, results = [Writer("input", -1)], [both.delta(branches[0].skip)]
+    for order, b in enumerate(branches):
+        if b.heads is None:
+            writers.append(Writer(f"m{b.layer}", order))
+            results.append(both.delta(b.out))
+            continue
+        for head, result in enumerate(_head_results(model, both, b)):
+            writers.append(Writer(f"a{b.layer}.h{head}", order, head))
+            results.append(result)
+    return tuple(writers), torch.stack(results)
+
+
+def _head_results(model: CircuitModel, both: Both, b: Branch) -> Iterator[Tensor]:
+    """What each head alone changes in the block's output: the other heads stay as in the base."""
+    assert b.heads is not None
+    rest = model.remember(
+        ("result", b.out),
+        lambda: suffix(model.graph, b.heads.z, b.out, model.graph.inputs[0].node),
+    )
+    base, other = both.base_values[b.heads.z], both.other_values[b.heads.z]
+    heads, batch = base.shape[1], base.shape[0]
+    stacked = stack(base, heads + 1)
+    for head in range(heads):
+        stacked[head * batch : (head + 1) * batch, head] = other[:, head]
+    _, boundary = model.activations(rest.boundary, both.base)
+    outs = wide(rest.run(both.base, boundary, stacked, heads + 1)).split(batch)
+    for head in range(heads):
+        change = outs[head] - outs[-1]
+        yield change if both.direction is Direction.DENOISE else -change
+
+
+def readers_of(
+    model: CircuitModel, branches: Sequence[Branch], both: Both
+) -> tuple[ReaderInput, ...]:
+    """Every downstream input in the order of the columns."""
+    found = []
+    places = {b.after: order + 1 for order, b in enumerate(branches)} | {branches[0].skip: 0}
+    for b in branches:
+        order = places.get(b.reads, 0)
+        if b.heads is None:
+            found.append(ReaderInput(f"m{b.layer}", order, Reads.MLP))
+            continue
+        heads = both.base_values[b.heads.z].shape[1]
+        for kind in (Reads.QUERY, Reads.KEY, Reads.VALUE):
+            for head in range(heads):
+                name = f"a{b.layer}.h{head}<{kind.value}>"
+                found.append(ReaderInput(name, order, kind, head))
+    return (*found, ReaderInput("logits", len(branches), Reads.OUTPUT))
+
+
+def _possible(writers: Sequence[Writer], readers: Sequence[ReaderInput]) -> Tensor:
+    return torch.tensor([[w.order < r.order for r in readers] for w in writers])
+
+
+def _product(results: Tensor, read: Sequence[Tensor]) -> Tensor:
+    """(batch, writer, reader): what is written times what is read, summed over the stream."""
+    written = results.transpose(0, 1).flatten(2)
+    return torch.cat(
+        [written @ part.transpose(0, 1).flatten(2).transpose(1, 2) for part in read], dim=2
+    )
+
+
+def _read(
+    model: CircuitModel,
+    pairs: Pairs,
+    both: Both,
+    branches: Sequence[Branch],
+    one: Estimator,
+) -> Iterator[Tensor]:
+    """The coefficient that each reader alone sends into the stream, block by block:
+    (reader, batch, position, feature)."""
+    ((t, _, preset),) = one.points
+    ends = [n for b in branches for n in _seeded(b)]
+    found = coefficients(model, pairs, both, one, (*ends, model.output.node))
+    leaves = list(both.base)
+    for i in model.embedding_places() if t else ():
+        leaves[i] = torch.lerp(both.base[i], both.other[i], t)
+    program = segments(model, preset, branches)
+    back = program.run(leaves, found)
+    like = both.delta(branches[0].skip)
+    for b in branches:
+        for node in _seeded(b):
+            if node in back:
+                yield wide(back[node])
+            else:
+                heads = value(node).shape[1] if b.heads is not None else 1
+                yield like.new_zeros(int(heads), *like.shape)
+    yield wide(back[model.output.node])
+
+
+def _seeded(b: Branch) -> tuple[fx.Node, ...]:
+    """Where a block's readers start: query, key and value, or the block's output."""
+    return (b.heads.query, b.heads.key, b.heads.value) if b.heads is not None else (b.out,)
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Programs from each reader back to the stream; heads go one at a time, side by side."""
+
+    program: Program
+    heads: tuple[fx.Node, ...]
+    whole: tuple[fx.Node, ...]
+
+    def run(self, leaves: Sequence[Tensor], seeds: dict[fx.Node, Tensor]) -> dict[fx.Node, Tensor]:
+        """The coefficient in the stream per reader: (head, batch, ...) or (1, batch, ...)."""
+        with torch.no_grad():
+            kept = list(self.program.forward(*leaves))[self.program.outputs :]
+
+            def back(*given: Tensor) -> Sequence[Tensor]:
+                return self.program.relevance([*given, *leaves, *kept])
+
+            wholes = [seeds[n] for n in self.whole]
+            counts = sorted({seeds[n].shape[1] for n in self.heads})
+            assert len(counts) <= 1, "all blocks have the same number of heads"
+            if not counts:
+                found = [f.unsqueeze(0) for f in back(*wholes)]
+                return dict(zip(self.whole, found, strict=True))
+            alone = [_one_head_each(seeds[n]) for n in self.heads]
+            # The whole blocks ride along with head 0 and are silent in the others.
+            silent = [torch.cat([w[None], w.new_zeros(counts[0] - 1, *w.shape)]) for w in wholes]
+            found = list(torch.vmap(lambda *g: tuple(back(*g)))(*alone, *silent))
+        result = dict(zip((*self.heads, *self.whole), found, strict=True))
+        return {n: r if n in self.heads else r[:1] for n, r in result.items()}
+
+
+def _one_head_each(c: Tensor) -> Tensor:
+    """(head, batch, head, ...): entry h holds the coefficient of head h and nothing else."""
+    count = c.shape[1]
+    only = torch.eye(count, dtype=c.dtype, device=c.device).view(count, 1, count, 1, 1)
+    return c.unsqueeze(0) * only
+
+
+def segments(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Segments:
+    """The programs from every reader back to the stream, under the rules of the whole model."""
+    found: Segments = model.remember(
+        ("segments", preset), lambda: _write_segments(model, preset, branches)
+    )
+    return found
+
+
+def _write_segments(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Segments:
+    chosen = load(preset, model.registry)
+    sources = tuple(SourcePort(n.name, n) for n in model.embeddings)
+    plan = assign(model.graph, chosen, model.registry, sources, model.output)
+    reached = {a.node for a in plan.assignments}
+    joint = Joint.of(model.graph)
+    heads: list[fx.Node] = []
+    whole: list[fx.Node] = []
+    results: dict[fx.Node, fx.Node] = {}
+    for b in branches:
+        for node in _seeded(b):
+            back = _back(model, plan, joint, node, b.reads) if _meets(node, reached) else None
+            if back is not None:
+                (heads if b.heads is not None else whole).append(node)
+                results[node] = back
+    last = model.structure.last
+    assert last is not None
+    end = _back(model, plan, joint, model.output.node, last)
+    if end is None:
+        raise RuleError(f"no rule passed any relevance on to {describe(last)}")
+    whole.append(model.output.node)
+    results[model.output.node] = end
+    order = (*heads, *whole)
+    joint.seeds.sort(key=lambda s: [n.name for n in order].index(s.meta["seeds"]))
+    program = build(
+        joint,
+        model.graph.tensors,
+        [model.output.node],
+        [results[n] for n in order],
+        Policy.KEEP,
+    )
+    return Segments(program, tuple(heads), tuple(whole))
+
+
+def _meets(node: fx.Node, reached: set[fx.Node]) -> bool:
+    return node in reached or any(n in reached for n in node.all_input_nodes)
+
+
+def _back(
+    model: CircuitModel, plan: Plan, joint: Joint, start: fx.Node, stop: fx.Node
+) -> fx.Node | None:
+    """The coefficient that a seed at `start` sends to `stop`; None if no rule lets it pass."""
+    loop = Loop(plan, joint, model._cache)
+    seed = joint.seed(f"seed_{start.name}", value(start))
+    seed.meta["seeds"] = start.name
+    loop.wires.add(start, Flow(seed, Form.COEFFICIENT))
+    for assignment in reversed(plan.assignments):
+        if assignment.node is stop:
+            break
+        loop.step(assignment)
+    (flow,), scale = loop.wires.collect(stop, Form.COEFFICIENT)
+    if flow is None:
+        joint.seeds.remove(seed)
+        return None
+    return loop.wires.multiplied(flow, scale)
