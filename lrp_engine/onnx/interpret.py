@@ -65,6 +65,11 @@ class Running:
         return self.scope.opset(self.step.domain)
 
     @property
+    def name(self) -> str:
+        """The node's name in the file."""
+        return self.step.name
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs that are wanted; "" for one that is not."""
         return self.step.outputs
@@ -95,6 +100,8 @@ def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tupl
         inputs = tuple(environment[name] if name else None for name in step.inputs)
         with scope.mark((*scope.path, mark_of(step, scope))):
             results = _results(Running(step, scope, environment), inputs)
+        if any(step.outputs[len(results) :]):
+            raise Refused(f"output {step.outputs[len(results)]!r} is not supported")
     except Unsupported:
         raise
     except Refused as refused:

@@ -88,14 +88,18 @@ def load(path: str | Path) -> OnnxModule:
 
     Raises Unsupported, listing every node that has no entry in the op table.
     """
-    model = read(path)
+    return of_model(read(path))
+
+
+def of_model(model: Model) -> OnnxModule:
+    """The same for a model that has been read and checked."""
     graph = graph_of(model.proto.graph, model.tensor, constants=False)
     numbers, text = outputs_of(model.proto.graph)
     ports = inputs_of(model.proto.graph, model.initializers)
     inputs = tuple(port.name for port in ports)
     graph = replace(graph, inputs=inputs, outputs=numbers, steps=pruned(graph.steps, numbers))
     scope = _scope(model)
-    _refuse_unknown(graph, scope, str(path))
+    _refuse_unknown(graph, scope, model.path.name)
     used = {name for step in graph.steps for name in step.uses} | set(numbers)
     constants = {n: known(model.weight(n)) for n in model.initializers if n in used}
     with torch.no_grad():

@@ -50,6 +50,10 @@ class Node(Protocol):
         """The version of the op's domain in this file."""
 
     @property
+    def name(self) -> str:
+        """The node's name in the file."""
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs that are wanted; "" for one that is not."""
 
@@ -109,7 +113,8 @@ class Entry:
             raise Refused(f"{', '.join(sorted(missing))} is missing")
         if self.wants_node:
             bound["node"] = node
-        first = [bound.pop(p.name) for p in self.inputs[:-1]] if rest else []
+        fixed = self.inputs[:-1] if self.inputs and self.inputs[-1].variadic else ()
+        first = [bound.pop(p.name, None) for p in fixed]
         return self.function(*first, *rest, **bound)
 
     def _bound(self, inputs: tuple[Value | None, ...]) -> tuple[dict[str, Any], list[Any]]:
@@ -167,8 +172,9 @@ def entry_of(
             attributes.add(parameter.name)
         else:
             variadic = parameter.kind is parameter.VAR_POSITIONAL
-            required = required and not variadic
-            convert = _conversion(hints[parameter.name])
+            hint = hints[parameter.name]
+            required = required and not variadic and type(None) not in typing.get_args(hint)
+            convert = _conversion(hint)
             inputs.append(Parameter(parameter.name, convert, variadic))
         if required and parameter.name != "node":
             needs.add(parameter.name)

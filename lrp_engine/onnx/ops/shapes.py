@@ -1,6 +1,9 @@
-"""Sizes, and ops that give entries another place."""
+"""Sizes, and ops that keep all entries but give them another shape or place."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,49 +11,48 @@ from torch import Tensor
 
 from ..errors import Refused
 from ..table import Node, host, op
-from ..values import Host, Ints, Value, as_host, as_ints, as_number, as_tensor, is_small
+from ..values import Host, Ints, Value, as_host, as_ints, as_number, as_tensor, dtype_of, is_small
+
+
+def _sizes(x: Value) -> tuple[Any, ...]:
+    if isinstance(x, tuple):
+        raise Refused("a sequence has no shape")
+    return tuple(x.array.shape if isinstance(x, Host) else x.shape)
 
 
 @op("Shape")
 def shape(x: Value, *, start: int = 0, end: int | None = None) -> Host:
-    if isinstance(x, tuple):
-        raise Refused("a sequence has no shape")
-    sizes = x.array.shape if isinstance(x, Host) else x.shape
-    return Host.of(list(sizes)[start:end])
+    return Host.of(list(_sizes(x)[start:end]))
 
 
-@op("Reshape", since=5)
-def reshape(x: Tensor, shape: Ints, *, allowzero: int = 0) -> Tensor:
-    if not allowzero:
-        shape = tuple(x.shape[i] if s == 0 else s for i, s in enumerate(shape))
-    return x.reshape(shape)
+@op("Size")
+def size(x: Value) -> Host:
+    return Host.of(math.prod(_sizes(x)))
 
 
-@op("Transpose")
-def transpose(x: Tensor, *, perm: Ints | None = None) -> Tensor:
-    return x.permute(perm if perm is not None else tuple(range(x.dim()))[::-1])
-
-
-@op("Concat", since=4)
-def concat(*xs: Tensor, axis: int) -> Tensor:
-    return torch.cat(xs, axis)
-
-
-@host("Concat", since=4)
-def concat_known(*xs: Host, axis: int) -> np.ndarray:
-    return np.concatenate([x.array for x in xs], axis)
-
-
-@op("Softmax", since=13)
-def softmax(x: Tensor, *, axis: int = -1) -> Tensor:
-    return torch.softmax(x, axis)
+@op("Identity")
+def identity(x: Value) -> Value:
+    return x
 
 
 @op("Constant")
-def constant(*, node: Node, value: Value | None = None) -> Value:
-    if value is None:
-        raise Refused("a constant of this kind is not supported")
-    return value
+def constant(
+    *,
+    value: Value | None = None,
+    value_float: float | None = None,
+    value_floats: tuple[float, ...] | None = None,
+    value_int: int | None = None,
+    value_ints: Ints | None = None,
+) -> Value:
+    if value is not None:
+        return value
+    for floats in (value_float, value_floats):
+        if floats is not None:
+            return Host.of(floats, torch.float32)
+    for ints in (value_int, value_ints):
+        if ints is not None:
+            return Host.of(ints)
+    raise Refused("a constant without a value")
 
 
 @op("ConstantOfShape", since=9)
@@ -67,3 +69,204 @@ def constant_of_shape_known(shape: Host, *, value: Value | None = None) -> Host:
         return NotImplemented
     filling = Host.of([0.0], torch.float32) if value is None else as_host(value)
     return Host.of(np.full(as_ints(shape), as_number(filling)), filling.dtype)
+
+
+def _reshaped(sizes: tuple[Any, ...], wanted: Ints, allowzero: int) -> tuple[Any, ...]:
+    if allowzero:
+        return wanted
+    return tuple(
+        sizes[i] if isinstance(s, int) and s == 0 and i < len(sizes) else s
+        for i, s in enumerate(wanted)
+    )
+
+
+@op("Reshape")
+def reshape(x: Tensor, shape: Ints, *, allowzero: int = 0) -> Tensor:
+    return x.reshape(_reshaped(tuple(x.shape), shape, allowzero))
+
+
+@host("Reshape")
+def reshape_known(x: Host, shape: Ints, *, allowzero: int = 0) -> np.ndarray:
+    return x.array.reshape(_reshaped(x.array.shape, shape, allowzero))
+
+
+@op("Flatten")
+def flatten(x: Tensor, *, axis: int = 1) -> Tensor:
+    """To two axes: those before `axis`, and the rest."""
+    axis = axis + x.dim() if axis < 0 else axis
+    if axis == 0:
+        return x.reshape(1, -1)
+    if axis == 1:
+        return x.flatten(1) if x.dim() > 1 else x.unsqueeze(1)
+    rows = math.prod(x.shape[:axis])
+    return x.reshape(rows, math.prod(x.shape[axis:]))
+
+
+@op("Squeeze")
+def squeeze(x: Tensor, axes: Ints | None = None) -> Tensor:
+    if axes is None:
+        axes = tuple(i for i, s in enumerate(x.shape) if isinstance(s, int) and s == 1)
+    return x.squeeze(axes)
+
+
+@host("Squeeze")
+def squeeze_known(x: Host, axes: Ints | None = None) -> np.ndarray:
+    return np.squeeze(x.array, axes)
+
+
+@op("Unsqueeze")
+def unsqueeze(x: Tensor, axes: Ints) -> Tensor:
+    rank = x.dim() + len(axes)
+    for axis in sorted(a + rank if a < 0 else a for a in axes):
+        x = x.unsqueeze(axis)
+    return x
+
+
+@host("Unsqueeze")
+def unsqueeze_known(x: Host, axes: Ints) -> np.ndarray:
+    return np.expand_dims(x.array, axes)
+
+
+@op("Transpose")
+def transpose(x: Tensor, *, perm: Ints | None = None) -> Tensor:
+    return x.permute(perm if perm is not None else tuple(range(x.dim()))[::-1])
+
+
+@host("Transpose")
+def transpose_known(x: Host, *, perm: Ints | None = None) -> np.ndarray:
+    return np.transpose(x.array, perm)
+
+
+@op("Concat", since=4)
+def concat(*xs: Tensor, axis: int) -> Tensor:
+    return torch.cat(xs, axis)
+
+
+@op("Concat")
+def concat_before_4(*xs: Tensor, axis: int = 1) -> Tensor:
+    return torch.cat(xs, axis)
+
+
+@host("Concat")
+def concat_known(*xs: Host, axis: int = 1) -> np.ndarray:
+    return np.concatenate([x.array for x in xs], axis)
+
+
+@op("Expand", since=8)
+def expand(x: Tensor, shape: Ints) -> Tensor:
+    return x.expand(_broadcast(tuple(x.shape), shape))
+
+
+@host("Expand", since=8)
+def expand_known(x: Host, shape: Host) -> Any:
+    if not is_small(shape):
+        return NotImplemented
+    return np.broadcast_to(x.array, np.broadcast_shapes(x.array.shape, as_ints(shape)))
+
+
+def _broadcast(have: tuple[Any, ...], want: Ints) -> tuple[Any, ...]:
+    """Sizes after broadcasting, without a guard where a size is symbolic."""
+    rank = max(len(have), len(want))
+    have, want = (1,) * (rank - len(have)) + have, (1,) * (rank - len(want)) + want
+    return tuple(w if _is_one(h) else h for h, w in zip(have, want, strict=True))
+
+
+def _is_one(size: Any) -> bool:
+    return isinstance(size, int) and size == 1
+
+
+@op("Tile", since=6)
+def tile(x: Tensor, repeats: Ints) -> Tensor:
+    return x.repeat(repeats)
+
+
+@op("Tile")
+def tile_one_axis(x: Tensor, tiles: int, axis: int) -> Tensor:
+    return x.repeat([tiles if i == axis else 1 for i in range(x.dim())])
+
+
+@host("Tile", since=6)
+def tile_known(x: Host, repeats: Host) -> Any:
+    return np.tile(x.array, as_ints(repeats)) if is_small(repeats) else NotImplemented
+
+
+@op("Split")
+def split(
+    x: Tensor,
+    split: Ints | None = None,
+    *,
+    axis: int = 0,
+    num_outputs: int | None = None,
+    node: Node,
+) -> list[Tensor]:
+    count = num_outputs or len(node.outputs)
+    return list(torch.split(x, list(split or _even(x.shape[axis], count)), axis))
+
+
+@host("Split")
+def split_known(
+    x: Host,
+    split: Ints | None = None,
+    *,
+    axis: int = 0,
+    num_outputs: int | None = None,
+    node: Node,
+) -> list[np.ndarray]:
+    sizes = split or _even(x.array.shape[axis], num_outputs or len(node.outputs))
+    return np.split(x.array, np.cumsum(sizes)[:-1], axis)
+
+
+def _even(size: Any, count: int) -> Ints:
+    """Equal parts; the last one is smaller if they do not divide."""
+    part = (size + count - 1) // count
+    return (*(part,) * (count - 1), size - part * (count - 1))
+
+
+@op("DepthToSpace")
+def depth_to_space(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
+    if mode == "CRD":
+        return torch.pixel_shuffle(x, blocksize)
+    n, c, h, w = x.shape
+    parts = x.reshape(n, blocksize, blocksize, c // blocksize**2, h, w)
+    moved = parts.permute(0, 3, 4, 1, 5, 2)
+    return moved.reshape(n, c // blocksize**2, h * blocksize, w * blocksize)
+
+
+@op("SpaceToDepth")
+def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
+    if mode == "CRD":
+        return torch.pixel_unshuffle(x, blocksize)
+    n, c, h, w = x.shape
+    parts = x.reshape(n, c, h // blocksize, blocksize, w // blocksize, blocksize)
+    moved = parts.permute(0, 3, 5, 1, 2, 4)
+    return moved.reshape(n, c * blocksize**2, h // blocksize, w // blocksize)
+
+
+@op("Trilu", since=14)
+def trilu(x: Tensor, k: int = 0, *, upper: int = 1) -> Tensor:
+    return torch.triu(x, k) if upper else torch.tril(x, k)
+
+
+@op("Range", since=11)
+def arange(start: Host, limit: Host, delta: Host) -> Tensor:
+    first, last, step = as_number(start), as_number(limit), as_number(delta)
+    if not start.dtype.is_floating_point:
+        return torch.arange(first, last, step, dtype=start.dtype)
+    count = max(math.ceil((last - first) / step), 0)
+    return (first + torch.arange(count, dtype=torch.float64) * step).to(start.dtype)
+
+
+@host("Range", since=11)
+def arange_known(start: Host, limit: Host, delta: Host) -> Any:
+    if not (start.concrete and limit.concrete and delta.concrete):
+        return NotImplemented
+    first, last, step = as_number(start), as_number(limit), as_number(delta)
+    count = Host.of(max(math.ceil((last - first) / step), 0))
+    return first + np.arange(as_number(count)) * step if is_small(count) else NotImplemented
+
+
+@op("EyeLike", since=9)
+def eye_like(x: Tensor, *, dtype: int | None = None, k: int = 0) -> Tensor:
+    rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    columns = torch.arange(x.shape[1], device=x.device)
+    return (rows + k == columns).to(x.dtype if dtype is None else dtype_of(dtype))

@@ -1,0 +1,178 @@
+"""Two or more tensors entry by entry, with broadcasting; and the same for host values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import Refused
+from ..table import Entry, entry_of, host, op
+from ..values import Host, Value, as_number, as_tensor
+
+
+def _div(a: Tensor, b: Tensor) -> Tensor:
+    whole = not (a.is_floating_point() or a.is_complex())
+    return torch.div(a, b, rounding_mode="trunc") if whole else torch.div(a, b)
+
+
+_BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "Add": torch.add,
+    "Sub": torch.sub,
+    "Mul": torch.mul,
+    "Div": _div,
+    "And": torch.logical_and,
+    "Or": torch.logical_or,
+    "Xor": torch.logical_xor,
+    "Equal": torch.eq,
+    "Less": torch.lt,
+    "Greater": torch.gt,
+    "LessOrEqual": torch.le,
+    "GreaterOrEqual": torch.ge,
+}
+
+
+def _binary(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> tuple[Entry, Entry]:
+    def apply(a: Tensor, b: Tensor) -> Tensor:
+        return function(a, b)
+
+    def aligned(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
+        return function(a, _at_axis(b, a, axis) if broadcast else b)
+
+    return entry_of(name, apply, since=7), entry_of(name, aligned)
+
+
+def _at_axis(b: Tensor, a: Tensor, axis: int | None) -> Tensor:
+    """Before opset 7, `axis` says where b's axes lie among those of a."""
+    if axis is None or b.dim() == 0:
+        return b
+    axis = axis + a.dim() if axis < 0 else axis
+    return b.reshape(*b.shape, *(1,) * (a.dim() - axis - b.dim()))
+
+
+BINARY = tuple(entry for name, f in _BINARY.items() for entry in _binary(name, f))
+
+
+@op("Pow")
+def power(a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
+    """The result has the type of the base; a known exponent or base is a number."""
+    if isinstance(b, Host) and b.concrete and b.array.size == 1 and not isinstance(a, Host):
+        base, exponent = as_tensor(a), as_number(b)
+        shape = torch.broadcast_shapes(base.shape, b.array.shape)
+        whole = base.is_floating_point() and float(exponent).is_integer()
+        number = int(exponent) if whole else exponent
+        return torch.pow(base, number).to(base.dtype).expand(shape)
+    base, exponent = as_tensor(a), as_tensor(b)
+    if isinstance(a, Host) and a.concrete and a.array.shape == () and base.is_floating_point():
+        return torch.pow(as_number(a), exponent).to(base.dtype)
+    exponent = _at_axis(exponent, base, axis) if broadcast else exponent
+    return torch.pow(base, exponent).to(base.dtype)
+
+
+@op("Mod", since=10)
+def mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
+    return torch.fmod(a, b) if fmod else torch.remainder(a, b)
+
+
+@op("Where", since=9)
+def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(condition, a, b)
+
+
+@op("Max")
+def maximum(*xs: Tensor) -> Tensor:
+    return reduce(torch.maximum, xs)
+
+
+@op("Min")
+def minimum(*xs: Tensor) -> Tensor:
+    return reduce(torch.minimum, xs)
+
+
+@op("Sum")
+def total(*xs: Tensor) -> Tensor:
+    return reduce(torch.add, xs)
+
+
+@op("Mean")
+def mean(*xs: Tensor) -> Tensor:
+    return reduce(torch.add, xs) / len(xs)
+
+
+def _whole_div(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sizes are not negative: there, truncation is rounding down."""
+    if a.dtype == object or b.dtype == object:
+        return np.floor_divide(a, b)
+    return np.trunc(np.divide(a, b)) if np.abs(a).max(initial=0) < 2**52 else a // b
+
+
+@host("Div")
+def div_known(a: Host, b: Host) -> np.ndarray:
+    if a.dtype.is_floating_point:
+        return np.true_divide(a.array, b.array)
+    return _whole_div(a.array, b.array)
+
+
+@host("Mod", since=10)
+def mod_known(a: Host, b: Host, *, fmod: int = 0) -> np.ndarray:
+    return np.fmod(a.array, b.array) if fmod else np.mod(a.array, b.array)
+
+
+_KNOWN: dict[str, Callable[..., Any]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Max": np.frompyfunc(torch.sym_max, 2, 1),
+    "Min": np.frompyfunc(torch.sym_min, 2, 1),
+}
+_COMPARED: dict[str, Callable[..., Any]] = {
+    "Equal": lambda a, b: a == b,
+    "Less": lambda a, b: a < b,
+    "Greater": lambda a, b: a > b,
+    "LessOrEqual": lambda a, b: a <= b,
+    "GreaterOrEqual": lambda a, b: a >= b,
+    "And": lambda a, b: bool(a) and bool(b),
+    "Or": lambda a, b: bool(a) or bool(b),
+    "Xor": lambda a, b: bool(a) != bool(b),
+}
+
+
+def _many(name: str, function: Callable[..., Any]) -> Entry:
+    def apply(*xs: Host) -> np.ndarray:
+        return reduce(function, [x.array for x in xs])
+
+    return entry_of(name, apply, since=7, on_host=True)
+
+
+def _compared(name: str, function: Callable[..., Any]) -> Entry:
+    truth = np.frompyfunc(lambda a, b: bool(function(a, b)), 2, 1)
+
+    def apply(a: Host, b: Host) -> Host:
+        return Host.of(np.asarray(truth(a.array, b.array)), torch.bool)
+
+    return entry_of(name, apply, since=7, on_host=True)
+
+
+KNOWN = tuple(_many(name, f) for name, f in _KNOWN.items())
+COMPARED = tuple(_compared(name, f) for name, f in _COMPARED.items())
+
+
+@host("Not")
+def not_known(x: Host) -> Host:
+    return Host.of(np.logical_not(x.array.astype(bool)), torch.bool)
+
+
+@host("Neg")
+def neg_known(x: Host) -> np.ndarray:
+    return np.negative(x.array)
+
+
+@host("Where", since=9)
+def where_known(condition: Host, a: Host, b: Host) -> Host:
+    if not condition.concrete:
+        raise Refused("a condition depends on data")
+    return Host.of(np.where(condition.array.astype(bool), a.array, b.array), a.dtype)

@@ -1,0 +1,223 @@
+"""If, Loop and Scan, where what they depend on is known in advance; and sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..budget import check_turns
+from ..errors import Refused
+from ..table import Node, op
+from ..values import Host, Ints, Value, as_number, as_tensor
+
+Body = Callable[..., Any]
+
+
+@op("If")
+def if_(condition: Value, *, then_branch: Any, else_branch: Any, node: Node) -> list[Value]:
+    if not isinstance(condition, Host):
+        raise Refused("the condition depends on data")
+    return list(node.run(then_branch if as_number(condition) else else_branch, ()))
+
+
+@op("Loop")
+def loop(
+    turns: Value | None,
+    condition: Value | None,
+    *carried: Value,
+    body: Any,
+    node: Node,
+) -> list[Value]:
+    """Unrolled: number of turns and condition have to be known."""
+    most = None if turns is None else _turns(turns, node)
+    state, going, gathered, turn = list(carried), condition, [], 0
+    while (most is None or turn < most) and (going is None or _known(going)):
+        check_turns(turn + 1, node.name)
+        given = going if going is not None else Host.of(True, torch.bool)
+        going, *results = node.run(body, (Host.of(turn), given, *state))
+        state, scanned = results[: len(state)], results[len(state) :]
+        gathered.append(scanned)
+        turn += 1
+    if not gathered and len(node.outputs) > len(state):
+        raise Refused("a loop of no turns whose results are gathered")
+    return [*state, *_stacked(gathered)]
+
+
+def _stacked(turns: list[Any]) -> list[Value]:
+    """What every turn gave, along a new first axis."""
+    columns = zip(*turns, strict=True)
+    return [torch.stack([as_tensor(value) for value in column]) for column in columns]
+
+
+def _turns(turns: Value, node: Node) -> int:
+    if not isinstance(turns, Host):
+        raise Refused("the number of turns depends on data")
+    if not turns.concrete:
+        raise Refused("the number of turns depends on a size that is left open")
+    return check_turns(int(as_number(turns)), node.name)
+
+
+def _known(condition: Value) -> bool:
+    if not isinstance(condition, Host):
+        raise Refused("the condition depends on data")
+    return bool(as_number(condition))
+
+
+@op("Scan", since=9)
+def scan(
+    *values: Value,
+    body: Any,
+    num_scan_inputs: int,
+    scan_input_axes: Ints | None = None,
+    scan_input_directions: Ints | None = None,
+    scan_output_axes: Ints | None = None,
+    scan_output_directions: Ints | None = None,
+    node: Node,
+) -> list[Value]:
+    results, gathered = _scanned_turns(
+        values, body, num_scan_inputs, scan_input_axes, scan_input_directions, node
+    )
+    columns = [list(map(as_tensor, column)) for column in zip(*gathered, strict=True)]
+    axes = scan_output_axes or (0,) * len(columns)
+    back = scan_output_directions or (0,) * len(columns)
+    stacked = zip(columns, axes, back, strict=True)
+    return [*results, *(torch.stack(c[::-1] if b else c, axis) for c, axis, b in stacked)]
+
+
+def _scanned(
+    values: tuple[Value, ...], body: Any, count: int, directions: Ints | None, node: Node
+) -> list[Value]:
+    state, gathered = _scanned_turns(values, body, count, None, directions, node)
+    return [*state, *_stacked(gathered)]
+
+
+def _scanned_turns(
+    values: tuple[Value, ...],
+    body: Any,
+    count: int,
+    axes: Ints | None,
+    directions: Ints | None,
+    node: Node,
+) -> tuple[list[Value], list[Any]]:
+    """Unrolled along the scanned axis, whose size has to be known: last state, every output."""
+    state = list(values[: len(values) - count])
+    scanned = [as_tensor(value) for value in values[len(values) - count :]]
+    axes, back = axes or (0,) * count, directions or (0,) * count
+    columns = zip(scanned, axes, back, strict=True)
+    rows = [_rows(x, axis, bool(b), node) for x, axis, b in columns]
+    gathered = []
+    for row in zip(*rows, strict=True):
+        results = list(node.run(body, (*state, *row)))
+        state, outputs = results[: len(state)], results[len(state) :]
+        gathered.append(outputs)
+    return state, gathered
+
+
+def _rows(x: Tensor, axis: int, backward: bool, node: Node) -> list[Tensor]:
+    size = x.shape[axis]
+    if not isinstance(size, int):
+        raise Refused("the scanned axis has a size that is left open")
+    check_turns(size, node.name)
+    rows = list(x.unbind(axis))
+    return rows[::-1] if backward else rows
+
+
+@op("Scan", since=8)
+def scan_8(
+    lengths: Value | None,
+    *values: Value,
+    body: Any,
+    num_scan_inputs: int,
+    directions: Ints | None = None,
+    node: Node,
+) -> list[Value]:
+    """With a batch axis before the scanned one."""
+    if lengths is not None:
+        raise Refused("sequence lengths are not supported")
+    batch = as_tensor(values[0]).shape[0]
+    if not isinstance(batch, int):
+        raise Refused("the batch size is left open")
+    each = [
+        _scanned(
+            tuple(as_tensor(value)[i] for value in values),
+            body,
+            num_scan_inputs,
+            directions,
+            node,
+        )
+        for i in range(check_turns(batch, node.name))
+    ]
+    return _stacked(each)
+
+
+@op("SequenceConstruct", since=11)
+def sequence_construct(*xs: Value) -> Value:
+    return tuple(xs)
+
+
+@op("SequenceEmpty", since=11)
+def sequence_empty(*, dtype: int = 1) -> Value:
+    return ()
+
+
+@op("SequenceAt", since=11)
+def sequence_at(sequence: Value, position: int) -> Value:
+    return _entries(sequence)[position]
+
+
+@op("SequenceLength", since=11)
+def sequence_length(sequence: Value) -> Host:
+    return Host.of(len(_entries(sequence)))
+
+
+@op("SequenceInsert", since=11)
+def sequence_insert(sequence: Value, x: Value, position: int | None = None) -> Value:
+    entries = list(_entries(sequence))
+    entries.insert(len(entries) if position is None else position, x)
+    return tuple(entries)
+
+
+@op("SequenceErase", since=11)
+def sequence_erase(sequence: Value, position: int = -1) -> Value:
+    entries = list(_entries(sequence))
+    entries.pop(position)
+    return tuple(entries)
+
+
+@op("ConcatFromSequence", since=11)
+def concat_from_sequence(sequence: Value, *, axis: int, new_axis: int = 0) -> Tensor:
+    entries = [as_tensor(v) for v in _entries(sequence)]
+    return torch.stack(entries, axis) if new_axis else torch.cat(entries, axis)
+
+
+@op("SplitToSequence", since=11)
+def split_to_sequence(
+    x: Tensor, split: Value | None = None, *, axis: int = 0, keepdims: int = 1
+) -> Value:
+    if split is None:
+        parts = torch.split(x, 1, axis)
+        return parts if keepdims else tuple(p.squeeze(axis) for p in parts)
+    if not isinstance(split, Host):
+        raise Refused("the sizes of the parts depend on data")
+    sizes: Any = as_number(split) if split.array.ndim == 0 else list(split.array.tolist())
+    return tuple(torch.split(x, sizes, axis))
+
+
+def _entries(sequence: Value) -> tuple[Any, ...]:
+    if not isinstance(sequence, tuple):
+        raise Refused("a tensor stands where a sequence is expected")
+    return sequence
+
+
+@op("ZipMap", domain="ai.onnx.ml")
+def zip_map(
+    x: Tensor,
+    *,
+    classlabels_int64s: Ints | None = None,
+    classlabels_strings: tuple[str, ...] | None = None,
+) -> Tensor:
+    """The scores as they are, a column per class, instead of a map per sample."""
+    return x

@@ -1,0 +1,258 @@
+"""Choosing and placing entries by index."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import Refused
+from ..table import host, op
+from ..values import Host, Ints, Value, as_ints, as_number, as_tensor
+
+_FAR = 2**31 - 2  # ends beyond this mean "to the end"
+
+
+@op("Slice", since=10)
+def slice_(
+    x: Tensor, starts: Ints, ends: Ints, axes: Ints | None = None, steps: Ints | None = None
+) -> Tensor:
+    for axis, start, end, step in _ranges(starts, ends, axes, steps):
+        axis = axis % x.dim()
+        if step < 0:
+            x, start, end, step = x.flip(axis), *_mirrored(start, end, step, x.shape[axis])
+        cut = slice(start, None if end is None or end > _FAR else end, step)
+        x = x[(slice(None),) * axis + (cut,)]
+    return x
+
+
+@op("Slice")
+def slice_before_10(x: Tensor, *, starts: Ints, ends: Ints, axes: Ints | None = None) -> Tensor:
+    for axis, start, end, _ in _ranges(starts, ends, axes, None):
+        x = x[(slice(None),) * (axis % x.dim()) + (slice(start, end if end <= _FAR else None),)]
+    return x
+
+
+@host("Slice", since=10)
+def slice_known(
+    x: Host, starts: Ints, ends: Ints, axes: Ints | None = None, steps: Ints | None = None
+) -> np.ndarray:
+    return _cut(x.array, _ranges(starts, ends, axes, steps))
+
+
+@host("Slice")
+def slice_known_before_10(
+    x: Host, *, starts: Ints, ends: Ints, axes: Ints | None = None
+) -> np.ndarray:
+    return _cut(x.array, _ranges(starts, ends, axes, None))
+
+
+def _cut(array: np.ndarray, ranges: list[tuple[Any, ...]]) -> np.ndarray:
+    for axis, start, end, step in ranges:
+        gone = step < 0 and end < -array.shape[axis]
+        cut = slice(start, None if gone else end, step)
+        array = array[(slice(None),) * (axis % array.ndim) + (cut,)]
+    return array
+
+
+def _ranges(
+    starts: Ints, ends: Ints, axes: Ints | None, steps: Ints | None
+) -> list[tuple[Any, ...]]:
+    count = len(starts)
+    return list(zip(axes or range(count), starts, ends, steps or (1,) * count, strict=True))
+
+
+def _mirrored(start: Any, end: Any, step: int, size: Any) -> tuple[Any, Any, int]:
+    """A backward range as a forward one over the flipped axis."""
+    if not isinstance(size, int) and start == -1 and end < -_FAR:
+        return 0, None, -step
+    if not isinstance(size, int):
+        raise Refused("a part of an axis of open size is read backward")
+    first, last, _ = slice(start, None if end < -size else end, step).indices(size)
+    return size - 1 - first, size - 1 - last, -step
+
+
+@op("Gather")
+def gather(x: Tensor, indices: Value, *, axis: int = 0) -> Tensor:
+    axis = axis % x.dim()
+    if isinstance(indices, Host) and indices.array.ndim == 0:
+        return x.select(axis, as_number(indices))
+    index = as_tensor(indices).long()
+    if axis == 0 and x.dim() == 2 and x.is_floating_point() and index.dim() > 1:
+        return torch.nn.functional.embedding(index, x)
+    return x[(slice(None),) * axis + (index,)]
+
+
+@host("Gather")
+def gather_known(x: Host, indices: Host, *, axis: int = 0) -> np.ndarray:
+    if not indices.concrete:
+        raise Refused("an index depends on a size")
+    return np.asarray(np.take(x.array, indices.array, axis))
+
+
+def _not_negative(index: Tensor, size: Any) -> Tensor:
+    return torch.where(index < 0, index + size, index)
+
+
+@op("GatherElements", since=11)
+def gather_elements(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
+    return torch.gather(x, axis, _not_negative(indices.long(), x.shape[axis]))
+
+
+@op("GatherND", since=11)
+def gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
+    return x[_leading(x, indices, batch_dims)]
+
+
+def _leading(x: Tensor, indices: Tensor, batch_dims: int = 0) -> tuple[Tensor, ...]:
+    """Index tensors for the first axes: counters for those of the batch, then what is given."""
+    found = []
+    for axis in range(batch_dims):
+        counter = torch.arange(x.shape[axis], device=x.device)
+        found.append(counter.reshape([-1 if i == axis else 1 for i in range(indices.dim() - 1)]))
+    return (*found, *indices.long().unbind(-1))
+
+
+_REDUCE = {"mul": "prod", "max": "amax", "min": "amin"}
+
+
+@op("ScatterElements", "Scatter", since=9)
+def scatter_elements(
+    x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none"
+) -> Tensor:
+    places = _not_negative(indices.long(), x.shape[axis])
+    if reduction == "none":
+        return torch.scatter(x, axis, places, updates)
+    if reduction == "add":
+        return torch.scatter_add(x, axis, places, updates)
+    return torch.scatter_reduce(x, axis, places, updates, _REDUCE[reduction])
+
+
+@op("ScatterND", since=11)
+def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none") -> Tensor:
+    if reduction in ("none", "add"):
+        return torch.index_put(x, _leading(x, indices), updates, reduction == "add")
+    depth = indices.shape[-1]
+    row = math.prod(x.shape[depth:])
+    flat: Any = 0
+    for axis, index in enumerate(indices.long().unbind(-1)):
+        flat = flat * x.shape[axis] + _not_negative(index, x.shape[axis])
+    places = flat.reshape(-1, 1).expand(-1, row)
+    found = torch.scatter_reduce(
+        x.reshape(-1, row), 0, places, updates.reshape(-1, row), _REDUCE[reduction]
+    )
+    return found.reshape(x.shape)
+
+
+@op("Compress", since=9)
+def compress(x: Tensor, condition: Tensor, *, axis: int | None = None) -> Tensor:
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
+    places = condition.nonzero().squeeze(1)
+    return x.index_select(axis, places)
+
+
+@op("NonZero", since=9)
+def nonzero(x: Tensor) -> Tensor:
+    return x.nonzero().t()
+
+
+@op("OneHot", since=9)
+def one_hot(indices: Tensor, depth: int, values: Tensor, *, axis: int = -1) -> Tensor:
+    depth = int(depth)
+    axis = axis if axis >= 0 else axis + indices.dim() + 1
+    places = indices.long().unsqueeze(axis)
+    shape = [-1 if i == axis else 1 for i in range(indices.dim() + 1)]
+    counter = torch.arange(depth, device=indices.device).reshape(shape)
+    hit = torch.where(places < 0, places + depth, places) == counter
+    return torch.where(hit, values[1], values[0])
+
+
+@op("ReverseSequence", since=10)
+def reverse_sequence(
+    x: Tensor, lengths: Tensor, *, batch_axis: int = 1, time_axis: int = 0
+) -> Tensor:
+    steps = torch.arange(x.shape[time_axis], device=x.device)
+    lengths = lengths.long().unsqueeze(1)
+    places = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    places = places if batch_axis < time_axis else places.t()
+    shape = [x.shape[i] if i in (batch_axis, time_axis) else 1 for i in range(x.dim())]
+    return torch.gather(x, time_axis, places.reshape(shape).expand(x.shape))
+
+
+@op("Pad", since=11)
+def pad(
+    x: Tensor,
+    pads: Ints,
+    constant_value: Value | None = None,
+    axes: Ints | None = None,
+    *,
+    mode: str = "constant",
+) -> Tensor:
+    filling = 0 if constant_value is None else as_number(constant_value)
+    return padded(x, _both_ends(x, pads, axes), mode, filling)
+
+
+@op("Pad", since=2)
+def pad_before_11(x: Tensor, *, pads: Ints, mode: str = "constant", value: float = 0.0) -> Tensor:
+    return padded(x, _both_ends(x, pads, None), mode, value)
+
+
+@op("Pad")
+def pad_before_2(
+    x: Tensor, *, paddings: Ints, mode: str = "constant", value: float = 0.0
+) -> Tensor:
+    return padded(x, _both_ends(x, paddings, None), mode, value)
+
+
+def _both_ends(x: Tensor, pads: Ints, axes: Ints | None) -> list[tuple[Any, Any]]:
+    """(before, after) for every axis."""
+    named = [a % x.dim() for a in axes] if axes is not None else list(range(x.dim()))
+    found: list[tuple[Any, Any]] = [(0, 0)] * x.dim()
+    for i, axis in enumerate(named):
+        found[axis] = (pads[i], pads[i + len(named)])
+    return found
+
+
+def padded(x: Tensor, ends: list[tuple[Any, Any]], mode: str, filling: float = 0) -> Tensor:
+    """Constants around x, or its own entries by index."""
+    if mode == "constant":
+        flat = [n for pair in reversed(ends) for n in pair]
+        while len(flat) > 2 and isinstance(flat[-1], int) and flat[-1] == flat[-2] == 0:
+            flat = flat[:-2]
+        return torch.nn.functional.pad(x, flat, value=filling)
+    for axis, (before, after) in enumerate(ends):
+        if not (isinstance(before, int) and before == 0 and isinstance(after, int) and after == 0):
+            size = x.shape[axis]
+            places = torch.arange(-before, size + after, device=x.device)
+            x = x.index_select(axis, _folded_back(places, size, mode))
+    return x
+
+
+def _folded_back(places: Tensor, size: Any, mode: str) -> Tensor:
+    if mode == "edge":
+        return places.clamp(0, size - 1)
+    if mode == "wrap":
+        return places.remainder(size)
+    if mode == "reflect":
+        return size - 1 - (places.remainder(2 * (size - 1)) - (size - 1)).abs()
+    raise Refused(f"padding mode {mode!r} is not supported")
+
+
+@op("ArrayFeatureExtractor", domain="ai.onnx.ml")
+def array_feature_extractor(x: Tensor, indices: Tensor) -> Tensor:
+    return x[..., indices.reshape(-1).long()].reshape(*x.shape[:-1], -1)
+
+
+@host("ScatterElements", since=11)
+def scatter_elements_known(
+    x: Host, indices: Ints, updates: Host, *, axis: int = 0, reduction: str = "none"
+) -> Any:
+    if reduction != "none" or x.array.ndim != 1:
+        return NotImplemented
+    found = x.array.astype(object)
+    for place, entry in zip(indices, as_ints(updates), strict=True):
+        found[place] = entry
+    return Host.of(found, x.dtype)

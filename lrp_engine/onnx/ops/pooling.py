@@ -1,0 +1,200 @@
+"""Pools: the largest, the mean or a norm of the entries in a window."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..table import Node, op
+from ..values import Ints
+from ..windows import Window, window
+
+_MAX: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_AVERAGE: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+
+
+@op("MaxPool")
+def max_pool(
+    x: Tensor,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: Ints | None = None,
+    kernel_shape: Ints,
+    pads: Ints | None = None,
+    storage_order: int = 0,
+    strides: Ints | None = None,
+    node: Node,
+) -> Tensor | list[Tensor]:
+    found = window(x, kernel_shape, auto_pad, dilations, pads, strides)
+    dtype = x.dtype
+    x = x if x.is_floating_point() else x.to(torch.float32)
+    fits = _torch_takes(found)
+    places = len(node.outputs) > 1 and bool(node.outputs[1])
+    if not fits and (ceil_mode or places):
+        found = _filled_up(found, x, bool(ceil_mode))
+        ceil_mode = 0
+    padding: list[int] = [a for a, _ in found.pads]
+    original = x
+    if not fits:
+        x, padding = F.pad(x, found.flat, value=-math.inf), [0] * found.rank
+    pool = (x, kernel_shape, found.strides, padding, found.dilations, bool(ceil_mode))
+    if not places:
+        return _MAX[found.rank](*pool).to(dtype)
+    z, index = _MAX[found.rank](*pool, return_indices=True)
+    return [z.to(dtype), _whole_index(index, x, original, found, fits, storage_order)]
+
+
+def _whole_index(
+    index: Tensor, x: Tensor, original: Tensor, found: Window, fits: bool, order: int
+) -> Tensor:
+    """Places within one channel -> places in the whole tensor, as ONNX counts them."""
+    sizes, wide = original.shape[2:], x.shape[2:]
+    left, steps = index, []
+    for axis in reversed(range(found.rank)):
+        steps.append(left % wide[axis] - (0 if fits else found.pads[axis][0]))
+        left = left // wide[axis]
+    places = steps if order else steps[::-1]
+    flat: Any = 0
+    for step, size in zip(places, sizes[::-1] if order else sizes, strict=True):
+        flat = flat * size + step
+    images = torch.arange(x.shape[0] * x.shape[1], device=x.device) * math.prod(sizes)
+    return flat + images.reshape(x.shape[0], x.shape[1], *(1,) * found.rank)
+
+
+def _torch_takes(found: Window) -> bool:
+    """The same padding at both ends, and at most half a window."""
+    pads = zip(found.pads, found.kernel, strict=True)
+    return found.same and all(2 * before <= kernel for (before, _), kernel in pads)
+
+
+def _filled_up(found: Window, x: Tensor, ceil: bool) -> Window:
+    """The same window with so much padding at the end that every step is a whole one."""
+    counts = found.outputs(tuple(x.shape[2:]), ceil)
+    pads = []
+    for i, count in enumerate(counts):
+        before, _ = found.pads[i]
+        reach = (found.kernel[i] - 1) * found.dilations[i] + 1
+        pads.append((before, (count - 1) * found.strides[i] + reach - x.shape[2 + i] - before))
+    return replace(found, pads=pads)
+
+
+@op("AveragePool")
+def average_pool(
+    x: Tensor,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+    dilations: Ints | None = None,
+    kernel_shape: Ints,
+    pads: Ints | None = None,
+    strides: Ints | None = None,
+) -> Tensor:
+    found = window(x, kernel_shape, auto_pad, dilations, pads, strides)
+    plain = _torch_takes(found) and all(d == 1 for d in found.dilations)
+    if plain:
+        padding = [a for a, _ in found.pads]
+        return _AVERAGE[found.rank](
+            x, kernel_shape, found.strides, padding, bool(ceil_mode), bool(count_include_pad)
+        )
+    counted = torch.ones_like(x[:1, :1])
+    whole = _filled_up(found, x, bool(ceil_mode))
+    if count_include_pad:
+        counted = F.pad(counted, found.flat, value=1.0)
+        rest = [(0, b - c) for (_, b), (_, c) in zip(whole.pads, found.pads, strict=True)]
+        counted = _window_sum(counted, replace(whole, pads=rest))
+    else:
+        counted = _window_sum(counted, whole)
+    return _window_sum(x, whole) / counted
+
+
+def _window_sum(x: Tensor, found: Window) -> Tensor:
+    """The sum of a window's entries: strided slices, one per place in the window."""
+    x = F.pad(x, found.flat)
+    counts = replace(found, pads=[(0, 0)] * found.rank).outputs(tuple(x.shape[2:]), False)
+    total: Any = 0
+    for place in itertools.product(*(range(k) for k in found.kernel)):
+        part = x
+        for i, at in enumerate(place):
+            start, step = at * found.dilations[i], found.strides[i]
+            end = start + (counts[i] - 1) * step + 1
+            part = part[(slice(None),) * (2 + i) + (slice(start, end, step),)]
+        total = total + part
+    return total
+
+
+@op("LpPool")
+def lp_pool(
+    x: Tensor,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: Ints | None = None,
+    kernel_shape: Ints,
+    p: float = 2,
+    pads: Ints | None = None,
+    strides: Ints | None = None,
+) -> Tensor:
+    found = window(x, kernel_shape, auto_pad, dilations, pads, strides)
+    whole = _filled_up(found, x, bool(ceil_mode))
+    return _window_sum(x.abs().pow(p), whole).pow(1 / p)
+
+
+@op("GlobalAveragePool")
+def global_average_pool(x: Tensor) -> Tensor:
+    return x.mean(tuple(range(2, x.dim())), keepdim=True)
+
+
+@op("GlobalMaxPool")
+def global_max_pool(x: Tensor) -> Tensor:
+    return x.amax(tuple(range(2, x.dim())), keepdim=True)
+
+
+@op("GlobalLpPool")
+def global_lp_pool(x: Tensor, *, p: float = 2) -> Tensor:
+    return torch.linalg.vector_norm(x, p, tuple(range(2, x.dim())), keepdim=True)
+
+
+@op("MaxUnpool", since=9)
+def max_unpool(
+    x: Tensor,
+    indices: Tensor,
+    output_shape: Ints | None = None,
+    *,
+    kernel_shape: Ints,
+    pads: Ints | None = None,
+    strides: Ints | None = None,
+) -> Tensor:
+    found = window(x, kernel_shape, "NOTSET", None, pads, strides)
+    own = [
+        (n - 1) * s - a - b + k
+        for n, s, (a, b), k in zip(
+            x.shape[2:], found.strides, found.pads, kernel_shape, strict=True
+        )
+    ]
+    shape = [*x.shape[:2], *own]
+    places = indices.reshape(-1)
+    if output_shape is not None:
+        # The indices count places in the smaller result, which lies in the corner of the larger.
+        places = _in_larger(places, shape, list(output_shape))
+        shape = list(output_shape)
+    zeros = torch.zeros(math.prod(shape), dtype=x.dtype, device=x.device)
+    return zeros.scatter(0, places, x.reshape(-1)).reshape(shape)
+
+
+def _in_larger(places: Tensor, small: list[Any], large: list[Any]) -> Tensor:
+    steps = []
+    for size in reversed(small):
+        steps.append(places % size)
+        places = places // size
+    flat: Any = 0
+    for step, size in zip(reversed(steps), large, strict=True):
+        flat = flat * size + step
+    return flat

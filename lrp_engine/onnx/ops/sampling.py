@@ -1,0 +1,28 @@
+"""Reading images at computed places."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..table import op
+
+_MODES = {"bilinear": "bilinear", "linear": "bilinear", "bicubic": "bicubic", "cubic": "bicubic"}
+
+
+@op("GridSample", since=16)
+def grid_sample(
+    x: Tensor,
+    grid: Tensor,
+    *,
+    align_corners: int = 0,
+    mode: str = "linear",
+    padding_mode: str = "zeros",
+) -> Tensor:
+    mode = _MODES.get(mode, mode)
+    return F.grid_sample(x, grid, mode, padding_mode, bool(align_corners))
+
+
+@op("AffineGrid", since=20)
+def affine_grid(theta: Tensor, size: tuple[int, ...], *, align_corners: int = 0) -> Tensor:
+    return F.affine_grid(theta, list(size), bool(align_corners))

@@ -1,0 +1,92 @@
+"""Windows that slide over the axes after batch and channels: padding, steps, sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import Refused
+from .values import Ints
+
+
+@dataclass(frozen=True)
+class Window:
+    """Kernel, dilations and strides per axis; pads as (before, after)."""
+
+    kernel: tuple[Any, ...]
+    dilations: Ints
+    strides: Ints
+    pads: list[tuple[Any, Any]]
+
+    @property
+    def rank(self) -> int:
+        """How many axes it slides over."""
+        return len(self.kernel)
+
+    @property
+    def same(self) -> bool:
+        """Whether the padding is the same at both ends."""
+        return all(isinstance(a, int) and isinstance(b, int) and a == b for a, b in self.pads)
+
+    @property
+    def flat(self) -> list[Any]:
+        """The padding as torch's pad wants it."""
+        return [n for pair in reversed(self.pads) for n in pair]
+
+    def padded(self, x: Tensor, filling: float = 0.0) -> tuple[Tensor, list[int]]:
+        """x, and the padding that is left to the op: none if x had to be padded first."""
+        if self.same:
+            return x, [a for a, _ in self.pads]
+        return F.pad(x, self.flat, value=filling), [0] * self.rank
+
+    def outputs(self, sizes: tuple[Any, ...], ceil: bool) -> list[Any]:
+        """How many steps there are per axis; none begins in the padding at the end."""
+        found = []
+        for i, size in enumerate(sizes):
+            before, after = self.pads[i]
+            reach = (self.kernel[i] - 1) * self.dilations[i] + 1
+            room, step = size + before + after - reach, self.strides[i]
+            count = (room + step - 1) // step + 1 if ceil else room // step + 1
+            if ceil and isinstance(count, int) and (count - 1) * step >= size + before:
+                count -= 1
+            found.append(count)
+        return found
+
+
+def window(
+    x: Tensor | None,
+    kernel: tuple[Any, ...],
+    auto_pad: str,
+    dilations: Ints | None,
+    pads: Ints | None,
+    strides: Ints | None,
+) -> Window:
+    """Reads the attributes that convolutions and pools share."""
+    rank = len(kernel)
+    dilations, strides = dilations or (1,) * rank, strides or (1,) * rank
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER") and x is not None:
+        found = [
+            _same_size(x.shape[2 + i], kernel[i], dilations[i], strides[i], auto_pad)
+            for i in range(rank)
+        ]
+    elif auto_pad in ("NOTSET", "VALID", ""):
+        pads = (0,) * (2 * rank) if pads is None or auto_pad == "VALID" else pads
+        found = [(pads[i], pads[i + rank]) for i in range(rank)]
+    else:
+        raise Refused(f"auto_pad {auto_pad!r} is not supported")
+    return Window(kernel, dilations, strides, found)
+
+
+def _same_size(size: Any, kernel: Any, dilation: int, stride: int, how: str) -> tuple[Any, Any]:
+    """Padding that gives ceil(size / stride) steps."""
+    reach = (kernel - 1) * dilation + 1
+    if stride == 1:
+        total = reach - 1
+    else:
+        total = torch.sym_max(((size + stride - 1) // stride - 1) * stride + reach - size, 0)
+    less = total // 2
+    return (less, total - less) if how == "SAME_UPPER" else (total - less, less)
