@@ -13,10 +13,12 @@ from ..errors import OnnxFileError
 from .budget import Budget, unrolling_budget
 from .errors import Refusal, Refused, Unsupported
 from .functions import Function, local_function, schema_function
-from .graph import Graph, Step
+from .graph import Graph, Step, pruned
 from .table import Entry, Table
 from .values import Host, Value, all_known
 
+# What torch raises for arguments that do not fit; what depends on data has errors of its own.
+_WRONG = (TypeError, KeyError, IndexError, ValueError, AttributeError, NotImplementedError)
 _DEEPEST = 32  # functions within functions
 
 
@@ -108,7 +110,7 @@ def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tupl
         raise Unsupported([refusal(step, scope, str(refused))]) from None
     except OnnxFileError as error:
         raise OnnxFileError(str(refusal(step, scope, str(error)))) from error
-    except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
+    except _WRONG as error:
         reason = f"{type(error).__name__}: {error}"
         raise Unsupported([refusal(step, scope, reason)]) from error
     return results
@@ -152,8 +154,12 @@ def _call(
     graph = function.body(step.attributes)
     given = dict(zip(graph.inputs, inputs, strict=False))
     missing = {name for name in graph.inputs if given.get(name) is None}
-    inner = scope.inside(mark_of(step, scope), opsets=function.opsets)
-    return run_partial(graph, given, missing, inner)
+    inner = scope.inside(mark_of(step, scope), opsets={**scope.opsets, **function.opsets})
+    wanted = [i for i, name in enumerate(step.outputs) if name]
+    names = tuple(graph.outputs[i] for i in wanted)
+    graph = replace(graph, outputs=names, steps=pruned(graph.steps, names))
+    results = dict(zip(wanted, run_partial(graph, given, missing, inner), strict=True))
+    return tuple(results.get(i) for i, _ in enumerate(step.outputs))  # type: ignore[misc]
 
 
 def run_partial(

@@ -168,6 +168,8 @@ def tensor_of(proto: TensorProto, files: Files) -> Tensor:
     ):
         return _by_numpy(proto, files).reshape(shape)
     dtype = TORCH_DTYPES[proto.data_type]
+    if 0 in shape:
+        return torch.empty(shape, dtype=dtype)
     raw = _raw(proto, files, dtype.itemsize)
     # A byte other than 0 and 1 is no bool to torch; it is true.
     return (raw != 0 if dtype is torch.bool else raw.view(dtype)).reshape(shape)

@@ -20,6 +20,18 @@ def _div(a: Tensor, b: Tensor) -> Tensor:
     return torch.div(a, b, rounding_mode="trunc") if whole else torch.div(a, b)
 
 
+def _wide(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """By way of 64 bits for unsigned integers, which torch hardly computes with."""
+
+    def apply(a: Tensor, b: Tensor) -> Tensor:
+        if a.dtype not in (torch.uint16, torch.uint32):
+            return function(a, b)
+        z = function(a.long(), b.long())
+        return z if z.dtype == torch.bool else z.to(a.dtype)
+
+    return apply
+
+
 _BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Add": torch.add,
     "Sub": torch.sub,
@@ -37,11 +49,13 @@ _BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def _binary(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> tuple[Entry, Entry]:
+    wide = _wide(function)
+
     def apply(a: Tensor, b: Tensor) -> Tensor:
-        return function(a, b)
+        return wide(a, b)
 
     def aligned(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
-        return function(a, _at_axis(b, a, axis) if broadcast else b)
+        return wide(a, _at_axis(b, a, axis) if broadcast else b)
 
     return entry_of(name, apply, since=7), entry_of(name, aligned)
 
@@ -176,3 +190,22 @@ def where_known(condition: Host, a: Host, b: Host) -> Host:
     if not condition.concrete:
         raise Refused("a condition depends on data")
     return Host.of(np.where(condition.array.astype(bool), a.array, b.array), a.dtype)
+
+
+def _unary_known(name: str, function: Callable[[np.ndarray], np.ndarray]) -> Entry:
+    def apply(x: Host) -> Any:
+        return function(x.array) if x.concrete else NotImplemented
+
+    return entry_of(name, apply, on_host=True)
+
+
+UNARY_KNOWN = tuple(
+    _unary_known(name, function)
+    for name, function in {
+        "Abs": np.abs,
+        "Ceil": np.ceil,
+        "Floor": np.floor,
+        "Reciprocal": np.reciprocal,
+        "Sqrt": np.sqrt,
+    }.items()
+)

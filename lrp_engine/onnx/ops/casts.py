@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..table import host, op
-from ..values import Host, dtype_of
+from ..values import Host, Value, as_tensor, dtype_of
 
 
 @op("Cast", since=6)
@@ -16,8 +16,9 @@ def cast(x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Te
 
 
 @op("CastLike", since=15)
-def cast_like(x: Tensor, like: Tensor, *, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    return x.to(like.dtype)
+def cast_like(x: Value, like: Value, *, saturate: int = 1, round_mode: str = "up") -> Value:
+    dtype = as_tensor(like).dtype
+    return Host.of(x.array, dtype) if isinstance(x, Host) else as_tensor(x).to(dtype)
 
 
 @host("Cast", since=6)
@@ -27,8 +28,3 @@ def cast_known(x: Host, *, to: int, saturate: int = 1, round_mode: str = "up") -
     if not x.concrete and dtype == torch.bool:
         return Host.of(np.vectorize(bool)(x.array), dtype)
     return Host.of(x.array, dtype)
-
-
-@host("CastLike", since=15)
-def cast_like_known(x: Host, like: Host, *, saturate: int = 1, round_mode: str = "up") -> Host:
-    return Host.of(x.array, like.dtype)

@@ -256,3 +256,25 @@ def scatter_elements_known(
     for place, entry in zip(indices, as_ints(updates), strict=True):
         found[place] = entry
     return Host.of(found, x.dtype)
+
+
+@op("TensorScatter", since=24)
+def tensor_scatter(
+    x: Tensor,
+    update: Tensor,
+    write_indices: Tensor | None = None,
+    *,
+    axis: int = -2,
+    mode: str = "linear",
+) -> Tensor:
+    """Writes a run of entries along `axis`, starting at an index of its own for every sample."""
+    axis = axis % x.dim()
+    steps = torch.arange(update.shape[axis], device=x.device)
+    if write_indices is None:
+        places = steps.expand(x.shape[0], -1)
+    else:
+        places = write_indices.long().unsqueeze(1) + steps
+    if mode == "circular":
+        places = places.remainder(x.shape[axis])
+    shape = [update.shape[i] if i in (0, axis) else 1 for i in range(x.dim())]
+    return torch.scatter(x, axis, places.reshape(shape).expand(update.shape), update)

@@ -30,8 +30,10 @@ def _extreme(function: Callable[..., Tensor], sign: int) -> Callable[..., Tensor
 
 def _of_nothing(x: Tensor, axes: Ints, keep: bool, sign: int) -> Tensor:
     """The largest of no entries is the smallest number there is."""
-    if x.dtype.is_floating_point:
-        filling: Any = sign * float("inf")
+    if x.dtype == torch.bool:
+        filling: Any = sign > 0
+    elif x.dtype.is_floating_point:
+        filling = sign * float("inf")
     else:
         limits = torch.iinfo(x.dtype)
         filling = limits.max if sign > 0 else limits.min
