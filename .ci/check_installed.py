@@ -3,13 +3,12 @@
 import importlib
 import pkgutil
 import sys
+from importlib.metadata import entry_points
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import lrp_engine
-
-# Modules that may need an extra, which a plain install does not have.
-NEEDS_AN_EXTRA = {"lrp_engine.pytest_plugin"}
 
 
 def main(checkout: Path) -> None:
@@ -17,7 +16,7 @@ def main(checkout: Path) -> None:
     assert checkout not in Path(lrp_engine.__file__).parents, lrp_engine.__file__
     modules = [m.name for m in pkgutil.walk_packages(lrp_engine.__path__, "lrp_engine.")]
     for name in modules:
-        if name not in NEEDS_AN_EXTRA and not name.endswith("__main__"):
+        if not name.endswith("__main__"):
             importlib.import_module(name)
     presets = {p.name for p in (checkout / "rules" / "presets").glob("*.toml")}
     shipped = {p.name for p in (files("lrp_engine.rules") / "presets").iterdir()}
@@ -25,6 +24,9 @@ def main(checkout: Path) -> None:
     assert presets <= shipped, presets - shipped
     assert (files("lrp_engine.demo") / "digits.safetensors").is_file()
     assert (files("lrp_engine") / "py.typed").is_file()
+    # It needs pytest, which a plain install does not have: it is there, and not imported.
+    assert find_spec("pytest_lrp") is not None
+    assert any(e.value == "pytest_lrp.plugin" for e in entry_points(group="pytest11"))
     print(f"{len(modules)} modules and {len(presets)} presets from {lrp_engine.__path__[0]}")
 
 

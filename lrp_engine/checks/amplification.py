@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ledger import Account
+from ..ledger import Account, Ledger
 from .budget import Budget
 from .evidence import Evidence
 from .finding import Finding, Status
@@ -23,19 +23,27 @@ def amplification(evidence: Evidence, budget: Budget) -> Finding:
 
     Ops that neither receive nor pass on a thousandth of what left the output are left out.
     """
-    limit, worst = budget.amplification, None
+    limit = budget.amplification
     for ledger in evidence.ledgers:
-        carrying = [a for a in ledger.accounts if a.size >= _NEGLIGIBLE * ledger.sent]
-        for account in carrying:
+        for account in _carrying(ledger):
             if limit is not None and not account.amplification <= limit:
                 return _over(evidence, account, limit)
-            if worst is None or account.amplification > worst.amplification:
-                worst = account
+    found = filter(None, map(most_amplifying, evidence.ledgers))
+    worst = max(found, key=lambda account: account.amplification, default=None)
     measured = worst.amplification if worst else 1.0
     message = f"most at {worst.node} ({worst.op}, rule {worst.rule})" if worst else "no op"
     status = Status.UNLIMITED if limit is None else Status.PASSED
     place = evidence.place(worst.node) if worst and limit is None else None
     return Finding("amplification", status, message, measured, limit, UNIT, place)
+
+
+def most_amplifying(ledger: Ledger) -> Account | None:
+    """The op with the largest amplification, of those that carry more than next to nothing."""
+    return max(_carrying(ledger), key=lambda account: account.amplification, default=None)
+
+
+def _carrying(ledger: Ledger) -> list[Account]:
+    return [a for a in ledger.accounts if a.size >= _NEGLIGIBLE * ledger.sent]
 
 
 def _over(evidence: Evidence, account: Account, limit: float) -> Finding:

@@ -11,7 +11,7 @@ from torch import Tensor
 from .budget import Budget, relative_error_for
 from .evidence import Evidence
 from .finding import Finding, Status
-from .golden import Golden, Kept
+from .golden import Kept
 
 UNIT = "of the golden sum of |R|"
 ADVICE = (
@@ -37,13 +37,13 @@ def drift(evidence: Evidence, budget: Budget) -> Finding:
         return Finding("drift", Status.SKIPPED, "there is no golden result")
     why = golden.differences(evidence.engine, evidence.kept)
     since = f"; changed since: {', '.join(why)}" if why else ""
-    misfit = _misfit(golden.kept, evidence.kept)
-    if misfit:
-        return Finding("drift", Status.FAILED, misfit + since, advice=ADVICE)
+    reason = misfit(golden.kept, evidence.kept)
+    if reason:
+        return Finding("drift", Status.FAILED, reason + since, advice=ADVICE)
     limit = budget.relative_error
     if limit is None:
         limit = relative_error_for(evidence.engine.provenance.dtype)
-    worst = furthest(golden, evidence.kept)
+    worst = furthest(golden.kept, evidence.kept)
     message = (
         f"most in sample {worst.sample} at {worst.source}; smallest correlation"
         f" {worst.correlation:.6f} (at least {budget.correlation:g})"
@@ -54,12 +54,11 @@ def drift(evidence: Evidence, budget: Budget) -> Finding:
     return Finding("drift", status, message + since, worst.error, limit, UNIT, None, advice)
 
 
-def furthest(golden: Golden, now: Kept) -> Worst:
+def furthest(before: Kept, now: Kept) -> Worst:
     """The sample with the largest relative error, and the smallest correlation of any sample.
 
     All sources of a sample are taken together: one that carries next to nothing cannot drift far.
     """
-    before = golden.kept
     then, entries = _joined(before.entries, before), _joined(now.entries, before)
     error = _relative((entries - then).abs().sum(1), then.abs().sum(1))
     sums, sizes = _joined(before.sums, before), _joined(now.sums, before)
@@ -99,7 +98,7 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(same, torch.ones_like(norm), (a * b).sum(1) / norm)
 
 
-def _misfit(then: Kept, now: Kept) -> str:
+def misfit(then: Kept, now: Kept) -> str:
     """Why the two cannot be compared; empty if they can."""
     if set(then.entries) != set(now.entries):
         return f"sources were {', '.join(then.entries)}, they are {', '.join(now.entries)}"

@@ -97,11 +97,7 @@ class Golden:
 
     def differences(self, engine: Engine, kept: Kept) -> list[str]:
         """What else changed since: versions, preset, graph, parameters, inputs."""
-        now, then = engine.provenance.as_dict(), self.provenance.as_dict()
-        names = ("engine", "torch", "preset", "preset_hash", "graph_hash", "dtype", "captured")
-        found = [
-            f"{n.replace('_', ' ')}: {then[n]} -> {now[n]}" for n in names if then[n] != now[n]
-        ]
+        found = changed_names(self.provenance, engine.provenance)
         if self.parameters != parameters_hash(engine):
             found.append("the model's parameters are others")
         if self.kept.inputs != kept.inputs:
@@ -121,18 +117,31 @@ class Golden:
         }
 
 
-def kept_of(before: Kept, explanation: Explanation, *asked: Any) -> Kept:
-    """Adds one batch to what is kept, until there are `SAMPLES`.
+def changed_names(then: Provenance, now: Provenance) -> list[str]:
+    """`preset: epsilon -> attnlrp` for everything that a result depends on and that changed."""
+    names = ("engine", "torch", "preset", "preset_hash", "graph_hash", "dtype", "captured")
+    pairs = [(n.replace("_", " "), getattr(then, n), getattr(now, n)) for n in names]
+    return [f"{name}: {old} -> {new}" for name, old, new in pairs if old != new]
+
+
+def kept_of(
+    before: Kept,
+    explanation: Explanation,
+    *asked: Any,
+    samples: int = SAMPLES,
+    entries: int | None = ENTRIES,
+) -> Kept:
+    """Adds one batch to what is kept, until there are enough samples; all entries if None.
 
     `asked` is what was explained (inputs, target, position), to be told apart by a hash.
     """
-    room = SAMPLES - len(before.explained)
+    room = samples - len(before.explained)
     if room <= 0:
         return before
-    entries, sums = dict(before.entries), dict(before.sums)
+    kept, sums = dict(before.entries), dict(before.sums)
     for name, relevance in explanation.relevance.items():
         rows = relevance.detach()[:room].flatten(1) if relevance.dim() > 1 else relevance[None]
-        _append(entries, name, _spaced(rows).cpu())
+        _append(kept, name, _spaced(rows, entries).cpu())
         wide = rows.double()
         _append(sums, name, torch.stack([wide.sum(1), wide.abs().sum(1)], 1).cpu())
     numbers = explanation.explained.detach().flatten()[:room].tolist()
@@ -142,7 +151,7 @@ def kept_of(before: Kept, explanation: Explanation, *asked: Any) -> Kept:
         digest.update(str(spec).encode())
         for leaf in leaves:
             digest.update(_bytes(leaf))
-    return Kept(entries, sums, (*before.explained, *numbers), digest.hexdigest()[:12])
+    return Kept(kept, sums, (*before.explained, *numbers), digest.hexdigest()[:12])
 
 
 def plan_lines(engine: Engine) -> tuple[tuple[str, str, str], ...]:
@@ -166,11 +175,11 @@ def _bytes(leaf: Any) -> bytes:
     return str(tuple(leaf.shape)).encode() + flat.view(torch.uint8).numpy().tobytes()
 
 
-def _spaced(rows: Tensor) -> Tensor:
+def _spaced(rows: Tensor, entries: int | None) -> Tensor:
     count = rows.shape[1]
-    if count <= ENTRIES:
+    if entries is None or count <= entries:
         return rows.clone()
-    index = torch.arange(ENTRIES, device=rows.device) * count // ENTRIES
+    index = torch.arange(entries, device=rows.device) * count // entries
     return rows[:, index]
 
 

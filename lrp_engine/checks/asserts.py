@@ -1,0 +1,135 @@
+"""Asserts for tests: covered, conserved, and the same explanation as before.
+
+The pytest plugin offers them as fixtures of the same names; they work in any test framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..engine import Engine, Model
+from ..errors import BudgetError, CoverageError
+from ..explanation import Explanation
+from ..ledger import Ledger
+from .absorbed import TOTAL
+from .amplification import most_amplifying
+from .budget import relative_error_for
+from .coverage import uncovered
+from .drift import furthest, misfit
+from .golden import Kept, changed_names, kept_of
+
+
+def assert_covered(model: Model | Engine, inputs: Any = None, **options: Any) -> Engine:
+    """The engine of a model in which every live op has a rule; `options` are those of Engine.
+
+    Raises AssertionError that lists every op without one, with its module and source line.
+
+    >>> import torch
+    >>> engine = assert_covered(torch.nn.Linear(4, 3).eval(), torch.ones(1, 4), preset="epsilon")
+    """
+    __tracebackhide__ = True
+    if isinstance(model, Engine):
+        return model
+    try:
+        return Engine(model, inputs, **options)
+    except CoverageError as error:
+        raise AssertionError(uncovered(error).text()) from error
+
+
+def assert_conserved(
+    explanation: Explanation,
+    tolerance: float | None = None,
+    *,
+    absorbed: Mapping[str, float] | None = None,
+    amplification: float | None = None,
+) -> None:
+    """Every op's account balances, and no more is absorbed or amplified than allowed.
+
+    `tolerance` is relative to an op's sum of |R| (default by dtype); `absorbed` limits shares of
+    the relevance that set out, by cause or as `total`, and `amplification` any op's, as in
+    `Budget`. Raises AssertionError naming the first op out of line.
+    """
+    __tracebackhide__ = True
+    ledger = explanation.ledger
+    limit = ledger.tolerance if tolerance is None else tolerance
+    account = ledger.unbalanced(limit)
+    if account is not None:
+        raise AssertionError(
+            f"not conserved: {account.node} = {account.op} under rule {account.rule} in"
+            f" {account.place}\n  {account.text()} (tolerance {limit:.0e})"
+        )
+    if ledger.is_lost(limit):
+        raise AssertionError(
+            f"every op balances, and yet relevance was lost between ops:\n{ledger}"
+        )
+    for cause, most in (absorbed or {}).items():
+        _assert_absorbed(ledger, cause, most)
+    worst = most_amplifying(ledger)
+    if amplification is not None and worst and not worst.amplification <= amplification:
+        raise AssertionError(
+            f"amplified {worst.amplification:.3g} times (at most {amplification:g}):"
+            f" {worst.node} = {worst.op} under rule {worst.rule} in {worst.place}"
+        )
+
+
+def assert_same_explanation(
+    found: Explanation,
+    expected: Explanation | str | Path,
+    *,
+    correlation: float = 0.999,
+    relative_error: float | None = None,
+) -> None:
+    """The relevance of every sample is that of another explanation, or of a saved one.
+
+    `relative_error` is relative to a sample's sum of |R| (default by dtype). Raises
+    AssertionError naming the sample that differs most and what else changed in between.
+    """
+    __tracebackhide__ = True
+    if not isinstance(expected, Explanation):
+        expected = _loaded(Path(expected))
+    now, then = _whole(found), _whole(expected)
+    since = changed_names(expected.provenance, found.provenance)
+    about = f"\n  changed since: {', '.join(since)}" if since else ""
+    reason = misfit(then, now)
+    if reason:
+        raise AssertionError(f"these cannot be compared: {reason}{about}")
+    limit = relative_error_for(found.provenance.dtype) if relative_error is None else relative_error
+    worst = furthest(then, now)
+    if not worst.error <= limit or not worst.correlation >= correlation:
+        raise AssertionError(
+            f"another explanation: relative error {worst.error:.3g} (at most {limit:g}) in sample"
+            f" {worst.sample}, most of it at {worst.source}; smallest correlation"
+            f" {worst.correlation:.6f} (at least {correlation:g}){about}"
+        )
+
+
+def _assert_absorbed(ledger: Ledger, cause: str, most: float) -> None:
+    __tracebackhide__ = True
+    rows = [
+        (abs(amount) / (ledger.sent or 1.0), account)
+        for account in ledger.accounts
+        for name, amount in account.absorbed.items()
+        if cause in (name, TOTAL)
+    ]
+    share = sum(amount for amount, _ in rows)
+    if not share <= most:
+        largest, account = max(rows, key=lambda row: row[0])
+        raise AssertionError(
+            f"{cause} took {share:.3g} of the relevance that set out (at most {most:g}); most of"
+            f" it, {largest:.3g}, at {account.node} = {account.op} in {account.place}"
+        )
+
+
+def _loaded(path: Path) -> Explanation:
+    if not path.exists():
+        raise BudgetError(
+            f"there is no saved explanation {path}: write it with explanation.save(path), or run"
+            " pytest --lrp-update"
+        )
+    return Explanation.load(path)
+
+
+def _whole(explanation: Explanation) -> Kept:
+    return kept_of(Kept(), explanation, samples=len(explanation.explained), entries=None)
