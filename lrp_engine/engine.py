@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,13 +23,15 @@ from .capture.inputs import as_call
 from .errors import InputError, SourceError, TargetError
 from .explanation import Explanation, Provenance, provenance_of
 from .ledger import Ledger, ledger_of
+from .memory import Timeline
 from .onnx import OnnxModule, capture_onnx
 from .onnx import load as load_onnx
 from .op import Op
 from .plan import Coverage, Plan
+from .policy import Budget, Choice, Policy, policy_of, readable
 from .preset import Preset, load
 from .program import Program, Run
-from .promise import Policy, Promise
+from .promise import Promises
 from .propagate import Cache
 from .registry import Registry, standard
 from .relevance import Wanted, ends, write_program
@@ -55,7 +58,8 @@ class Engine:
         sources: where relevance is wanted: input names, module paths or globs, node names.
             Default: every floating-point input, and the embedding of every integer input.
         output: name of the output to explain; default `logits` if there is one, else the first.
-        policy: "keep" (fastest) or "balanced" (recomputes what is cheap, keeps fewer bytes).
+        policy: "keep" (fastest), "balanced" (computes again what is cheap for its bytes),
+            "low_memory" (checkpoints), or a budget for the peak: bytes, "500 MB", "2 GiB".
         dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
         compile: run both programs through torch.compile; a string is its `mode`, for instance
             "reduce-overhead" for CUDA graphs.
@@ -63,7 +67,8 @@ class Engine:
 
     Raises:
         CaptureError, InputError, SourceError, PresetError; CoverageError listing every live op
-        without a rule, before any tensor is computed.
+        without a rule, before any tensor is computed. PromiseError, when the programs are
+        written, if a budget is too small: it names the smallest that would do.
 
     Example:
         >>> import torch, lrp_engine as lrp
@@ -81,7 +86,7 @@ class Engine:
         preset: str | Path | Preset = "attnlrp",
         sources: Sequence[str] | None = None,
         output: str | None = None,
-        policy: str | Policy = Policy.KEEP,
+        policy: str | int | Choice = Policy.KEEP,
         dynamic: Any = True,
         compile: bool | str = False,
         rules: Iterable[Op | Rule] = (),
@@ -90,15 +95,26 @@ class Engine:
         chosen = load(preset, registry)
         captured = canonicalise(_captured(model, example_inputs, dynamic), registry)
         self.plan: Plan = _planned(captured, chosen, registry, sources, output)
-        self.policy = _policy(policy)
+        self.policy: Choice = policy_of(policy)
+        self._sizes = _sizes(captured, example_inputs)
         self._compile = compile
         self._cache: Cache = {}
         self._proved: set[frozenset[str]] = set()
+        self._within_budget: set[tuple[int, tuple[int, ...]]] = set()
 
     @property
     def captured(self) -> Captured:
         """The model as one graph of primitive ops."""
         return self.plan.captured
+
+    def with_policy(self, policy: str | int | Choice) -> Engine:
+        """An engine that shares this one's capture, plan and traces, under another policy."""
+        other = copy.copy(self)
+        for name in ("_whole", "_at_row", "_audited"):
+            other.__dict__.pop(name, None)
+        other.policy = policy_of(policy)
+        other._within_budget = set()
+        return other
 
     def coverage(self) -> Coverage:
         """Counts of live ops per op, family and rule, and where relevance stops on purpose."""
@@ -110,9 +126,19 @@ class Engine:
         return self._whole.wanted.program
 
     @property
-    def promises(self) -> tuple[Promise, ...]:
+    def promises(self) -> Promises:
         """Which values of the forward pass the rules asked for, and what became of them."""
         return self.program.promises
+
+    def memory(self, inputs: Any = None) -> Timeline:
+        """Bytes alive at every step of an explanation, foretold for inputs of these sizes.
+
+        Default: the example's sizes. Parameters, inputs and kernels' own workspace not counted.
+        """
+        program = self.program
+        if inputs is None:
+            return program.memory
+        return program.foretell(self.captured.shapes.sizes(self._leaves(inputs)))
 
     def forward(self, inputs: Any) -> Forward:
         """Runs the model once and keeps its promises: any number of targets can follow.
@@ -154,7 +180,7 @@ class Engine:
     @cached_property
     def _whole(self) -> Way:
         """Programs that start from the whole output."""
-        wanted = write_program(self.plan, self.policy, self._cache)
+        wanted = self._written()
         return Way.of(wanted, compiled=self._compile)
 
     @cached_property
@@ -162,17 +188,38 @@ class Engine:
         """Programs that start from one row of the output, if the output has independent rows."""
         if not can_start_at_row(self.plan):
             return None
-        wanted = write_program(self.plan, self.policy, self._cache, start=start_at_row)
+        wanted = self._written(start=start_at_row)
         return Way.of(wanted, compiled=self._compile, at_row=True)
 
     @cached_property
     def _audited(self) -> Way:
         """Programs that compute the ledger in the same pass."""
-        wanted = write_program(self.plan, self.policy, self._cache, accounts=True)
+        wanted = self._written(accounts=True)
         return Way.of(wanted, compiled=False)
+
+    def _written(self, **options: Any) -> Wanted:
+        return write_program(self.plan, self.policy, self._cache, sizes=self._sizes, **options)
+
+    def _hold_to_budget(self, program: Program, leaves: list[Any]) -> None:
+        """A budget was met at the example's sizes; larger inputs may need more."""
+        if not isinstance(self.policy, Budget):
+            return
+        sizes = self.captured.shapes.sizes(leaves)
+        key = (id(program), tuple(sizes.values()))
+        if key in self._within_budget or sizes == self._sizes:
+            return
+        peak = program.foretell(sizes).peak
+        if peak > self.policy.bytes:
+            raise InputError(
+                f"inputs of these sizes need {peak} bytes ({readable(peak)}), the budget is"
+                f" {self.policy.bytes}: explain fewer at a time, or make an Engine with these"
+                " inputs as its example, or with a larger budget"
+            )
+        self._within_budget.add(key)
 
     def _forward(self, inputs: Any, way: Way) -> Forward:
         leaves = self._leaves(inputs)
+        self._hold_to_budget(way.wanted.program, leaves)
         count = way.wanted.program.outputs
         with torch.no_grad(), validate.at_run_time(self.captured):
             values = list(way.forward(*leaves))
@@ -343,12 +390,11 @@ def _planned(
         return plan
 
 
-def _policy(policy: str | Policy) -> Policy:
-    try:
-        return Policy(policy)
-    except ValueError:
-        known = ", ".join(p.value for p in Policy)
-        raise InputError(f"unknown policy {policy!r}; there is {known}") from None
+def _sizes(captured: Captured, inputs: Any) -> dict[Any, int]:
+    """The user's own sizes, which capture may have changed: bytes are counted at them."""
+    if inputs is None:
+        return {}
+    return captured.shapes.sizes(captured.flatten_inputs(*as_call(inputs)))
 
 
 def _output(captured: Captured, name: str | None) -> OutputPort:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,13 @@ import torch
 from torch import Tensor, fx
 from torch.fx.graph import CodeGen
 
-from .graph import value
+from .cost import Costs
 from .joint import Joint
-from .promise import Cut, Policy, Promise, promises, resolve
-from .template import upstream
+from .memory import Timeline
+from .policy import Choice
+from .promise import Promises, promises
+from .resolve import Cut, Resolver
+from .schedule import assertions, forward_order, inputs_of, relevance_order
 
 Run = Callable[..., Sequence[Any]]
 
@@ -29,9 +31,15 @@ class Program:
 
     forward: fx.GraphModule
     relevance: fx.GraphModule
-    promises: tuple[Promise, ...]
+    promises: Promises
     outputs: int
-    kept_bytes: int
+    memory: Timeline
+    foretell: Callable[[Mapping[Any, int]], Timeline]  # memory at other sizes, by symbol
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the kept values occupy at the example's sizes."""
+        return self.promises.kept_bytes
 
     def print_readable(self) -> str:
         """Prints both programs as Python code, and returns them."""
@@ -78,18 +86,27 @@ def build(
     tensors: Mapping[str, Tensor],
     outputs: Sequence[Any],
     results: Sequence[fx.Node],
-    policy: Policy,
+    policy: Choice,
+    sizes: Mapping[Any, int] | None = None,
 ) -> Program:
-    """Writes the two programs. `outputs` are the model's leaves, `results` the relevance wanted."""
-    cut = resolve(joint, results, policy)
-    forward, kept = _forward_graph(joint, cut, outputs)
-    relevance = _relevance_graph(joint, cut, kept, results)
+    """Writes the two programs. `outputs` are the model's leaves, `results` the relevance wanted.
+
+    `sizes` (by symbol) are those that bytes and work are counted at. Raises PromiseError if the
+    policy is a budget that is too small.
+    """
+    leaves = [joint.forward(n) if isinstance(n, fx.Node) else n for n in outputs]
+    nodes = [n for n in leaves if isinstance(n, fx.Node)]
+    resolver = Resolver(joint, nodes, results, Costs(sizes or {}))
+    cut = resolver.resolve(policy)
+    forward = _forward_graph(joint, cut, leaves)
+    relevance = _relevance_graph(joint, cut, results)
     return Program(
         forward=fx.GraphModule(_held(tensors, forward), forward),
         relevance=fx.GraphModule(_held(tensors, relevance), relevance),
-        promises=promises(joint, cut),
+        promises=promises(joint, cut, resolver.costs),
         outputs=len(outputs),
-        kept_bytes=cut.bytes(),
+        memory=cut.memory,
+        foretell=lambda other: resolver.foretold(cut.kept, Costs(other)),
     )
 
 
@@ -98,86 +115,34 @@ def _held(tensors: Mapping[str, Tensor], graph: fx.Graph) -> dict[str, Tensor]:
     return {name: tensors[name] for name in used}
 
 
-def _forward_graph(
-    joint: Joint, cut: Cut, outputs: Sequence[Any]
-) -> tuple[fx.Graph, list[fx.Node]]:
+def _forward_graph(joint: Joint, cut: Cut, results: Sequence[Any]) -> fx.Graph:
     """The model's own ops in their own order, with what is kept computed as early as possible."""
-    results = [joint.forward(n) if isinstance(n, fx.Node) else n for n in outputs]
-    kept = [node for node in cut.kept if node.op != "placeholder"]
-    wanted = [n for n in results if isinstance(n, fx.Node)] + kept + _assertions(joint, cut)
+    wanted = [n for n in results if isinstance(n, fx.Node)]
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    for node in _in_order(joint, wanted):
+    for node in forward_order(joint, [*wanted, *cut.kept, *assertions(joint, cut.relevance)]):
         copies[node] = graph.node_copy(node, lambda n: copies[n])
     graph.output(
         tuple(copies[n] if isinstance(n, fx.Node) else n for n in results)
-        + tuple(copies[n] for n in kept)
+        + tuple(copies[n] for n in cut.kept)
     )
     graph.lint()
-    return graph, kept
+    return graph
 
 
-def _assertions(joint: Joint, cut: Cut) -> list[fx.Node]:
-    """Run-time checks that capture left in the graph: they have no result."""
-    return [
-        n
-        for n in joint.graph.nodes
-        if n.op == "call_function" and value(n) is None and n not in cut.relevance
-    ]
-
-
-def _in_order(joint: Joint, wanted: Sequence[fx.Node]) -> list[fx.Node]:
-    """All that `wanted` needs: captured nodes as they came, derived ones after their operands."""
-    captured = {copy: i for i, copy in enumerate(joint.copies.values())}
-    position = {node: i for i, node in enumerate(joint.graph.nodes)}
-    needed = upstream(wanted)
-    inputs = [n for n in joint.graph.nodes if n.op == "placeholder" and n not in joint.seeds]
-    waiting = {n: len(set(n.all_input_nodes)) for n in needed}
-    rank = {n: (captured.get(n, 0), 0) for n in needed if not waiting[n]}
-    ready = [(*rank[n], position[n], n) for n in rank]
-    heapq.heapify(ready)
-    order = []
-    while ready:
-        *_, node = heapq.heappop(ready)
-        order.append(node)
-        for user in set(node.users) & needed:
-            waiting[user] -= 1
-            if not waiting[user]:
-                last = max(rank[n] for n in user.all_input_nodes)
-                rank[user] = (captured[user], 0) if user in captured else (last[0], 1)
-                heapq.heappush(ready, (*rank[user], position[user], user))
-    return inputs + [n for n in order if n.op != "placeholder"]
-
-
-def _relevance_graph(
-    joint: Joint, cut: Cut, kept: Sequence[fx.Node], results: Sequence[fx.Node]
-) -> fx.Graph:
+def _relevance_graph(joint: Joint, cut: Cut, results: Sequence[fx.Node]) -> fx.Graph:
     """The rules' ops; what is not kept is computed again right before its first use."""
-    graph, copies = fx.Graph(), {}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     graph.set_codegen(Boxed())
-    inputs = [n for n in joint.graph.nodes if n.op == "placeholder" and n not in joint.seeds]
-    for node in [*joint.seeds, *inputs, *kept]:
-        copies[node] = graph.placeholder(node.name)
-        copies[node].meta["val"] = node.meta.get("val")
-
-    def need(node: fx.Node) -> fx.Node:
-        stack = [node]
-        while stack:
-            top = stack[-1]
-            waiting = [n for n in top.all_input_nodes if n not in copies]
-            if waiting and top not in copies:
-                stack += waiting
-                continue
-            stack.pop()
-            if top not in copies:
-                copies[top] = graph.node_copy(top, lambda n: copies[n])
-        return copies[node]
-
-    used = upstream(results)
-    for node in joint.graph.nodes:
-        if node in cut.relevance and node in used:
-            need(node)
-    graph.output(tuple(need(node) for node in results))
+    arguments = {*joint.seeds, *inputs_of(joint), *cut.kept}
+    for node in relevance_order(joint, cut.relevance, cut.kept, results):
+        if node in arguments:
+            copies[node] = graph.placeholder(node.name)
+            copies[node].meta["val"] = node.meta.get("val")
+        else:
+            copies[node] = graph.node_copy(node, lambda n: copies[n])
+    graph.output(tuple(copies[node] for node in results))
     graph.lint()
     return graph
 

@@ -1,31 +1,22 @@
-"""Promises: values of the forward pass that rules asked for, and how each one is honoured.
-
-Resolving touches no tensor. The joint graph falls into what depends on the seed (the relevance
-program) and what does not; promises are the values that cross. A policy chooses where the cut
-runs: at the crossing itself, or further up where fewer bytes have to be kept.
-"""
+"""Promises: values of the forward pass that rules asked for, and how each one is honoured."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import overload
 
-import networkx as nx
-import torch
-from torch import Tensor, fx
+from torch import fx
 
-from .errors import PromiseError
-from .graph import after, nbytes, value
+from .cost import Costs
+from .graph import origin, target_name
 from .joint import Joint
+from .policy import Policy, readable
+from .resolve import Cut
 
-
-class Policy(Enum):
-    """What to keep between the forward pass and the relevance program."""
-
-    KEEP = "keep"
-    BALANCED = "balanced"
+__all__ = ["Fate", "Policy", "Promise", "Promises", "promises"]
 
 
 class Fate(Enum):
@@ -39,57 +30,98 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Promise:
-    """One value that rules read: who made it, who asked, its bytes at the example's sizes."""
+    """One value that rules read: who made it, who asked, its bytes at the example's sizes.
+
+    `comes_from`: the kept values and inputs that it is computed from again (RECOMPUTED), or the
+    values that are kept in its place (DERIVED).
+    """
 
     value: str
     made_by: str
+    module: str
     asked_by: tuple[str, ...]
     bytes: int
     fate: Fate
+    comes_from: tuple[str, ...] = ()
+
+    def row(self) -> tuple[str, str, str, str, str]:
+        """value, made by, module, bytes, what became of it."""
+        fate = self.fate.value
+        if self.fate is Fate.RECOMPUTED:
+            fate += f" from {_short(self.comes_from)}" if self.comes_from else " from parameters"
+        elif self.fate is Fate.DERIVED:
+            fate = f"kept as {_short(self.comes_from)}"
+        return self.value, self.made_by, self.module, readable(self.bytes), fate
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The resolver's decision: values that cross, and values computed again behind the cut."""
+class Promises(Sequence[Promise]):
+    """The table of promises. `print` shows it; iterating gives `Promise` records."""
 
-    relevance: frozenset[fx.Node]
-    kept: tuple[fx.Node, ...]
-    recomputed: frozenset[fx.Node]
+    made: tuple[Promise, ...]
+    kept_bytes: int
+    peak_bytes: int
+    work_again: float
 
-    def bytes(self) -> int:
-        """What the kept values occupy at the example's sizes."""
-        return sum(nbytes(node) for node in self.kept if node.op != "placeholder")
+    HEAD = ("value", "made by", "module", "bytes", "how it is honoured")
+
+    @overload
+    def __getitem__(self, index: int) -> Promise: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Promise, ...]: ...
+    def __getitem__(self, index: int | slice) -> Promise | tuple[Promise, ...]:
+        return self.made[index]
+
+    def __len__(self) -> int:
+        return len(self.made)
+
+    def __iter__(self) -> Iterator[Promise]:
+        return iter(self.made)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table as text, without its head."""
+        return [promise.row() for promise in self.made]
+
+    def line(self) -> str:
+        """Counts, bytes and work in one line."""
+        counts = Counter(promise.fate.name.lower() for promise in self.made)
+        fates = ", ".join(f"{n} {fate}" for fate, n in counts.items())
+        return (
+            f"{len(self.made)} promises ({fates}); {readable(self.kept_bytes)} kept between the"
+            f" programs, peak {readable(self.peak_bytes)}, {self.work_again:.0%} of the work done"
+            " twice"
+        )
+
+    def __str__(self) -> str:
+        rows = [self.HEAD, *self.rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.HEAD))]
+        text = (
+            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+        )
+        return "\n".join([*text, self.line()])
 
 
-def resolve(joint: Joint, wanted: Collection[fx.Node], policy: Policy) -> Cut:
-    """Decides for every value that the relevance program reads: keep it, or recompute it.
-
-    `wanted` are the relevance program's results. Raises PromiseError if a read value is neither
-    a tensor nor a size.
-    """
-    relevance = set(after(set(joint.seeds))) | set(joint.seeds)
-    crossing = _crossing(joint.graph, relevance, wanted)
-    fixed = _constant(joint.graph, relevance)
-    asked = [node for node in crossing if node not in fixed]
-    kept = _minimum_cut(asked, fixed) if policy is Policy.BALANCED else _as_they_are(asked)
-    order = {node: i for i, node in enumerate(joint.graph.nodes)}
-    recomputed = _behind(crossing, kept)
-    for node in kept:
-        _refuse_unkeepable(node)
-    return Cut(frozenset(relevance), tuple(sorted(kept, key=order.__getitem__)), recomputed)
-
-
-def promises(joint: Joint, cut: Cut) -> tuple[Promise, ...]:
-    """The table of promises made by the rules, for reading."""
+def promises(joint: Joint, cut: Cut, costs: Costs) -> Promises:
+    """The table of promises made by the rules."""
     rows = []
-    for node, asked in joint.reads.items():
-        node = joint.shared.get(node, node)
+    for read, asked in joint.reads.items():
+        node = joint.shared.get(read, read)
         if node in cut.relevance or node.op == "get_attr":
             continue
-        asking = tuple(dict.fromkeys(n.name for n in asked))
-        made_by = "input" if node.op == "placeholder" else str(node.target)
-        rows.append(Promise(node.name, made_by, asking, nbytes(node), _fate(node, cut)))
-    return tuple(rows)
+        fate = _fate(node, cut)
+        rows.append(
+            Promise(
+                value=node.name,
+                made_by="input" if node.op == "placeholder" else target_name(node),
+                module=origin(read).module,
+                asked_by=tuple(dict.fromkeys(n.name for n in asked)),
+                bytes=costs.bytes(node),
+                fate=fate,
+                comes_from=_comes_from(node, fate, cut),
+            )
+        )
+    kept = sum(costs.bytes(node) for node in cut.kept)
+    return Promises(tuple(rows), kept, cut.memory.peak, cut.work_again)
 
 
 def _fate(node: fx.Node, cut: Cut) -> Fate:
@@ -100,129 +132,39 @@ def _fate(node: fx.Node, cut: Cut) -> Fate:
     return Fate.RECOMPUTED if node in cut.recomputed else Fate.DERIVED
 
 
-def _crossing(
-    graph: fx.Graph, relevance: set[fx.Node], wanted: Collection[fx.Node]
-) -> list[fx.Node]:
-    """Forward values with a reader in the relevance program."""
-    results = set(wanted)
-    return [
-        node
-        for node in graph.nodes
-        if node not in relevance
-        and (node in results or any(user in relevance for user in node.users))
-    ]
+def _comes_from(node: fx.Node, fate: Fate, cut: Cut) -> tuple[str, ...]:
+    if fate is Fate.RECOMPUTED:
+        return tuple(n.name for n in _sources(node, cut))
+    return tuple(n.name for n in _stand_ins(node, cut)) if fate is Fate.DERIVED else ()
 
 
-def _constant(graph: fx.Graph, relevance: set[fx.Node]) -> set[fx.Node]:
-    """Parameters and what depends on them alone: always there, never kept."""
-    found: set[fx.Node] = set()
-    for node in graph.nodes:
-        if node.op == "get_attr":
-            found.add(node)
-        elif node.op == "call_function" and node not in relevance:
-            inputs = node.all_input_nodes
-            if all(operand in found for operand in inputs):
-                found.add(node)
+def _sources(node: fx.Node, cut: Cut) -> dict[fx.Node, None]:
+    """The kept values and inputs that a value is computed from again."""
+    kept, seen = set(cut.kept), {node}
+    found: dict[fx.Node, None] = {}
+    stack = [node]
+    while stack:
+        for near in stack.pop().all_input_nodes:
+            if near in kept or near.op == "placeholder":
+                found[near] = None
+            elif near not in seen:
+                seen.add(near)
+                stack.append(near)
     return found
 
 
-def _as_they_are(asked: Iterable[fx.Node]) -> set[fx.Node]:
-    """Keeps exactly what is read; one result of several stands for the lot."""
-    return set(asked)
+def _stand_ins(node: fx.Node, cut: Cut) -> list[fx.Node]:
+    """The nearest kept values that were computed from a value."""
+    kept, seen, level = set(cut.kept), {node}, [node]
+    while level:
+        below = dict.fromkeys(u for n in level for u in n.users if u not in seen)
+        level = [n for n in below if n not in cut.relevance]
+        if found := [n for n in level if n in kept]:
+            return found
+        seen.update(level)
+    return []
 
 
-def _behind(crossing: Iterable[fx.Node], kept: set[fx.Node]) -> frozenset[fx.Node]:
-    """Everything that must be computed again, given what is kept."""
-    found: set[fx.Node] = set()
-    stack = [node for node in crossing if node not in kept]
-    while stack:
-        node = stack.pop()
-        if node not in found and node.op != "placeholder":
-            found.add(node)
-            stack += [operand for operand in node.all_input_nodes if operand not in kept]
-    return frozenset(found)
-
-
-def is_cheap(node: fx.Node) -> bool:
-    """Views, entrywise ops, casts and row statistics: not worth many bytes."""
-    if node.op != "call_function":
-        return False
-    if node.target is operator.getitem or not isinstance(node.target, torch._ops.OpOverload):
-        return True
-    tags = set(node.target.tags)
-    cheap = {torch.Tag.pointwise, torch.Tag.reduction}
-    if torch.Tag.nondeterministic_seeded in tags:
-        return False
-    return bool(cheap & tags) or node.target.is_view or _only_copies(node)
-
-
-def _only_copies(node: fx.Node) -> bool:
-    """Casts and copies: as many entries as the one operand."""
-    tensors = [n for n in node.all_input_nodes if isinstance(value(n), Tensor)]
-    return len(tensors) == 1 and "copy" in node.target._schema.name  # type: ignore[union-attr]
-
-
-def _minimum_cut(asked: list[fx.Node], fixed: set[fx.Node]) -> set[fx.Node]:
-    """The cheapest set of values from which everything asked for can be computed again."""
-    flow = nx.DiGraph()
-    region, free = _recomputable(asked, fixed)
-    for node in region:
-        keep = _keeping_cost(node)
-        flow.add_edge((node, "in"), (node, "out"), **({} if keep is None else {"capacity": keep}))
-        if not is_cheap(node):
-            flow.add_edge("forward", (node, "in"))
-        for operand in node.all_input_nodes:
-            if operand in region:
-                flow.add_edge((operand, "out"), (node, "in"))
-    for node in asked:
-        if node in region:
-            flow.add_edge((node, "out"), "relevance")
-    return free.intersection(asked) | _cut_nodes(flow)
-
-
-def _recomputable(asked: list[fx.Node], fixed: set[fx.Node]) -> tuple[set[fx.Node], set[fx.Node]]:
-    """Cheap ops above the crossing, the dear ones they start from; and inputs, which are free."""
-    region: set[fx.Node] = set()
-    free: set[fx.Node] = set()
-    stack = list(asked)
-    while stack:
-        node = stack.pop()
-        if node in region or node in fixed or node in free:
-            continue
-        if node.op == "placeholder":
-            free.add(node)
-            continue
-        region.add(node)
-        if is_cheap(node):
-            stack += node.all_input_nodes
-    return region, free
-
-
-def _cut_nodes(flow: nx.DiGraph) -> set[fx.Node]:
-    """Minimum cut, piece by piece: dear ops separate the graph into many small ones."""
-    inner = flow.subgraph(n for n in flow if isinstance(n, tuple))
-    kept: set[fx.Node] = set()
-    for piece in nx.weakly_connected_components(inner):
-        part = flow.subgraph({*piece, "forward", "relevance"})
-        if (
-            "forward" not in part
-            or "relevance" not in part
-            or not nx.has_path(part, "forward", "relevance")
-        ):
-            continue
-        _, (left, right) = nx.minimum_cut(part, "forward", "relevance")
-        kept |= {n for n, side in left - {"forward"} if side == "in" and (n, "out") in right}
-    return kept
-
-
-def _keeping_cost(node: fx.Node) -> int | None:
-    """Bytes; None for what cannot be kept (several results at once)."""
-    fake = value(node)
-    if isinstance(fake, Tensor):
-        return max(1, nbytes(node))
-    return 1 if isinstance(fake, (torch.SymInt, torch.SymFloat, int, float)) else None
-
-
-def _refuse_unkeepable(node: fx.Node) -> None:
-    if _keeping_cost(node) is None:
-        raise PromiseError(f"the value of {node.name} ({node.target}) cannot be kept")
+def _short(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -12,8 +13,8 @@ from .accounts import Entry, write_accounts
 from .errors import RuleError
 from .graph import describe, value
 from .plan import Plan
+from .policy import Choice
 from .program import Program, build
-from .promise import Policy
 from .propagate import Cache, Propagation, Start, propagate
 from .rule import Form
 from .template import signature, trace
@@ -43,13 +44,17 @@ class Wanted:
 
 def write_program(
     plan: Plan,
-    policy: Policy,
+    policy: Choice,
     cache: Cache,
     *,
     accounts: bool = False,
     start: Start | None = None,
+    sizes: Mapping[Any, int] | None = None,
 ) -> Wanted:
-    """Writes the programs of a plan; with `accounts` the ledger is computed in the same pass."""
+    """Writes the programs of a plan; with `accounts` the ledger is computed in the same pass.
+
+    `sizes` (by symbol): where the policy weighs bytes; default are the sizes of the capture.
+    """
     propagation = propagate(plan, cache, start)
     names = tuple(source.name for source in plan.sources)
     found = [_at_source(propagation, source.node, cache) for source in plan.sources]
@@ -62,6 +67,7 @@ def write_program(
         outputs,  # type: ignore[arg-type]
         [*relevance, *coefficients, *sums],
         policy,
+        sizes,
     )
     return Wanted(program, names, entries)
 

@@ -1,0 +1,38 @@
+"""Counts the bytes of all tensors that are alive, op by op: slow, and independent of any plan."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class LiveBytes(TorchDispatchMode):
+    """`peak`: the most bytes alive at once in storages that were made under this mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._made: list[weakref.ref[Tensor]] = []
+        self._foreign: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._foreign |= self._storages((args, kwargs)).keys() - self._alive().keys()
+        result = func(*args, **(kwargs or {}))
+        self._made += [weakref.ref(t) for t in pytree.tree_leaves(result) if isinstance(t, Tensor)]
+        self._made = [r for r in self._made if r() is not None]
+        alive = {k: v for k, v in self._alive().items() if k not in self._foreign}
+        self.peak = max(self.peak, sum(alive.values()))
+        return result
+
+    def _alive(self) -> dict[int, int]:
+        return self._storages([r() for r in self._made])
+
+    @staticmethod
+    def _storages(tree: Any) -> dict[int, int]:
+        tensors = [t for t in pytree.tree_leaves(tree) if isinstance(t, Tensor)]
+        storages = [t.untyped_storage() for t in tensors]
+        return {s.data_ptr(): s.nbytes() for s in storages}
