@@ -1,32 +1,57 @@
 """Circuits by relevance patching: scores of components and edges, verified by exact patching."""
 
+from .ablation import Ablation, Curve, Quality, curve, quality
+from .circuit import Circuit, by_threshold, greedy, overlap, top_edges
 from .edges import EdgeScores, edge_scores
 from .estimators import ESTIMATORS, Estimator, compare, score
+from .exports import dot, eap_json, write_eap_json, write_graphml
+from .layout import Drawing, arrange
 from .model import CircuitModel
+from .page import page
 from .pairs import LogitDifference, Pairs, logit_difference
 from .patching import patch
+from .prompts import by_length, read_prompts
 from .scores import Component, Direction, Scores
 from .verification import Trust, Verification
 from .verify import Choice, choose_estimator, verify
 
 __all__ = [
     "ESTIMATORS",
+    "Ablation",
     "Choice",
+    "Circuit",
     "CircuitModel",
     "Component",
+    "Curve",
     "Direction",
+    "Drawing",
     "EdgeScores",
     "Estimator",
     "LogitDifference",
     "Pairs",
+    "Quality",
     "Scores",
     "Trust",
     "Verification",
+    "arrange",
+    "by_length",
+    "by_threshold",
     "choose_estimator",
     "compare",
+    "curve",
+    "dot",
+    "eap_json",
     "edge_scores",
+    "greedy",
     "logit_difference",
+    "overlap",
+    "page",
     "patch",
+    "quality",
+    "read_prompts",
     "score",
+    "top_edges",
     "verify",
+    "write_eap_json",
+    "write_graphml",
 ]

@@ -12,14 +12,14 @@ add up over the readers, so the edges out of u sum to the score of u.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
 from torch import Tensor, fx
 
 from ..assign import assign
-from ..errors import RuleError, SourceError
+from ..errors import InputError, RuleError, SourceError
 from ..graph import describe, value
 from ..joint import Joint
 from ..plan import Plan, SourcePort
@@ -74,13 +74,18 @@ class ReaderInput:
 
 @dataclass(frozen=True)
 class EdgeScores:
-    """`values` has shape (batch, writer, reader), 0 where `possible` says there is no edge."""
+    """`values` has shape (batch, writer, reader), 0 where `possible` says there is no edge.
+
+    `by_position`, (position, writer, reader), is the mean over prompts, position by position: what
+    a component writes at a position is read at that position. It sums to the mean of `values`.
+    """
 
     estimator: str
     direction: Direction
     writers: tuple[Writer, ...]
     readers: tuple[ReaderInput, ...]
     values: Tensor
+    by_position: Tensor
     possible: Tensor
     clean: Tensor
     corrupt: Tensor
@@ -133,18 +138,28 @@ def edge_scores(
     branches = checked_branches(model)
     both = both_runs(model, pairs, _written(branches), direction)
     writers, results = _results(model, both, branches)
-    readers, read = readers_of(model, branches, both), []
-    total: Tensor | None = None
+    readers = readers_of(model, branches, both)
+    values, by_position = None, None
     for point in chosen.points:
         one = Estimator(chosen.name, (point,), chosen.cites, chosen.about)
-        read = list(_read(model, pairs, both, branches, one))
-        product = _product(results, read)
-        total = product if total is None else total + product
-    assert total is not None
+        product, places = _product(results, _read(model, pairs, both, branches, one))
+        values = product if values is None else values + product
+        by_position = places if by_position is None else by_position + places
+    assert values is not None
+    assert by_position is not None
     possible = _possible(writers, readers)
     clean, corrupt = both.clean_and_corrupt(pairs)
-    values = total * possible
-    return EdgeScores(chosen.name, direction, writers, readers, values, possible, clean, corrupt)
+    return EdgeScores(
+        estimator=chosen.name,
+        direction=direction,
+        writers=writers,
+        readers=readers,
+        values=values * possible,
+        by_position=by_position * possible,
+        possible=possible,
+        clean=clean,
+        corrupt=corrupt,
+    )
 
 
 _estimator = estimator
@@ -196,7 +211,7 @@ def _head_results(model: CircuitModel, both: Both, b: Branch) -> Iterator[Tensor
     assert b.heads is not None
     rest = model.remember(
         ("result", b.out),
-        lambda: suffix(model.graph, b.heads.z, b.out, model.graph.inputs[0].node),
+        lambda: suffix(model.graph, [b.heads.z], [b.out], model.graph.inputs[0].node),
     )
     base, other = both.base_values[b.heads.z], both.other_values[b.heads.z]
     heads, batch = base.shape[1], base.shape[0]
@@ -204,7 +219,8 @@ def _head_results(model: CircuitModel, both: Both, b: Branch) -> Iterator[Tensor
     for head in range(heads):
         stacked[head * batch : (head + 1) * batch, head] = other[:, head]
     _, boundary = model.activations(rest.boundary, both.base)
-    outs = wide(rest.run(both.base, boundary, stacked, heads + 1)).split(batch)
+    (together,) = rest.run(both.base, boundary, [stacked], heads + 1)
+    outs = wide(together).split(batch)
     for head in range(heads):
         change = outs[head] - outs[-1]
         yield change if both.direction is Direction.DENOISE else -change
@@ -233,12 +249,14 @@ def _possible(writers: Sequence[Writer], readers: Sequence[ReaderInput]) -> Tens
     return torch.tensor([[w.order < r.order for r in readers] for w in writers])
 
 
-def _product(results: Tensor, read: Sequence[Tensor]) -> Tensor:
-    """(batch, writer, reader): what is written times what is read, summed over the stream."""
-    written = results.transpose(0, 1).flatten(2)
-    return torch.cat(
-        [written @ part.transpose(0, 1).flatten(2).transpose(1, 2) for part in read], dim=2
-    )
+def _product(results: Tensor, read: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
+    """What is written times what is read, summed over features.
+
+    (batch, writer, reader) summed over positions, (position, writer, reader) averaged over prompts.
+    """
+    written = results.permute(1, 2, 0, 3)
+    found = [written @ part.permute(1, 2, 3, 0) for part in read]
+    return torch.cat([f.sum(1) for f in found], -1), torch.cat([f.mean(0) for f in found], -1)
 
 
 def _read(
@@ -374,3 +392,25 @@ def _back(
         joint.seeds.remove(seed)
         return None
     return loop.wires.multiplied(flow, scale)
+
+
+def merged(parts: Sequence[EdgeScores]) -> EdgeScores:
+    """Edge scores of several batches as one; `by_position` is that of the first.
+
+    Positions are summed in `values`, so prompts of any length go together. Raises InputError if
+    the parts are of different models or estimators.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if (part.readers, part.estimator, part.direction) != (
+            first.readers,
+            first.estimator,
+            first.direction,
+        ):
+            raise InputError("edge scores of different models or estimators cannot be merged")
+    return replace(
+        first,
+        values=torch.cat([p.values for p in parts]),
+        clean=torch.cat([p.clean for p in parts]),
+        corrupt=torch.cat([p.corrupt for p in parts]),
+    )

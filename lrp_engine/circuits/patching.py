@@ -101,7 +101,7 @@ def _measure(
             own = patched[i * batch : (i + 1) * batch]
             where = index_of(site, place)
             own[where] = other[where]
-        output = rest.run(both.base, boundary, patched, len(chunk))
+        (output,) = rest.run(both.base, boundary, [patched], len(chunk))
         for i, place in enumerate(chunk):
             yield place, measured(pairs.metric, output[i * batch : (i + 1) * batch])
 
@@ -110,7 +110,7 @@ def suffix_of(model: CircuitModel, site: Site) -> Suffix:
     """The program behind a site, written once per model."""
     found: Suffix = model.remember(
         ("suffix", site.node),
-        lambda: suffix(model.graph, site.node, model.output.node, model.graph.inputs[0].node),
+        lambda: suffix(model.graph, [site.node], [model.output.node], model.graph.inputs[0].node),
     )
     return found
 

@@ -22,6 +22,7 @@ from ..promise import Policy
 from ..propagate import Cache, propagate
 from ..registry import Registry
 from ..rule import Form
+from ..template import upstream
 
 Activations = Callable[..., Sequence[Tensor]]
 
@@ -69,11 +70,11 @@ def activation_program(captured: Captured, nodes: Sequence[fx.Node]) -> fx.Graph
     """A program (*inputs) -> values of `nodes`; computes nothing else."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
+    needed = upstream(nodes)
     for node in captured.graph.nodes:
-        if node.op != "output":
+        if node.op == "placeholder" or node in needed:
             copies[node] = graph.node_copy(node, lambda n: copies[n])
     graph.output(tuple(copies[node] for node in nodes))
-    graph.eliminate_dead_code()
     return fx.GraphModule(tensors_of(captured, graph), graph)
 
 

@@ -1,4 +1,4 @@
-"""What follows a node: a program from that node's value to the output, with all else given.
+"""What follows some nodes: a program from their values to others, with all else given.
 
 Patching a node changes only what comes after it. So the rest is run once, and a patched run
 starts at the node. Many patches are stacked along the batch: sample p * batch + b is patch p
@@ -21,22 +21,25 @@ from .runs import tensors_of
 
 @dataclass(frozen=True)
 class Suffix:
-    """`program(*inputs, *boundary, value of node) -> output`."""
+    """`program(*inputs, *boundary, *values of the starts) -> values of the ends`."""
 
     program: fx.GraphModule
-    node: fx.Node
     boundary: tuple[fx.Node, ...]
     stacked: tuple[bool, ...]
 
     def run(
-        self, inputs: Sequence[Tensor], boundary: Sequence[Tensor], patched: Tensor, copies: int
-    ) -> Tensor:
-        """The output with `patched`, (copies * batch, ...), in the place of the node's value."""
+        self,
+        inputs: Sequence[Tensor],
+        boundary: Sequence[Tensor],
+        given: Sequence[Tensor],
+        copies: int,
+    ) -> Sequence[Tensor]:
+        """The ends, with `given`, (copies * batch, ...) each, in the place of the starts."""
         leaves = [stack(x, copies) if s else x for x, s in zip(inputs, self.stacked, strict=True)]
-        given = [stack(x, copies) for x in boundary]
+        beside = [stack(x, copies) for x in boundary]
         with torch.no_grad():
-            output: Tensor = self.program(*leaves, *given, patched)
-        return output
+            ends: Sequence[Tensor] = self.program(*leaves, *beside, *given)
+        return ends
 
 
 def stack(x: Tensor, copies: int) -> Tensor:
@@ -50,28 +53,27 @@ def stack(x: Tensor, copies: int) -> Tensor:
     return stacked.permute([order.index(axis) for axis in range(x.dim())])
 
 
-def suffix(captured: Captured, node: fx.Node, output: fx.Node, batch: fx.Node) -> Suffix:
-    """Writes the program that follows `node`. `batch` is an input whose axis 0 is the batch.
+def suffix(
+    captured: Captured, starts: Sequence[fx.Node], ends: Sequence[fx.Node], batch: fx.Node
+) -> Suffix:
+    """Writes the program from `starts` to `ends`. Axis 0 of `batch`, an input, is the batch.
 
     Raises InputError if the batch size was fixed at capture or lies on another axis.
     """
     symbol = _batch_symbol(batch)
-    behind = {*after({node})}
+    behind = {*after(set(starts))}
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {p.node: graph.placeholder(p.name) for p in captured.inputs}
-    boundary = _boundary(output, node, behind, symbol, set(copies))
-    for n in [*boundary, node]:
+    boundary, needed = _boundary(ends, starts, behind, symbol, set(copies))
+    for n in [*boundary, *starts]:
         copies[n] = graph.placeholder(f"given_{n.name}")
     for n in captured.graph.nodes:
-        if n in copies or n.op == "output":
-            continue
-        if all(a in copies for a in n.all_input_nodes):
+        if n in needed and n not in copies:
             copies[n] = graph.node_copy(n, lambda a: copies[a])
-    graph.output(copies[output])
-    graph.eliminate_dead_code()
+    graph.output(tuple(copies[end] for end in ends))
     stacked = tuple(_axis_of(symbol, p.node) == 0 for p in captured.inputs)
     module = fx.GraphModule(tensors_of(captured, graph), graph)
-    return Suffix(module, node, boundary, stacked)
+    return Suffix(module, boundary, stacked)
 
 
 def _batch_symbol(batch: fx.Node) -> str:
@@ -85,11 +87,16 @@ def _batch_symbol(batch: fx.Node) -> str:
 
 
 def _boundary(
-    output: fx.Node, node: fx.Node, behind: set[fx.Node], symbol: str, inputs: set[fx.Node]
-) -> tuple[fx.Node, ...]:
-    """Batched values beside the node that the output needs, found from the output backward."""
+    ends: Sequence[fx.Node],
+    starts: Sequence[fx.Node],
+    behind: set[fx.Node],
+    symbol: str,
+    inputs: set[fx.Node],
+) -> tuple[tuple[fx.Node, ...], set[fx.Node]]:
+    """(batched values beside the starts, all nodes) that the ends need, from the ends backward."""
     found: dict[fx.Node, None] = {}
-    seen, pending = {output, node}, [output] if output is not node else []
+    seen = {*ends, *starts}
+    pending = [end for end in ends if end not in starts]
     while pending:
         n = pending.pop()
         for operand in n.all_input_nodes:
@@ -100,7 +107,7 @@ def _boundary(
                 found[operand] = None
             else:
                 pending.append(operand)
-    return tuple(found)
+    return tuple(found), seen
 
 
 def _axis_of(symbol: str, node: fx.Node) -> int | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .check import check
+from .circuit import circuit
 from .coverage import coverage
 from .demo import demo
 from .explain import explain
@@ -21,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, explain, coverage, check, presets):
+for command in (demo, explain, circuit, coverage, check, presets):
     app.command()(command)
 
 

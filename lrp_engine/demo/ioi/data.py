@@ -47,12 +47,17 @@ def ioi_pairs(template: int = 0, count: int = 16) -> Pairs:
     return Pairs({"input_ids": clean}, {"input_ids": corrupt}, logit_difference(answer, wrong))
 
 
+def tokenize(words: str | list[str]) -> list[int]:
+    """Token ids of words, given as a list or separated by spaces."""
+    return ids(words.split() if isinstance(words, str) else words).tolist()
+
+
 def ids(words: list[str]) -> Tensor:
     """Token ids of words."""
     return torch.tensor([vocabulary()[word] for word in words])
 
 
-def words_of(tokens: Tensor) -> list[str]:
+def words_of(tokens: Tensor | list[int]) -> list[str]:
     """The words behind token ids, (position,)."""
     known = {number: word for word, number in vocabulary().items()}
     return [known[int(token)] for token in tokens]

@@ -1,0 +1,125 @@
+"""Draws a circuit with matplotlib: layers upward, positions to the right, edges by their weight."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .layout import Drawing, Line, Place
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_FILL = {"input": "#e9e4d4", "attention": "#cfe0f5", "mlp": "#f6dcc3", "logits": "#d9ecd2"}
+_INK = {"q": "#a0309a", "k": "#2f8f2f", "v": "#2f5fc0", "mlp": "#8a5a20", "logits": "#30403a"}
+_MOST_LINES = 80
+_FAINT = 0.005  # of the strongest line
+
+
+def places_of(drawing: Drawing) -> dict[int, tuple[float, float]]:
+    """(x, y) of every place; those that share a cell lie side by side, staggered."""
+    cells: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, place in enumerate(drawing.places):
+        cells[place.position, place.row].append(i)
+    where = {}
+    for (position, row), inside in cells.items():
+        inside.sort(key=lambda i: drawing.places[i].name)
+        for k, i in enumerate(inside):
+            x = (k - (len(inside) - 1) / 2) * min(0.42, 0.8 / len(inside))
+            where[i] = (drawing.columns[position] + x, row + (0.2 if k % 2 else -0.2) * (len(inside) > 1))
+    return where
+
+
+def figure(drawing: Drawing, *, lines: int = _MOST_LINES) -> Figure:
+    """A picture of the circuit's `lines` strongest lines and what they join."""
+    from matplotlib.figure import Figure
+
+    shown = _shown(drawing, lines)
+    joined = {i for m in shown for i in (m.source, m.target)}
+    read = {m.target for m in shown if m.input in ("k", "v")}
+    wrote = {m.source for m in shown}
+    moves = [m for m in drawing.lines if m.input == "moves"]
+    moved = [m for m in moves if m.source in read and m.target in wrote]
+    wide, rows = drawing.columns[-1] + 1, len(drawing.rows)
+    made = Figure(figsize=(max(6.0, 0.9 * wide + 1.6), max(3.5, 0.62 * rows + 1.2)))
+    axes = made.add_subplot()
+    where = places_of(drawing)
+    largest = max((abs(m.score) for m in shown), default=1.0) or 1.0
+    for m in moved:
+        _line(axes, where[m.source], where[m.target], "#b9b9b9", 0.8, "dotted")
+    for m in reversed(shown):
+        width = 0.4 + 4.0 * abs(m.score) / largest
+        style = "solid" if m.score >= 0 else "dashed"
+        _line(axes, where[m.source], where[m.target], _INK[m.input], width, style)
+    for i in joined:
+        _box(axes, drawing.places[i], where[i])
+    _frame(axes, drawing)
+    made.tight_layout()
+    return made
+
+
+def _shown(drawing: Drawing, count: int) -> list[Line]:
+    """The strongest lines, less those too thin to be seen."""
+    scored = sorted((m for m in drawing.lines if m.input != "moves"), key=lambda m: -abs(m.score))
+    return [m for m in scored[:count] if abs(m.score) >= _FAINT * abs(scored[0].score)]
+
+
+def save(drawing: Drawing, path: str | Path, *, lines: int = _MOST_LINES) -> None:
+    """Writes the picture; the file's ending (.png, .svg, .pdf) says in which form."""
+    figure(drawing, lines=lines).savefig(path, dpi=130)
+
+
+def _line(
+    axes: Axes, a: tuple[float, float], b: tuple[float, float], ink: str, width: float, style: str
+) -> None:
+    bend = 0.25 if abs(a[1] - b[1]) < 0.6 else 0.12
+    axes.annotate(
+        "",
+        xy=b,
+        xytext=a,
+        arrowprops={
+            "arrowstyle": "-",
+            "color": ink,
+            "alpha": 0.75,
+            "linewidth": width,
+            "linestyle": style,
+            "connectionstyle": f"arc3,rad={bend}",
+        },
+    )
+
+
+def _box(axes: Axes, place: Place, at: tuple[float, float]) -> None:
+    axes.text(
+        *at,
+        place.name.split(".")[-1] if place.kind == "attention" else place.name,
+        ha="center",
+        va="center",
+        fontsize=7,
+        bbox={
+            "boxstyle": "round,pad=0.25",
+            "facecolor": _FILL[place.kind],
+            "edgecolor": "#555555",
+            "linewidth": 0.6,
+        },
+    )
+
+
+def _frame(axes: Axes, drawing: Drawing) -> None:
+    from matplotlib.lines import Line2D
+
+    axes.set_xlim(drawing.columns[0] - 0.7, drawing.columns[-1] + 0.7)
+    axes.set_ylim(-0.7, len(drawing.rows) - 0.3)
+    axes.set_xticks(drawing.columns, drawing.tokens, rotation=40, ha="right", fontsize=8)
+    axes.set_yticks(range(len(drawing.rows)), drawing.rows, fontsize=8)
+    axes.tick_params(length=0)
+    axes.grid(axis="x", color="#eeeeee", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    handles = [Line2D([], [], color=ink, label=name) for name, ink in _INK.items()]
+    handles.append(Line2D([], [], color="#b9b9b9", linestyle="dotted", label="attention moves"))
+    handles.append(Line2D([], [], color="#555555", linestyle="dashed", label="negative"))
+    axes.legend(handles=handles, loc="upper left", fontsize=7, frameon=False)
+    axes.set_title(drawing.title, fontsize=9)

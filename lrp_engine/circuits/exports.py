@@ -1,0 +1,69 @@
+"""Circuits in other tools' formats: GraphML, DOT, and the JSON of EAP-IG and MIB."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import torch
+
+from .circuit import Circuit
+from .edges import Reads
+from .model import CircuitModel
+
+_COLOURS = {"q": "#b0309a", "k": "#2f8f2f", "v": "#2f5fc0"}
+
+
+def write_graphml(circuit: Circuit, path: str | Path) -> None:
+    """The circuit as GraphML, with `score`, `kind` and `inputs` as attributes."""
+    nx.write_graphml(circuit.graph(), path)
+
+
+def eap_json(circuit: Circuit, model: CircuitModel) -> dict[str, Any]:
+    """The JSON form of EAP-IG's `Graph`: `cfg`, `nodes` and every possible edge, each with
+    `in_graph` and its score. MIB takes the same files."""
+    edges, inside = circuit.edges, set(circuit.components())
+    mean = edges.mean()
+    heads = sum(r.reads is Reads.QUERY and r.name.startswith("a0.") for r in edges.readers)
+    branches = model.structure.branches
+    names = [w.name for w in edges.writers] + ["logits"]
+    return {
+        "cfg": {
+            "n_layers": model.structure.layers,
+            "n_heads": heads,
+            "parallel_attn_mlp": len({b.after for b in branches}) < len(branches),
+            "d_model": int(branches[0].skip.meta["val"].shape[-1]),
+        },
+        "nodes": {name: {"in_graph": name in inside} for name in names},
+        "edges": {
+            f"{edges.writers[u].name}->{edges.readers[d].name}": {
+                "score": float(mean[u, d]),
+                "in_graph": bool(circuit.keep[u, d]),
+            }
+            for u, d in torch.nonzero(edges.possible).tolist()
+        },
+    }
+
+
+def write_eap_json(circuit: Circuit, model: CircuitModel, path: str | Path) -> None:
+    """Writes `eap_json` to a file."""
+    Path(path).write_text(json.dumps(eap_json(circuit, model)))
+
+
+def dot(circuit: Circuit) -> str:
+    """The circuit in Graphviz' DOT language, edges as wide as their scores, q, k, v by colour."""
+    graph = circuit.graph()
+    largest = max((abs(s) for *_, s in graph.edges.data("score")), default=1.0) or 1.0
+    lines = ["digraph circuit {", "  rankdir=BT; node [shape=box, style=rounded];"]
+    lines += [f'  "{name}" [tooltip="{data["score"]:+.3f}"];' for name, data in graph.nodes.items()]
+    for a, b, data in graph.edges(data=True):
+        width = 0.4 + 4 * abs(data["score"]) / largest
+        style = "solid" if data["score"] >= 0 else "dashed"
+        colour = _COLOURS.get(data["inputs"], "#404040")
+        lines.append(
+            f'  "{a}" -> "{b}" [penwidth={width:.2f}, style={style}, color="{colour}",'
+            f' label="{data["inputs"]}", tooltip="{data["score"]:+.3f}"];'
+        )
+    return "\n".join([*lines, "}"]) + "\n"

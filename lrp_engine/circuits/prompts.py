@@ -1,0 +1,155 @@
+"""Prompt files -> pairs: CSV or JSONL with a clean and a corrupted prompt and the answers."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from .pairs import Metric, Pairs, logit_difference
+
+Tokenizer = Callable[[Any], Sequence[int]]
+MetricOf = Callable[[torch.Tensor, torch.Tensor | None], Metric]
+
+# The names that columns go by, ours first.
+_CLEAN = ("clean",)
+_CORRUPT = ("corrupt", "corrupted")
+_ANSWER = ("answer", "label", "correct_idx", "correct")
+_WRONG = ("wrong", "incorrect_idx", "incorrect")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One pair as token ids; `wrong` is None where only the answer is named."""
+
+    clean: tuple[int, ...]
+    corrupt: tuple[int, ...]
+    answer: int
+    wrong: int | None
+
+
+def read_prompts(path: str | Path, tokenizer: Tokenizer | None = None) -> list[Prompt]:
+    """Reads a .csv (with a header) or .jsonl file.
+
+    Columns: `clean`, `corrupt` (or `corrupted`), `answer` (or `label`, `correct_idx`), and
+    `wrong` (or `incorrect_idx`); a label may be a list [answer, wrong]. Prompts are text for the
+    tokenizer, lists of words for it, or lists of token ids; answers are token ids or one token's
+    text.
+
+    Raises InputError naming the line for a missing column, or prompts of unequal length.
+    """
+    path = Path(path)
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            rows: list[Mapping[str, Any]] = list(csv.DictReader(file))
+    elif path.suffix == ".jsonl":
+        lines = path.read_text().splitlines()
+        rows = [json.loads(line) for line in lines if line.strip()]
+    else:
+        raise InputError(f"{path}: prompts are read from .csv or .jsonl files")
+    if not rows:
+        raise InputError(f"{path} holds no prompts")
+    return [_prompt(row, f"{path}, prompt {i}", tokenizer) for i, row in enumerate(rows)]
+
+
+def by_length(
+    prompts: Sequence[Prompt], metric: MetricOf | None = None, *, argument: str = "input_ids"
+) -> list[Pairs]:
+    """Pairs of equal length, the largest batch first.
+
+    `metric(answers, wrongs)` makes the metric of a batch; default: the logit difference at the last
+    position, or the answer's logit alone where no wrong answer is named.
+    """
+    groups: dict[tuple[int, bool], list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        groups[len(prompt.clean), prompt.wrong is None].append(prompt)
+    return [
+        _pairs(group, metric or default_metric, argument)
+        for group in sorted(groups.values(), key=len, reverse=True)
+    ]
+
+
+def default_metric(answers: torch.Tensor, wrongs: torch.Tensor | None) -> Metric:
+    """logit(answer) - logit(wrong) at the last position; the answer's logit if there is no wrong."""
+    if wrongs is not None:
+        return logit_difference(answers, wrongs)
+    return lambda logits: logits[torch.arange(len(answers)), -1, answers.to(logits.device)]
+
+
+def _pairs(group: Sequence[Prompt], metric: MetricOf, argument: str) -> Pairs:
+    wrongs = [p.wrong for p in group if p.wrong is not None]
+    answers = torch.tensor([p.answer for p in group])
+    return Pairs(
+        {argument: torch.tensor([p.clean for p in group])},
+        {argument: torch.tensor([p.corrupt for p in group])},
+        metric(answers, torch.tensor(wrongs) if wrongs else None),
+    )
+
+
+def _prompt(row: Mapping[str, Any], where: str, tokenizer: Tokenizer | None) -> Prompt:
+    clean = _ids(_column(row, _CLEAN, where), where, tokenizer)
+    corrupt = _ids(_column(row, _CORRUPT, where), where, tokenizer)
+    if len(clean) != len(corrupt):
+        raise InputError(
+            f"{where}: {len(clean)} clean and {len(corrupt)} corrupted tokens; patching needs"
+            " prompts of equal length"
+        )
+    answer, wrong = _column(row, _ANSWER, where), _optional(row, _WRONG)
+    answer = _literal(answer)
+    if isinstance(answer, (list, tuple)) and len(answer) == 2 and wrong is None:
+        answer, wrong = answer
+    return Prompt(
+        tuple(clean),
+        tuple(corrupt),
+        _one(answer, where, tokenizer),
+        None if wrong is None else _one(wrong, where, tokenizer),
+    )
+
+
+def _optional(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((row[n] for n in names if row.get(n) not in (None, "")), None)
+
+
+def _column(row: Mapping[str, Any], names: Sequence[str], where: str) -> Any:
+    found = _optional(row, names)
+    if found is None:
+        raise InputError(f"{where} has no {' or '.join(names)}; there is {', '.join(row)}")
+    return found
+
+
+def _literal(value: Any) -> Any:
+    """Numbers and lists written as text, as in a CSV file."""
+    if not isinstance(value, str) or not value.strip():
+        return value
+    try:
+        found = ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError):
+        return value
+    return found if isinstance(found, (int, list, tuple)) else value
+
+
+def _ids(value: Any, where: str, tokenizer: Tokenizer | None) -> list[int]:
+    value = _literal(value) if isinstance(value, str) and value.startswith("[") else value
+    if isinstance(value, (list, tuple)) and all(isinstance(v, int) for v in value):
+        return list(value)
+    if tokenizer is None:
+        raise InputError(f"{where} is text: a tokenizer is needed to turn it into token ids")
+    return [int(i) for i in tokenizer(value)]
+
+
+def _one(value: Any, where: str, tokenizer: Tokenizer | None) -> int:
+    value = _literal(value)
+    if isinstance(value, int):
+        return value
+    found = _ids(value, where, tokenizer)
+    if len(found) != 1:
+        raise InputError(f"{where}: the answer {value!r} is {len(found)} tokens, not one")
+    return found[0]
