@@ -244,9 +244,9 @@ def quality(
 ) -> Quality:
     """Faithfulness, completeness and minimality of a circuit by ablating what is outside."""
     ready = cut(model, pairs, ablation)
-    full, none = (float(ready.run(Circuit(circuit.edges, k)).mean()) for k in (
-        _all_and_none(circuit.edges)
-    ))
+    full, none = (
+        float(ready.run(Circuit(circuit.edges, k)).mean()) for k in (_all_and_none(circuit.edges))
+    )
 
     def restored(c: Circuit) -> float:
         return (float(ready.run(c).mean()) - none) / (full - none)
@@ -259,5 +259,3 @@ def quality(
         if progress is not None:
             progress(done + 1, len(parts))
     return Quality(own, 1 - restored(circuit.complement()), lost)
-
-

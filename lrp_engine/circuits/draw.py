@@ -28,7 +28,10 @@ def places_of(drawing: Drawing) -> dict[int, tuple[float, float]]:
         inside.sort(key=lambda i: drawing.places[i].name)
         for k, i in enumerate(inside):
             x = (k - (len(inside) - 1) / 2) * min(0.42, 0.8 / len(inside))
-            where[i] = (drawing.columns[position] + x, row + (0.2 if k % 2 else -0.2) * (len(inside) > 1))
+            where[i] = (
+                drawing.columns[position] + x,
+                row + (0.2 if k % 2 else -0.2) * (len(inside) > 1),
+            )
     return where
 
 

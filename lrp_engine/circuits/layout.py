@@ -10,7 +10,6 @@ import torch
 
 from .circuit import INPUT, OUTPUT, Circuit, kind_of
 
-
 # Width of a column in which nothing is drawn.
 _NARROW = 0.62
 

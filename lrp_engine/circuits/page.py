@@ -13,7 +13,9 @@ from .layout import Drawing
 
 def page(drawing: Drawing, *, notes: tuple[str, ...] = ()) -> str:
     """The page as text. `notes`, such as the verification's statement, stand below the title."""
-    data = drawing.as_dict() | {"where": [places_of(drawing)[i] for i in range(len(drawing.places))]}
+    data = drawing.as_dict() | {
+        "where": [places_of(drawing)[i] for i in range(len(drawing.places))]
+    }
     template = resources.files(__package__ or "").joinpath("page.html").read_text()
     filled = {
         "{{title}}": html.escape(drawing.title),

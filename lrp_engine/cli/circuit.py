@@ -97,7 +97,9 @@ def circuit(
             loaded = demo() if run_demo else given(model or "", prompts, tokenizer, metric)
         found = _find(loaded, estimator, edges, threshold, choose, sample, with_curve)
         with working("writing"):
-            _write(found, loaded, html=html, plot=plot, graphml=graphml, dot=dot, eap=eap, save=save)
+            _write(
+                found, loaded, html=html, plot=plot, graphml=graphml, dot=dot, eap=eap, save=save
+            )
     if as_json:
         print_json(_as_json(found))
     else:
@@ -255,6 +257,8 @@ def progress(what: str) -> Iterator[Any]:
     """A bar on stderr, as a function (done, all); silent where stderr is no terminal."""
     console = stderr()
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import typer
 from torch import nn
@@ -14,7 +13,7 @@ from torch import nn
 from ..circuits import CircuitModel, Pairs
 from ..circuits.prompts import Prompt, Tokenizer, by_length, read_prompts
 from ..errors import LrpError
-from .model import attribute, load_model
+from .model import load_model, named_object
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def given(model: str, prompts: Path | None, tokenizer: str | None, metric: str |
         raise typer.BadParameter("an exported program has no heads to tell apart; give a module")
     made, word = _tokenizer(tokenizer or (model if folder else None))
     read: list[Prompt] = read_prompts(prompts, made)
-    chosen = None if metric is None else _attribute(metric, "--metric")
+    chosen = None if metric is None else named_object(metric)
     return Given(net, by_length(read, chosen), word)
 
 
@@ -69,15 +68,7 @@ def _tokenizer(name: str | None) -> tuple[Tokenizer | None, Callable[[int], str]
 
         found = AutoTokenizer.from_pretrained(name, local_files_only=True)
         return lambda text: found(text)["input_ids"], lambda i: found.decode([i])
-    made = _attribute(name, "--tokenizer")
-    return made, str
-
-
-def _attribute(name: str, option: str) -> Any:
-    module, colon, path = name.partition(":")
-    if not (module and colon and path):
-        raise typer.BadParameter(f"{name!r} is not of the form module:attribute", param_hint=option)
-    return attribute(module, path)
+    return named_object(name), str
 
 
 def _from_folder(folder: str) -> nn.Module:
