@@ -78,7 +78,7 @@ def by_length(
 
 
 def default_metric(answers: torch.Tensor, wrongs: torch.Tensor | None) -> Metric:
-    """logit(answer) - logit(wrong) at the last position; the answer's logit if there is no wrong."""
+    """logit(answer) - logit(wrong) at the last position; logit(answer) if there is no wrong."""
     if wrongs is not None:
         return logit_difference(answers, wrongs)
     return lambda logits: logits[torch.arange(len(answers)), -1, answers.to(logits.device)]

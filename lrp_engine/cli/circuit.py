@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ from .console import note, print_json, print_table, reporting, say, stderr, work
 AUTO = "auto"
 
 
-class Choose(str, Enum):
+class Choose(StrEnum):
     """How edges are picked."""
 
     TOP = "top"

@@ -67,7 +67,7 @@ def _tokenizer(name: str | None) -> tuple[Tokenizer | None, Callable[[int], str]
         from transformers import AutoTokenizer
 
         found = AutoTokenizer.from_pretrained(name, local_files_only=True)
-        return lambda text: found(text)["input_ids"], lambda i: found.decode([i])
+        return lambda text: found(text)["input_ids"], lambda i: str(found.decode([i]))
     return named_object(name), str
 
 

@@ -49,7 +49,7 @@ def test_bad_files(tmp_path: Path) -> None:
     path.write_text("clean,corrupted,label\na b,a,1\n")
     with pytest.raises(InputError, match="equal length"):
         read_prompts(path, lambda text: [len(w) for w in text.split()])
-    with pytest.raises(InputError, match="csv or .jsonl"):
+    with pytest.raises(InputError, match="prompts are read from"):
         read_prompts(tmp_path / "prompts.txt")
 
 
