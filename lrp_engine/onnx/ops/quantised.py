@@ -1,0 +1,166 @@
+"""Quantised values: integers are carried as floats, and relevance passes rounding unchanged.
+
+An integer tensor could carry no relevance. So the codes that QuantizeLinear makes stay in a float
+tensor (exact up to 2^24), and rounding is written as x + constant: the coefficient passes as it is,
+and the ledger books what rounding added or took as a constant. Codes that were cut off at the ends
+of their range pass nothing, like a clipped activation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import Refused
+from ..table import op
+from ..values import Host, Value, as_tensor, dtype_of
+
+MICROSOFT = "com.microsoft"
+_BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
+_FLOAT8 = (
+    torch.float8_e4m3fn,
+    torch.float8_e4m3fnuz,
+    torch.float8_e5m2,
+    torch.float8_e5m2fnuz,
+)
+
+
+def frozen(x: Tensor) -> Tensor:
+    """x, bit for bit, as a value that carries no relevance: seen as integers for a moment."""
+    return x.view(_BITS[x.dtype.itemsize]).view(x.dtype)
+
+
+def rounded(x: Tensor) -> Tensor:
+    """The nearest whole number, ties to even; x + (round(x) - x) is exact below 2^23."""
+    return x + frozen(torch.round(x) - x)
+
+
+def codes(x: Tensor, scale: Tensor, zero: Value | None, dtype: torch.dtype) -> Tensor:
+    """round(x / scale) + zero, cut off at the ends of the integer type `dtype`."""
+    ends = torch.iinfo(dtype)
+    whole = rounded(x / scale)
+    if zero is not None and not is_zero(zero):
+        whole = whole + as_float(zero, whole.dtype)
+    return torch.clamp(whole, ends.min, ends.max)
+
+
+def as_float(value: Value, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Codes as floats: those that are computed here already are."""
+    tensor = as_tensor(value)
+    return (
+        tensor if tensor.is_floating_point() and tensor.dtype not in _FLOAT8 else tensor.to(dtype)
+    )
+
+
+def shifted(value: Value, zero: Value | None, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Codes less their zero point, as floats."""
+    x = as_float(value, dtype)
+    return x if zero is None or is_zero(zero) else x - as_float(zero, x.dtype)
+
+
+def is_zero(zero: Value) -> bool:
+    """Whether a zero point is known to be 0 everywhere."""
+    return isinstance(zero, Host) and zero.concrete and not zero.array.any()
+
+
+def spread(v: Tensor, x: Tensor, axis: int, block: int = 0) -> Tensor:
+    """Parameters per tensor, per slice of an axis, or per block along it, in x's shape."""
+    if block:
+        return v.repeat_interleave(block, axis).narrow(axis, 0, x.shape[axis])
+    if v.dim() == 0 or v.numel() == 1:
+        return v.reshape(())
+    if v.dim() > 1:
+        raise Refused("quantisation parameters of this shape are not supported")
+    return v.reshape([-1 if i == axis % x.dim() else 1 for i in range(x.dim())])
+
+
+def spread_zero(zero: Value | None, x: Tensor, axis: int, block: int = 0) -> Value | None:
+    """The same for zero points."""
+    if zero is None or is_zero(zero):
+        return None
+    return spread(as_tensor(zero), x, axis, block)
+
+
+def dtype_of_codes(zero: Value | None, output_dtype: int = 0) -> torch.dtype:
+    """The integer type that a zero point or an attribute names; uint8 if neither does."""
+    if output_dtype:
+        return dtype_of(output_dtype)
+    if zero is None:
+        return torch.uint8
+    dtype = zero.dtype if isinstance(zero, Host) else as_tensor(zero).dtype
+    # Zero points that are computed are those of DynamicQuantizeLinear, which are uint8.
+    return dtype if not dtype.is_floating_point or dtype in _FLOAT8 else torch.uint8
+
+
+def _quantised(
+    x: Tensor, scale: Tensor, zero: Value | None, axis: int, block: int, output_dtype: int
+) -> Tensor:
+    dtype = dtype_of_codes(zero, output_dtype)
+    x = x if x.is_floating_point() else x.to(scale.dtype)
+    factor = spread(scale, x, axis, block).to(x.dtype)
+    if dtype in _FLOAT8:
+        ends = torch.finfo(dtype)
+        return torch.clamp(x / factor, ends.min, ends.max).to(dtype).to(x.dtype)
+    if dtype.is_floating_point:
+        raise Refused(f"quantisation to {dtype} is not supported")
+    return codes(x, factor, spread_zero(zero, x, axis, block), dtype)
+
+
+@op("QuantizeLinear", since=10)
+def quantize(
+    x: Tensor,
+    y_scale: Tensor,
+    y_zero_point: Value | None = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: int = 0,
+    saturate: int = 1,
+    precision: int = 0,
+) -> Tensor:
+    if not saturate:
+        raise Refused("casting to 8-bit floats without saturation is not supported")
+    return _quantised(x, y_scale, y_zero_point, axis, block_size, output_dtype)
+
+
+@op("QuantizeLinear", domain=MICROSOFT)
+def quantize_microsoft(
+    x: Tensor, y_scale: Tensor, y_zero_point: Value | None = None, *, axis: int = 1
+) -> Tensor:
+    return _quantised(x, y_scale, y_zero_point, axis, 0, 0)
+
+
+def _dequantised(x: Value, scale: Tensor, zero: Value | None, axis: int, block: int) -> Tensor:
+    q = as_float(x, scale.dtype)
+    return shifted(q, spread_zero(zero, q, axis, block)) * spread(scale, q, axis, block)
+
+
+@op("DequantizeLinear", since=10)
+def dequantize(
+    x: Value,
+    x_scale: Tensor,
+    x_zero_point: Value | None = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: int = 0,
+) -> Tensor:
+    y = _dequantised(x, x_scale, x_zero_point, axis, block_size)
+    return y.to(dtype_of(output_dtype) if output_dtype else x_scale.dtype)
+
+
+@op("DequantizeLinear", domain=MICROSOFT)
+def dequantize_microsoft(
+    x: Value, x_scale: Tensor, x_zero_point: Value | None = None, *, axis: int = 1
+) -> Tensor:
+    return _dequantised(x, x_scale, x_zero_point, axis, 0)
+
+
+@op("DynamicQuantizeLinear", since=11)
+def dynamic_quantize(x: Tensor) -> list[Tensor]:
+    """Codes from 0 to 255 for x's own range; scale and zero point are taken for constants."""
+    low, high = torch.clamp_max(x.amin(), 0.0), torch.clamp_min(x.amax(), 0.0)
+    scale = (high - low) / 255
+    scale = frozen(torch.where(scale == 0, torch.ones_like(scale), scale))
+    zero = frozen(torch.clamp(torch.round(0.0 - low / scale), 0, 255))
+    return [codes(x, scale, zero, torch.uint8), scale, zero]
