@@ -14,6 +14,7 @@ from .budget import Budget, unrolling_budget
 from .errors import Refusal, Refused, Unsupported
 from .functions import Function, local_function, schema_function
 from .graph import Graph, Step, pruned
+from .reasons import reason_for
 from .table import Entry, Table
 from .values import Host, Value, all_known
 
@@ -141,7 +142,7 @@ def _results(node: Running, inputs: tuple[Value | None, ...]) -> tuple[Value, ..
         step, scope.opset(step.domain), inputs
     )
     if function is None:
-        raise Refused("this op is not supported")
+        raise Refused(reason_for(step.domain, step.op))
     return _call(function, step, inputs, scope)
 
 

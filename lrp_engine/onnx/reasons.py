@@ -1,0 +1,32 @@
+"""Why whole groups of ops are refused, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_DOMAINS: Mapping[str, str] = {
+    "com.microsoft.nchwc": (
+        "its layout is made for one kind of processor; save the optimised model at the level "
+        "ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL"
+    ),
+    "com.ms.internal.nhwc": (
+        "its layout is made for one kind of processor; save the model before it is optimised"
+    ),
+    "ai.onnx.preview.training": "it belongs to training",
+    "com.microsoft.experimental": "it is an experiment of onnxruntime's",
+}
+_TREES = "trees are step functions, which relevance does not pass"
+_KERNELS = "support vector machines compare with stored samples; there is no rule for that"
+_OPS: Mapping[tuple[str, str], str] = {
+    ("ai.onnx.ml", "TreeEnsemble"): _TREES,
+    ("ai.onnx.ml", "TreeEnsembleClassifier"): _TREES,
+    ("ai.onnx.ml", "TreeEnsembleRegressor"): _TREES,
+    ("ai.onnx.ml", "SVMClassifier"): _KERNELS,
+    ("ai.onnx.ml", "SVMRegressor"): _KERNELS,
+    ("com.microsoft", "EPContext"): "the model was compiled for one kind of hardware",
+}
+
+
+def reason_for(domain: str, op: str) -> str:
+    """The most telling reason to refuse an op that has no entry."""
+    return _OPS.get((domain, op)) or _DOMAINS.get(domain) or "this op is not supported"
