@@ -210,14 +210,3 @@ def _entries(sequence: Value) -> tuple[Any, ...]:
     if not isinstance(sequence, tuple):
         raise Refused("a tensor stands where a sequence is expected")
     return sequence
-
-
-@op("ZipMap", domain="ai.onnx.ml")
-def zip_map(
-    x: Tensor,
-    *,
-    classlabels_int64s: Ints | None = None,
-    classlabels_strings: tuple[str, ...] | None = None,
-) -> Tensor:
-    """The scores as they are, a column per class, instead of a map per sample."""
-    return x

@@ -241,11 +241,6 @@ def _folded_back(places: Tensor, size: Any, mode: str) -> Tensor:
     raise Refused(f"padding mode {mode!r} is not supported")
 
 
-@op("ArrayFeatureExtractor", domain="ai.onnx.ml")
-def array_feature_extractor(x: Tensor, indices: Tensor) -> Tensor:
-    return x[..., indices.reshape(-1).long()].reshape(*x.shape[:-1], -1)
-
-
 @host("ScatterElements", since=11)
 def scatter_elements_known(
     x: Host, indices: Ints, updates: Host, *, axis: int = 0, reduction: str = "none"

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..affine import DOMAIN as AFFINE
 from ..errors import Refused
 from ..table import op
 from ..values import Ints
@@ -18,6 +19,12 @@ from ..windows import Window, window
 @op("MatMul")
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     return torch.matmul(a, b)
+
+
+@op("Linear", domain=AFFINE)
+def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """x W + b, joined from two nodes; in no file."""
+    return F.linear(x, w.t(), b)
 
 
 @op("Gemm")
