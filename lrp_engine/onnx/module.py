@@ -13,6 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from .affine import with_biases
 from .budget import folding_budget, unrolling_budget
 from .errors import Unsupported
 from .file import Model, read
@@ -21,6 +22,7 @@ from .functions import functions_of
 from .graph import Graph, Step, graph_of, pruned
 from .interpret import Mark, Scope, refusal, run
 from .ports import Port, inputs_of, made_up, outputs_of
+from .reasons import reason_for
 from .table import standard
 from .values import Host, Value, as_tensor, known
 
@@ -104,6 +106,7 @@ def of_model(model: Model) -> OnnxModule:
     constants = {n: known(model.weight(n)) for n in model.initializers if n in used}
     with torch.no_grad():
         folded = fold(graph, constants, scope, folding_budget(model.weight_bytes))
+    folded = with_biases(folded)
     module = OnnxModule(model.path, folded, scope, ports)
     if text:
         module.notes = (f"left out of the output, because it is text: {', '.join(text)}",)
@@ -123,7 +126,7 @@ def _mark(path: tuple[Mark, ...]) -> AbstractContextManager[Any]:
 
 def _refuse_unknown(graph: Graph, scope: Scope, file: str) -> None:
     found = [
-        refusal(step, scope, "this op is not supported")
+        refusal(step, scope, reason_for(step.domain, step.op))
         for step in graph.steps
         if not _is_known(step, scope)
     ]

@@ -90,6 +90,12 @@ def test_a_link_to_the_model_itself_is_the_users_own(tmp_path: Path) -> None:
     assert read(tmp_path / "link.onnx").proto.graph.name == "same"
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3)])
+def test_weights_without_entries(shape: tuple[int, ...], tmp_path: Path) -> None:
+    onnx.save(model_with(numpy_helper.from_array(np.zeros(shape, np.float32), "w")), tmp_path / "m")
+    assert read(tmp_path / "m").weight("w").shape == shape
+
+
 def test_unknown_weight(tmp_path: Path) -> None:
     with pytest.raises(OnnxFileError, match="no initialiser 'w'"):
         from_proto(model_with()).weight("w")

@@ -1,0 +1,65 @@
+"""A matrix product and the bias added to it are one affine map, as in torch's `linear`.
+
+Exporters write them as two nodes. Rules that stabilise a weighted sum look at the sum with its
+bias, so the two have to be one op for a file to get the relevance of the network that it came from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from .fold import Folded
+from .graph import Graph, Step, pruned
+from .values import Host, Value
+
+DOMAIN = "lrp_engine"  # of the one op that no file contains
+
+
+def with_biases(folded: Folded) -> Folded:
+    """Joins each MatMul by a constant with the constant that is added to it and to nothing else."""
+    graph, constants = folded.graph, folded.constants
+    uses = Counter(name for step in graph.steps for name in step.uses) + Counter(graph.outputs)
+    products = {s.outputs[0]: s for s in graph.steps if _has_matrix(s, constants)}
+    steps = [_joined(step, products, uses, constants) or step for step in graph.steps]
+    return replace(folded, graph=_replaced(graph, steps))
+
+
+def _replaced(graph: Graph, steps: list[Step]) -> Graph:
+    return replace(graph, steps=pruned(steps, graph.outputs))
+
+
+def _has_matrix(step: Step, constants: Mapping[str, Value]) -> bool:
+    """Whether a step multiplies a value by a constant matrix from the right."""
+    if step.op != "MatMul" or step.domain or step.inputs[0] in constants:
+        return False
+    return len(_shape(constants.get(step.inputs[1]))) == 2
+
+
+def _joined(
+    step: Step,
+    products: Mapping[str, Step],
+    uses: Mapping[str, int],
+    constants: Mapping[str, Value],
+) -> Step | None:
+    """The affine map in the place of an Add of a product and a constant row."""
+    if step.op != "Add" or step.domain:
+        return None
+    for value, bias in (step.inputs, step.inputs[::-1]):
+        product = products.get(value)
+        if product is None or uses[value] != 1:
+            continue
+        columns = _shape(constants[product.inputs[1]])[1]
+        if _shape(constants.get(bias)) == (columns,):
+            inputs = (*product.inputs, bias)
+            return replace(step, op="Linear", domain=DOMAIN, inputs=inputs)
+    return None
+
+
+def _shape(value: Value | None) -> tuple[int, ...]:
+    if isinstance(value, Host):
+        return value.array.shape
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
