@@ -1,9 +1,9 @@
-"""Llama-3.2-1B-shaped, bf16, on one GPU: whole explanations beside a plain input gradient.
+"""Whole explanations in bf16 on one GPU, beside a plain input gradient: time and peak memory.
 
-    python -m benchmarks.gpu [--compiled MODE ...] [--json FILE]
+    python -m benchmarks.gpu --model llama-1b --sizes 1x512 8x512 --compiled reduce-overhead
 
 Every number is a median of alternating runs in one process. "plain" is the model itself in eager
-torch: forward, one logit, gradient with respect to the embeddings, parameters frozen.
+torch: forward, one logit, gradient with respect to the embeddings (or pixels), parameters frozen.
 """
 
 from __future__ import annotations
@@ -19,92 +19,130 @@ import torch
 
 import lrp_engine as lrp
 
-from .models import llama_1b
+from .models import ON_GPU
 from .timing import alternate, peak_bytes
 
-SIZES = ((1, 512), (1, 2048), (8, 512))
-TOKEN = 7
+CLASS = 7
+POLICIES = ("keep", "balanced", "low_memory")
+Run = Callable[[], Any]
 
 
-def plain(model: Any, ids: torch.Tensor) -> Callable[[], torch.Tensor]:
+def drawn(model: Any, batch: int, tokens: int) -> dict[str, torch.Tensor]:
+    """Inputs of one size: token ids, or images in the model's dtype."""
+    words = getattr(model.config, "vocab_size", None)
+    if words:
+        return {"input_ids": torch.randint(0, words, (batch, tokens), device="cuda")}
+    return {"pixel_values": torch.randn(batch, 3, 224, 224, device="cuda", dtype=torch.bfloat16)}
+
+
+def plain(model: Any, inputs: dict[str, torch.Tensor]) -> Run:
     """Forward and input gradient."""
 
     def run() -> torch.Tensor:
-        embedded = model.get_input_embeddings()(ids).detach().requires_grad_()
-        logits = model(inputs_embeds=embedded, use_cache=False).logits
-        logits[:, -1, TOKEN].sum().backward()
-        return (embedded.grad * embedded).sum(-1)
+        if "pixel_values" in inputs:
+            x = inputs["pixel_values"].detach().requires_grad_()
+            logits = model(pixel_values=x).logits
+        else:
+            x = model.get_input_embeddings()(inputs["input_ids"]).detach().requires_grad_()
+            logits = model(inputs_embeds=x, use_cache=False).logits[:, -1]
+        logits[:, CLASS].sum().backward()
+        return (x.grad * x).sum(-1)
 
     return run
 
 
-def ours(engine: lrp.Engine, ids: torch.Tensor) -> Callable[[], torch.Tensor]:
-    """One explanation at the last position."""
-    return lambda: engine.explain({"input_ids": ids}, TOKEN, position=-1).per_token()
+def ours(engine: lrp.Engine, inputs: dict[str, torch.Tensor]) -> Run:
+    """One explanation (of language models at the last position)."""
+    position = -1 if "input_ids" in inputs else None
+    return lambda: engine.explain(inputs, CLASS, position=position).per_token()
+
+
+def contestants(
+    model: Any, inputs: dict[str, torch.Tensor], options: argparse.Namespace
+) -> tuple[dict[str, Run], dict[str, int]]:
+    """Every run by name, and the peak that each eager engine foretells."""
+    runs: dict[str, Run] = {} if options.no_plain else {"plain": plain(model, inputs)}
+    foretold = {}
+    eager = lrp.Engine(model, inputs)
+    for policy in options.policies:
+        engine = eager.with_policy(policy)
+        runs[f"eager {policy}"] = ours(engine, inputs)
+        foretold[f"eager {policy}"] = engine.memory().peak
+    for mode in options.compiled:
+        fixed = lrp.Engine(
+            model, inputs, compile=True if mode == "default" else mode, dynamic=False
+        )
+        for policy in options.compiled_policies:
+            runs[f"{mode} {policy}"] = ours(fixed.with_policy(policy), inputs)
+    return runs, foretold
+
+
+def measure(model: Any, name: str, size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One table: one model at one size."""
+    batch, tokens = (int(n) for n in size.split("x"))
+    inputs = drawn(model, batch, tokens)
+    torch._dynamo.reset()
+    runs, foretold = contestants(model, inputs, options)
+    setup = {way: _first(run) for way, run in runs.items()}
+    times = alternate(runs, options.rounds)
+    base = next(iter(times.values())).median
+    rows = []
+    for way, timing in times.items():
+        peak = peak_bytes(runs[way])
+        rows.append(
+            {
+                "model": name,
+                "size": size,
+                "run": way,
+                "ms": timing.median,
+                "low": timing.low,
+                "high": timing.high,
+                "ratio": timing.median / base,
+                "peak": peak,
+                "foretold": foretold.get(way),
+                "first_call_s": setup[way],
+            }
+        )
+        told = f" (foretold {foretold[way] / 2**20:.0f})" if way in foretold else ""
+        print(
+            f"{name} {size} {way:24s} {timing!s:24s} ms {timing.median / base:.2f}x"
+            f" peak {peak / 2**20:.0f} MiB{told} first call {setup[way]:.1f} s",
+            flush=True,
+        )
+    return rows
 
 
 def main() -> None:
-    """Measures and prints a table."""
+    """Measures and prints tables."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--model", choices=ON_GPU, default="llama-1b")
+    parser.add_argument("--sizes", nargs="*", default=["1x512", "1x2048", "8x512"])
+    parser.add_argument("--policies", nargs="*", default=POLICIES)
     parser.add_argument("--compiled", nargs="*", default=[], metavar="MODE")
+    parser.add_argument("--compiled-policies", nargs="*", default=["keep", "balanced"])
+    parser.add_argument("--no-plain", action="store_true", help="compare with the first run")
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="*", default=range(len(SIZES)))
-    parser.add_argument("--policies", nargs="*", default=["keep", "balanced"])
     options = parser.parse_args()
     torch.manual_seed(0)
     with torch.device("cuda"):
-        model, _ = llama_1b(tokens=8)
+        torch.set_default_dtype(torch.bfloat16)
+        model, _ = ON_GPU[options.model]()
+        torch.set_default_dtype(torch.float32)
     model = model.to(torch.bfloat16).eval().requires_grad_(False)
     rows = []
-    for batch, tokens in (SIZES[i] for i in options.sizes):
-        ids = torch.randint(0, 128256, (batch, tokens), device="cuda")
-        runs: dict[str, Callable[[], Any]] = {"plain": plain(model, ids)}
-        engines = {}
-        for policy in options.policies:
-            engines[f"eager {policy}"] = lrp.Engine(model, {"input_ids": ids}, policy=policy)
-            for name in options.compiled:
-                torch._dynamo.reset()
-                compiled: bool | str = name if name != "default" else True
-                engines[f"{name} {policy}"] = lrp.Engine(
-                    model, {"input_ids": ids}, policy=policy, compile=compiled, dynamic=False
-                )
-        runs |= {name: ours(engine, ids) for name, engine in engines.items()}
-        setup = {name: _set_up(run) for name, run in runs.items()}
-        same = torch.equal(
-            engines[f"eager {options.policies[0]}"].forward({"input_ids": ids}).output.logits,
-            model(ids).logits,
-        )
-        times = alternate(runs)
-        for name, timing in times.items():
-            peak = peak_bytes(runs[name]) / 2**20
-            rows.append(
-                {
-                    "batch": batch,
-                    "tokens": tokens,
-                    "run": name,
-                    "ms": timing.median,
-                    "low": timing.low,
-                    "high": timing.high,
-                    "ratio": timing.median / times["plain"].median,
-                    "peak_mib": peak,
-                    "first_call_s": setup[name],
-                    "logits_equal": same,
-                }
-            )
-            print(
-                f"{batch}x{tokens} {name:24s} {timing!s:22s} ms"
-                f"  {rows[-1]['ratio']:.2f}x  peak {peak:.0f} MiB  first call {setup[name]:.1f} s"
-                f"  bit-identical {same}",
-                flush=True,
-            )
-        del engines, runs
+    for size in options.sizes:
+        try:
+            rows += measure(model, options.model, size, options)
+        except torch.OutOfMemoryError as error:
+            print(f"{options.model} {size}: out of memory: {str(error)[:80]}", flush=True)
         torch.cuda.empty_cache()
     if options.json:
         machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
         options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
 
 
-def _set_up(run: Callable[[], Any]) -> float:
+def _first(run: Run) -> float:
     start = time.perf_counter()
     run()
     torch.cuda.synchronize()

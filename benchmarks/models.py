@@ -28,25 +28,66 @@ def vit_base(layers: int = 12) -> Made:
     return model, {"pixel_values": torch.randn(1, 3, 224, 224)}
 
 
-def llama_1b(tokens: int = 512, batch: int = 1, layers: int = 16) -> Made:
-    """Llama 3.2 1B: 16 layers of width 2048, grouped KV, tied head."""
+def gpt2_xl(tokens: int = 512, batch: int = 1, layers: int = 48) -> Made:
+    """GPT-2 XL: 48 layers of width 1600."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(n_embd=1600, n_layer=layers, n_head=25, n_positions=8192, use_cache=False)
+    return GPT2LMHeadModel(config), {"input_ids": torch.randint(0, 50257, (batch, tokens))}
+
+
+def vit_large(batch: int = 1, layers: int = 24) -> Made:
+    """ViT-L/16 at 224 pixels."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=layers,
+        num_attention_heads=16,
+        num_labels=1000,
+    )
+    return ViTForImageClassification(config), {"pixel_values": torch.randn(batch, 3, 224, 224)}
+
+
+def llama(
+    tokens: int, batch: int, layers: int, width: int, inner: int, heads: int, *, tied: bool
+) -> Made:
+    """A Llama 3 of any size: heads in groups of four, 128256 words."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=128256,
-        hidden_size=2048,
-        intermediate_size=8192,
+        hidden_size=width,
+        intermediate_size=inner,
         num_hidden_layers=layers,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        head_dim=64,
-        max_position_embeddings=8192,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 4,
+        head_dim=width // heads,
+        max_position_embeddings=131072,
         rms_norm_eps=1e-5,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         use_cache=False,
     )
     return LlamaForCausalLM(config), {"input_ids": torch.randint(0, 128256, (batch, tokens))}
 
+
+def llama_1b(tokens: int = 512, batch: int = 1, layers: int = 16) -> Made:
+    """Llama 3.2 1B: 16 layers of width 2048, grouped KV, tied head."""
+    return llama(tokens, batch, layers, 2048, 8192, 32, tied=True)
+
+
+def llama_8b(tokens: int = 512, batch: int = 1, layers: int = 32) -> Made:
+    """Llama 3.1 8B: 32 layers of width 4096, grouped KV."""
+    return llama(tokens, batch, layers, 4096, 14336, 32, tied=False)
+
+
+ON_GPU: dict[str, Callable[[], Made]] = {
+    "llama-1b": lambda: llama_1b(8),
+    "llama-8b": lambda: llama_8b(8),
+    "gpt2-xl": lambda: gpt2_xl(8),
+    "vit-l": vit_large,
+}
 
 ON_CPU: dict[str, Callable[[], Made]] = {
     "GPT-2 small, 128 tokens": gpt2_small,

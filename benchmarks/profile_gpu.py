@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import lrp_engine as lrp
 
-from .gpu import ours, plain
+from .gpu import drawn, ours, plain
 from .models import llama_1b
 
 
@@ -22,9 +22,9 @@ def main() -> None:
     with torch.device("cuda"):
         model, _ = llama_1b(tokens=8)
     model = model.to(torch.bfloat16).eval().requires_grad_(False)
-    ids = torch.randint(0, 128256, (batch, tokens), device="cuda")
-    engine = lrp.Engine(model, {"input_ids": ids})
-    for name, run in {"plain": plain(model, ids), "eager keep": ours(engine, ids)}.items():
+    inputs = drawn(model, batch, tokens)
+    engine = lrp.Engine(model, inputs)
+    for name, run in {"plain": plain(model, inputs), "eager keep": ours(engine, inputs)}.items():
         for _ in range(3):
             run()
         torch.cuda.synchronize()

@@ -1,0 +1,68 @@
+"""How time and peak memory grow with depth, width, length and batch: fitted exponents, one GPU.
+
+    python -m benchmarks.growth
+
+Llama-shaped, bf16, eager. The exponent b of y = a x^b is the slope in the log-log plane over the
+larger half of the sizes, where launch overhead matters less.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import torch
+
+import lrp_engine as lrp
+
+from .gpu import POLICIES, drawn, ours, plain
+from .models import llama
+from .timing import alternate, peak_bytes
+
+BASE = {"layers": 8, "width": 1024, "tokens": 2048, "batch": 2}
+SWEEPS = {
+    "layers": (4, 8, 16, 32),
+    "width": (512, 1024, 2048, 4096),
+    "tokens": (2048, 4096, 8192, 16384),
+    "batch": (2, 4, 8, 16),
+}
+
+
+def measured(layers: int, width: int, tokens: int, batch: int) -> dict[str, tuple[float, int]]:
+    """Median ms and peak bytes of each run."""
+    with torch.device("cuda"):
+        model, _ = llama(8, 1, layers, width, 4 * width, width // 64, tied=True)
+    model = model.to(torch.bfloat16).eval().requires_grad_(False)
+    # A small vocabulary: the logits would hide what the layers need.
+    model.lm_head = torch.nn.Linear(width, 512, bias=False, device="cuda", dtype=torch.bfloat16)
+    model.requires_grad_(False)
+    inputs = drawn(model, batch, tokens)
+    engine = lrp.Engine(model, inputs)
+    runs: dict[str, Any] = {"plain": plain(model, inputs)}
+    runs |= {policy: ours(engine.with_policy(policy), inputs) for policy in POLICIES}
+    times = alternate(runs, rounds=4, warm_up=1)
+    return {name: (times[name].median, peak_bytes(run)) for name, run in runs.items()}
+
+
+def exponent(sizes: tuple[int, ...], values: list[float]) -> float:
+    """The slope of log y over log x, larger half."""
+    half = len(sizes) // 2 - 1
+    return float(np.polyfit(np.log(sizes[half:]), np.log(values[half:]), 1)[0])
+
+
+def main() -> None:
+    """Prints one row per run and axis."""
+    for axis, sizes in SWEEPS.items():
+        found = [measured(**(BASE | {axis: size})) for size in sizes]
+        for run, which in itertools.product(found[0], (0, 1)):
+            values = [f[run][which] for f in found]
+            unit = ("ms", "MiB")[which]
+            shown = [v / 2**20 if which else v for v in values]
+            listed = " ".join(f"{v:.0f}" for v in shown)
+            fit = exponent(sizes, values)
+            print(f"{axis:7s} {run:10s} {unit:3s} ^{fit:.2f}  [{listed}]", flush=True)
+
+
+if __name__ == "__main__":
+    main()
