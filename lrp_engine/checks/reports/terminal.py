@@ -43,7 +43,7 @@ def terminal(reports: Sequence[Report]) -> str:
             console.print()
             _print_failure(console, finding)
     style = "bold green" if all(report.ok for report in reports) else "bold red"
-    console.print(Text(f"\n{verdict(reports)}", style))
+    console.print(Text(f"\n{verdict(reports)}", style), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().rstrip("\n")
 

@@ -1,0 +1,83 @@
+"""One deliberately broken change per check: what could happen to the model on the way to release.
+
+`lrp check --config changes.toml` fails on every one of them; `changes.toml` says with which check.
+"""
+
+import torch
+from torch import Tensor, nn
+
+import lrp_engine as lrp
+from classifier import Classifier, build
+from lrp_engine.call import Call
+from lrp_engine.op import Coefficients, WeightedSum
+
+
+@torch.library.custom_op("examples_ci::sharpen", mutates_args=())
+def sharpen(images: Tensor) -> Tensor:
+    """A fast kernel of our own, of which the engine knows nothing."""
+    return images**1.5
+
+
+@sharpen.register_fake
+def _(images: Tensor) -> Tensor:
+    return torch.empty_like(images)
+
+
+class Sharpened(Classifier):
+    """Coverage: the new kernel has no rule."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(sharpen(images))
+
+
+class Contrasted(Classifier):
+    """Amplification: two large terms nearly cancel."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        return 50 * logits - 49 * logits.relu() + 49 * (-logits).relu()
+
+
+def _trained(model: Classifier) -> Classifier:
+    model.load_state_dict(build().state_dict())
+    return model.eval()
+
+
+def op_without_rule() -> nn.Module:
+    return _trained(Sharpened())
+
+
+def cancelling() -> nn.Module:
+    return _trained(Contrasted())
+
+
+def weight_nan() -> nn.Module:
+    """Finite: one weight was not written to the file."""
+    model = build()
+    with torch.no_grad():
+        model.features[5].weight[3, 2, 1, 1] = torch.nan
+    return model
+
+
+def bias_blow_up() -> nn.Module:
+    """Absorbed: a bias grew until it says more than the image does."""
+    model = build()
+    with torch.no_grad():
+        model.features[0].bias += 2
+    return model
+
+
+def retrained() -> nn.Module:
+    """Drift: other weights, and nobody looked at the explanations."""
+    model = build()
+    with torch.no_grad():
+        model.classifier.weight += 0.05 * torch.randn(
+            model.classifier.weight.shape, generator=torch.Generator().manual_seed(0)
+        )
+    return model
+
+
+@lrp.rule("ours", family=WeightedSum, cites="bach2015, eq. 56")
+def forgetful(call: Call[WeightedSum], c: Tensor) -> Coefficients:
+    """Residual: a rule of our own that loses 1 % and does not say so."""
+    return tuple(0.99 * back for back in call.vjp(c))
