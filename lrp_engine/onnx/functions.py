@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import onnx
+import torch
 from onnx import FunctionProto, ModelProto
+from torch.utils._python_dispatch import _disable_current_modes
 
 from .errors import Refused
 from .graph import Graph, Read, Step, attribute_of, pruned, step_of
@@ -28,11 +31,22 @@ class Function:
 
     def body(self, attributes: Mapping[str, Any]) -> Graph:
         """The body for a call with these attributes."""
+        with _untraced():
+            return self._body(attributes)
+
+    def _body(self, attributes: Mapping[str, Any]) -> Graph:
         given = {a.name: attribute_of(a, self.read) for a in self.proto.attribute_proto}
         given |= attributes
         steps = [step_of(node, i, self.read, given) for i, node in enumerate(self.proto.node)]
         outputs = tuple(self.proto.output)
         return Graph(self.proto.name, tuple(self.proto.input), outputs, pruned(steps, outputs))
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Constants that are read while torch.export watches are real tensors, and no traced ones."""
+    with _disable_current_modes(), torch._C.DisableTorchFunction():
+        yield
 
 
 def functions_of(model: ModelProto, read: Read) -> dict[tuple[str, str], Function]:
