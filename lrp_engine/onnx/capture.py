@@ -14,8 +14,9 @@ from torch.export import Dim
 from ..capture import Captured, capture
 from ..capture.inputs import as_call
 from ..capture.modules import module_outputs
-from ..errors import InputError
+from ..errors import CaptureError, InputError
 from ..graph import is_floating
+from .errors import Unsupported
 from .module import MARK, OnnxModule
 from .ports import free_axes, made_up, with_distinct_sizes
 
@@ -37,8 +38,13 @@ def capture_onnx(module: OnnxModule, inputs: Any = None, *, dynamic: Any = True)
         shapes = (tuple(dict.fromkeys(own, Dim.AUTO) for own in axes),)
     elif dynamic is not False:
         shapes = (tuple(dynamic.get(port.name) for port in module.ports),)
-    with torch.fx.traceback.preserve_node_meta():
-        captured = capture(module, given, dynamic=shapes, example=example)
+    try:
+        with torch.fx.traceback.preserve_node_meta():
+            captured = capture(module, given, dynamic=shapes, example=example)
+    except CaptureError as error:
+        if found := module.refusals(given):
+            raise Unsupported(found, module.path.name) from error
+        raise
     return in_the_files_names(captured, module)
 
 

@@ -61,10 +61,16 @@ class Graph:
         return tuple(found)
 
 
-def graph_of(proto: GraphProto, read: Read, *, constants: bool = True) -> Graph:
+def graph_of(
+    proto: GraphProto,
+    read: Read,
+    given: Mapping[str, Any] | None = None,
+    *,
+    constants: bool = True,
+) -> Graph:
     """Decodes a graph; with `constants`, its initializers too (the top graph's stay outside)."""
     held = {t.name: known(read(t)) for t in proto.initializer} if constants else {}
-    steps = [step_of(node, i, read) for i, node in enumerate(proto.node)]
+    steps = [step_of(node, i, read, given) for i, node in enumerate(proto.node)]
     inputs = tuple(i.name for i in proto.input)
     return Graph(
         proto.name,
@@ -85,7 +91,7 @@ def step_of(
             if proto.ref_attr_name in (given or {}):
                 attributes[proto.name] = (given or {})[proto.ref_attr_name]
         else:
-            attributes[proto.name] = attribute_of(proto, read)
+            attributes[proto.name] = attribute_of(proto, read, given)
     graphs = [a for a in attributes.values() if isinstance(a, Graph)]
     captures = dict.fromkeys(name for graph in graphs for name in graph.captures)
     return Step(
@@ -100,14 +106,14 @@ def step_of(
     )
 
 
-def attribute_of(proto: AttributeProto, read: Read) -> Any:
+def attribute_of(proto: AttributeProto, read: Read, given: Mapping[str, Any] | None = None) -> Any:
     """An attribute as a number, text, tuple, value or graph."""
     kind = AttributeProto.AttributeType.Name(proto.type)
     match kind:
         case "TENSOR":
             return _readable(proto.t, read)
         case "GRAPH":
-            return graph_of(proto.g, read)
+            return graph_of(proto.g, read, given)
         case "STRING":
             return proto.s.decode("utf-8", "replace")
         case "STRINGS":

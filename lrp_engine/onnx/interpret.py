@@ -96,6 +96,26 @@ def run(
     return tuple(environment[name] for name in graph.outputs)
 
 
+def refusals(
+    graph: Graph, inputs: Sequence[Value], scope: Scope, around: Mapping[str, Value]
+) -> list[Refusal]:
+    """Every step that cannot be run, and not only the first; what depends on it is left out."""
+    environment: dict[str, Value] = {**around, **dict(zip(graph.inputs, inputs, strict=True))}
+    found: list[Refusal] = []
+    for step in graph.steps:
+        if not all(name in environment for name in step.uses):
+            continue
+        try:
+            results = evaluate(step, environment, scope)
+        except Unsupported as error:
+            found += error.refusals
+        except Exception as error:  # whatever torch says about arguments that do not fit
+            found.append(refusal(step, scope, f"{type(error).__name__}: {error}".split("\n")[0]))
+        else:
+            environment.update(zip(step.outputs, results, strict=False))
+    return found
+
+
 def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tuple[Value, ...]:
     """One step's outputs. Raises Unsupported, naming it, for what cannot be done."""
     try:
@@ -137,7 +157,9 @@ def _results(node: Running, inputs: tuple[Value | None, ...]) -> tuple[Value, ..
         if found is not NotImplemented:
             return _as_outputs(found, inputs)
     if entry := scope.entry(step):
-        return _as_outputs(entry(node, inputs, step.attributes), inputs)
+        found = entry(node, inputs, step.attributes)
+        if found is not NotImplemented:
+            return _as_outputs(found, inputs)
     function = local_function(step, scope.functions) or schema_function(
         step, scope.opset(step.domain), inputs
     )

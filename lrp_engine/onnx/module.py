@@ -12,15 +12,17 @@ from typing import Any
 import onnx
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from .affine import with_biases
 from .budget import folding_budget, unrolling_budget
-from .errors import Unsupported
+from .errors import Refusal, Unsupported
 from .file import Model, read
 from .fold import Folded, fold
 from .functions import functions_of
 from .graph import Graph, Step, graph_of, pruned
-from .interpret import Mark, Scope, refusal, run
+from .interpret import Mark, Scope, refusal, refusals, run
 from .ports import Port, inputs_of, made_up, outputs_of
 from .reasons import reason_for
 from .table import standard
@@ -75,6 +77,13 @@ class OnnxModule(nn.Module):
         results = run(self.graph, inputs, scope, around)
         return {n: _returned(v) for n, v in zip(self.graph.outputs, results, strict=True)}
 
+    def refusals(self, inputs: Sequence[Tensor]) -> list[Refusal]:
+        """Every node that cannot be run at inputs of these sizes, with no entry computed."""
+        with FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True) as mode:
+            given = [mode.from_tensor(x, static_shapes=True) for x in inputs]
+            around = {**self._small, **{name: self._constant(name) for name in self._held}}
+            return refusals(self.graph, given, self.scope, around)
+
     def _constant(self, name: str) -> Value:
         tensor = getattr(self, self._held[name])
         host = self._small.get(name)
@@ -127,11 +136,20 @@ def _mark(path: tuple[Mark, ...]) -> AbstractContextManager[Any]:
 def _refuse_unknown(graph: Graph, scope: Scope, file: str) -> None:
     found = [
         refusal(step, scope, reason_for(step.domain, step.op))
-        for step in graph.steps
+        for step in _every_step(graph)
         if not _is_known(step, scope)
     ]
     if found:
         raise Unsupported(found, file)
+
+
+def _every_step(graph: Graph) -> Iterator[Step]:
+    """The steps of a graph and of the graphs inside it."""
+    for step in graph.steps:
+        yield step
+        for inner in step.attributes.values():
+            if isinstance(inner, Graph):
+                yield from _every_step(inner)
 
 
 def _is_known(step: Step, scope: Scope) -> bool:

@@ -14,7 +14,8 @@
 - `node: Node` (keyword-only) gives the node's opset, its number of outputs, and runs subgraphs.
 - `since` is the opset from which an entry holds; the newest one not after the file's opset is used.
   `domain` is "" for ai.onnx.
-- Raise `Refused("why")` for what cannot be done.
+- Raise `Refused("why")` for what cannot be done; return NotImplemented to leave a case to the body
+  that ONNX itself gives for the op.
 - An op of shape chains has a host version beside it, from arrays to an array: `@host("Concat")`.
   It is used where every input is known; it may return NotImplemented.
 

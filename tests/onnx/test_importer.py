@@ -73,3 +73,16 @@ def test_sizes_that_the_file_leaves_open_stay_open_and_others_are_fixed(tmp_path
         assert engine.forward(torch.ones(batch, 4)).output["y"].shape == (1, batch, 3)
     with pytest.raises(InputError, match="axis 1 is fixed"):
         engine.forward(torch.ones(2, 5))
+
+
+def test_every_node_that_cannot_be_run_is_named_in_one_error(tmp_path):
+    text = """<ir_version: 9, opset_import: ["" : 20]>
+    g (float[N,4] x, int64[2] shape, int64 k) => (float[N,M] y, float[A,B] z)
+    { a = Reshape(x, shape)  y = Relu(a)
+      b, c = TopK(x, k)  z = Tanh(b)
+      d = Resize(x) }"""
+    path = written(text.replace("int64 k", "int64[1] k"), tmp_path / "m.onnx")
+    with pytest.raises(Unsupported) as caught:
+        Engine(path)
+    assert [r.op for r in caught.value.refusals] == ["Reshape", "TopK"]
+    assert "depends on data" in caught.value.refusals[0].reason
