@@ -103,7 +103,7 @@ class Call(Generic[OpT]):
         (_,) = self.live
         return (coefficient,)
 
-    def run(self, **changed: Any) -> Any:
+    def run(self, /, **changed: Any) -> Any:
         """The op itself, some arguments changed."""
         return invoke(self.op.target, {**self.arguments, **changed})
 

@@ -94,7 +94,8 @@ class Engine:
         registry = standard().with_entries(rules) if rules else standard()
         chosen = load(preset, registry)
         captured = canonicalise(_captured(model, example_inputs, dynamic), registry)
-        self.plan: Plan = _planned(captured, chosen, registry, sources, output)
+        self._question = Question(captured, registry, sources, output)
+        self.plan: Plan = _planned(self._question, chosen)
         self.policy: Choice = policy_of(policy)
         self._sizes = _sizes(captured, example_inputs)
         self._compile = compile
@@ -109,11 +110,29 @@ class Engine:
 
     def with_policy(self, policy: str | int | Choice) -> Engine:
         """An engine that shares this one's capture, plan and traces, under another policy."""
-        other = copy.copy(self)
-        for name in ("_whole", "_at_row", "_audited"):
-            other.__dict__.pop(name, None)
+        other = self._without_programs()
         other.policy = policy_of(policy)
-        other._within_budget = set()
+        return other
+
+    def with_preset(self, preset: str | Path | Preset) -> Engine:
+        """The same model, sources and output under another preset; nothing is captured again.
+
+        Example:
+            >>> import torch, lrp_engine as lrp
+            >>> engine = lrp.Engine(torch.nn.Linear(4, 3).eval(), torch.ones(1, 4))
+            >>> engine.with_preset("epsilon").plan.preset.name
+            'epsilon'
+        """
+        other = self._without_programs()
+        other.plan = _planned(self._question, load(preset, self._question.registry))
+        return other
+
+    def _without_programs(self) -> Engine:
+        """Shares capture and traces; what was written or checked for one plan is left behind."""
+        other = copy.copy(self)
+        for name in ("_whole", "_at_row", "_audited", "provenance"):
+            other.__dict__.pop(name, None)
+        other._proved, other._within_budget = set(), set()
         return other
 
     def coverage(self) -> Coverage:
@@ -160,8 +179,8 @@ class Engine:
         `target` and `position` as in `seed_of`. With `ledger`, the ledger is computed in the same
         pass; without, when it is first asked for. Raises InputError and TargetError.
         """
-        at_row = self._at_row if isinstance(position, (int, Sequence, Tensor)) else None
-        way = self._audited if ledger else at_row or self._whole
+        at_row = not ledger and isinstance(position, (int, Sequence, Tensor))
+        way = self._audited if ledger else (self._at_row if at_row else None) or self._whole
         return self._forward(inputs, way).last(target, position)
 
     def explain_each(
@@ -243,6 +262,16 @@ class Engine:
             raise InputError(str(error)) from error
         validate.inputs(self.captured, leaves)
         return leaves
+
+
+@dataclass(frozen=True)
+class Question:
+    """A captured model, and from where to where relevance is wanted: all but the preset."""
+
+    captured: Captured
+    registry: Registry
+    sources: Sequence[str] | None
+    output: str | None
 
 
 @dataclass(frozen=True)
@@ -366,14 +395,10 @@ def _captured(model: Model, example: Any, dynamic: Any) -> Captured:
     return capture(model, example, dynamic=dynamic)
 
 
-def _planned(
-    captured: Captured,
-    preset: Preset,
-    registry: Registry,
-    names: Sequence[str] | None,
-    output: str | None,
-) -> Plan:
+def _planned(question: Question, preset: Preset) -> Plan:
     """Assigns rules; ops without one are decomposed, a level at a time, until all have one."""
+    captured, registry = question.captured, question.registry
+    names, output = question.sources, question.output
     while True:
         sources = resolve_sources(captured, registry, names)
         try:

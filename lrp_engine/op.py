@@ -35,6 +35,7 @@ class AtZero(Enum):
 class Op:
     """An ATen op that the method knows.
 
+    `target` is the op, or its name (`library.op.overload`) if it belongs to another library.
     `operands` are the schema's argument names that can carry relevance. `when`, if given,
     restricts the record to calls for which `when(arguments, names of live operands)` holds;
     one target may have several records, the first that holds is taken.

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -25,15 +25,29 @@ class Registry:
 
     def find(self, target: Any, arguments: dict[str, Any], live: frozenset[str]) -> Op | None:
         """The op record for a call; None if there is none."""
-        for op in self.ops.get(target, ()):
+        for op in self.records(target):
             if op.when is None or op.when(arguments, live):
                 return op
         return None
+
+    def records(self, target: Any) -> tuple[Op, ...]:
+        """All records of an op: those of its own, or those declared under its name.
+
+        A name (`library.op.overload`) stands for an op of a library that may not be loaded yet.
+        """
+        by_name = self.ops.get(str(target), ())
+        return self.ops.get(target) or tuple(_bound(op, target) for op in by_name)
 
     def with_entries(self, entries: Iterable[Op | Rule]) -> Registry:
         """A registry with more entries, a user's own for instance; duplicates are refused."""
         known = [op for records in self.ops.values() for op in records]
         return build([*known, *self.rules.values(), *entries])
+
+
+@cache
+def _bound(op: Op, target: Any) -> Op:
+    """A record declared by name, for the op that has that name."""
+    return replace(op, target=target)
 
 
 def build(entries: Iterable[Op | Rule]) -> Registry:

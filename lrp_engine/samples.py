@@ -47,6 +47,16 @@ def real(*shape: int) -> Spec:
     return Spec(lambda g, dtype: torch.randn(shape, generator=g, dtype=torch.float64).to(dtype))
 
 
+def brief(*shape: int) -> Spec:
+    """Standard normal entries in bfloat16, for kernels that know nothing finer."""
+    return Spec(lambda g, dtype: torch.randn(shape, generator=g).bfloat16())
+
+
+def cumulative(*ends: int) -> Spec:
+    """Where each group of rows ends, as 32-bit integers."""
+    return Spec(lambda g, dtype: torch.tensor(ends, dtype=torch.int32))
+
+
 def positive(*shape: int) -> Spec:
     """Entries in (0.5, 1.5)."""
     return Spec(

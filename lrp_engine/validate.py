@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from .capture import Captured
 from .capture.captured import How
-from .errors import InputError
+from .errors import CaptureError, InputError
 from .graph import value
 from .plan import Plan
 
@@ -92,12 +92,12 @@ def unproved(captured: Captured, leaves: Sequence[Any]) -> frozenset[str] | None
 
     A recorded path holds for the example's; its own assertions do not cover every choice (a float
     cut to an integer, for one). Free sizes were traced as "2 or more": a model may treat 1
-    differently. None if there is nothing to prove.
+    differently. Ops taken apart must give what they gave whole. None if there is nothing to prove.
     """
     if captured.how is How.RECORDED:
         return frozenset({"recorded"})
     ones = frozenset(str(s) for s, size in captured.shapes.sizes(leaves).items() if size == 1)
-    return ones or None
+    return ones | frozenset(captured.taken_apart) or None
 
 
 def prove(captured: Captured, leaves: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -110,6 +110,11 @@ def prove(captured: Captured, leaves: Sequence[Any], outputs: Sequence[Any]) -> 
         return
     if captured.how is How.RECORDED:
         raise InputError(_OTHER_PATH.format(why="the model's own output differs"))
+    if captured.taken_apart:
+        raise CaptureError(
+            f"{', '.join(captured.taken_apart)} had to be taken apart, and the parts give another"
+            " result than the model itself. Add an op record (CONTRIBUTING.md shows how)."
+        )
     raise InputError(
         "the model treats a size of 1 differently from larger ones, which a capture with free sizes"
         " does not know. Capture with Engine(..., dynamic=False) at this size."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils import _pytree as pytree
 from ..capture import Captured
 from ..graph import values
 from ..template import inline, is_getitem, part_of, trace
+from .recipes import RECIPES
 from .rewriting import Copies, rewrite
 
 
@@ -31,17 +33,23 @@ def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Captured | None
             return None
         return _expand(node, recipes[node], graph, copies)
 
-    return rewrite(captured, parts)
+    # A composite kernel is what torch runs anyway; any other recipe may round differently.
+    inexact = {str(node.target) for node in recipes if not _is_composite(node.target)}
+    apart = tuple(sorted({*captured.taken_apart, *inexact}))
+    return replace(rewrite(captured, parts), taken_apart=apart)
 
 
 def recipe_for(target: Any) -> Callable[..., Any] | None:
-    """torch's own decomposition of an op, by its composite kernel or by the Python table."""
+    """torch's own decomposition of an op (its composite kernel or the Python table), or ours."""
     if not isinstance(target, torch._ops.OpOverload):
         return None
-    composite = torch._C.DispatchKey.CompositeImplicitAutograd
-    if target.has_kernel_for_dispatch_key(composite):
+    if _is_composite(target):
         return target.decompose
-    return decomposition_table.get(target)
+    return decomposition_table.get(target) or RECIPES.get(target)
+
+
+def _is_composite(target: Any) -> bool:
+    return target.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)
 
 
 def _expand(node: fx.Node, recipe: Callable[..., Any], graph: fx.Graph, copies: Copies) -> Any:

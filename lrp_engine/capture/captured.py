@@ -54,6 +54,7 @@ class Captured:
     constant (looked up in `tensors`, the model's own objects), and one output node that
     returns the flat list of output leaves. `modules` names what each module call returned,
     `holders` says in which module of the model, and under which name, a tensor was found.
+    `taken_apart` lists ops that were replaced by parts, which may change the last bits.
     """
 
     graph: fx.Graph
@@ -70,6 +71,7 @@ class Captured:
     claims: tuple[Claim, ...] = ()
     holders: Mapping[str, tuple[nn.Module, str]] = field(default_factory=dict)
     rerun: Callable[..., Any] | None = None
+    taken_apart: tuple[str, ...] = ()
 
     @cached_property
     def held(self) -> tuple[tuple[str, str, torch.device, torch.dtype], ...]:

@@ -83,9 +83,33 @@ def cases_of(op: Op, registry: Registry) -> Iterator[Case]:
 @cache
 def all_cases() -> tuple[Case, ...]:
     """Every case of the standard registry."""
+    records = [op for op in all_records() if not isinstance(op, Inert) and in_double(op)]
+    return tuple(case for op in records for case in cases_of(op, standard()))
+
+
+def in_double(op: Op) -> bool:
+    """Whether the samples are in double precision, which the slow definitions need.
+
+    The few ops that know no double have tests of their own (`test_grouped.py`).
+    """
+    found = operands_of(op.operands, arguments_of(op, 0))
+    tensors = [Call(op, arguments_of(op, 0), (), None).operand(o) for o in found]
+    return all(t.dtype != torch.bfloat16 for t in tensors)
+
+
+def all_records() -> list[Op]:
+    """Every op record; those of other libraries once these are loaded."""
+    import transformers.integrations.moe  # noqa: F401 - registers its grouped matrix product
+
     registry = standard()
-    records = [op for ops in registry.ops.values() for op in ops if not isinstance(op, Inert)]
-    return tuple(case for op in records for case in cases_of(op, registry))
+    targets = [named(t) if isinstance(t, str) else t for t in registry.ops]
+    return [op for target in targets for op in registry.records(target)]
+
+
+def named(name: str) -> Any:
+    """The op of a name, `library.op.overload`."""
+    library, op, overload = name.split(".")
+    return getattr(getattr(getattr(torch.ops, library), op), overload)
 
 
 def coefficient_like(out: Any, generator: torch.Generator) -> Any:

@@ -27,7 +27,8 @@ def rule_for(op: Op, preset: Preset) -> str:
     """The rule that the preset chooses for an op wherever it stands."""
     if op.family == "inert":
         return "(dropped)"
-    node = fx.Graph().call_function(op.target)
+    graph = fx.Graph()
+    node = graph.placeholder("x") if isinstance(op.target, str) else graph.call_function(op.target)
     entry = preset.choose(node, op.family)
     assert entry is not None, f"no rule for family {op.family!r}"
     return entry.use

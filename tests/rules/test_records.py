@@ -10,10 +10,10 @@ from lrp_engine.call import Operand, invoke, operands_of, pick, substitute
 from lrp_engine.op import AtZero, Inert, Op, Stop
 from lrp_engine.registry import standard
 
-from .cases import all_cases, arguments_of, live_sets
+from .cases import all_cases, all_records, arguments_of, live_sets
 from .references import jacobian
 
-RECORDS = [op for records in standard().ops.values() for op in records]
+RECORDS = all_records()
 RANDOM = "random draws do not explain anything"
 
 

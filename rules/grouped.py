@@ -1,0 +1,56 @@
+"""Grouped matrix products: rows sorted by group, one weight per group (routed experts)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrp_engine.call import Call
+from lrp_engine.graph import value
+from lrp_engine.op import WeightedSum
+from lrp_engine.samples import Sample, brief, cumulative, real, sample
+
+aten = torch.ops.aten
+
+
+def grouped_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
+    """The same op with every group's weight transposed."""
+    return call.run(**{call.op.input: c, call.op.weight: weight.transpose(-2, -1)})
+
+
+def grouped(target: Any, x: str, weight: str, call: Sample) -> WeightedSum:
+    """One table row: row s of the result is x_s W_g for the group g that row s lies in."""
+
+    def rows_by_group(arguments: dict[str, Any], live: frozenset[str]) -> bool:
+        no_bias = arguments.get("bias") is None and arguments["offs"] is not None
+        sizes = value(arguments[x]).dim(), value(arguments[weight]).dim()
+        return live == {x} and no_bias and sizes == (2, 3)
+
+    return WeightedSum(
+        target=target,
+        operands=(x,),
+        input=x,
+        weight=weight,
+        samples=(call,),
+        adjoint=grouped_adjoint,
+        when=rows_by_group,
+    )
+
+
+GROUPED = (
+    grouped(
+        aten._grouped_mm.default,
+        "self",
+        "mat2",
+        sample(brief(6, 8), brief(3, 8, 8), offs=cumulative(2, 2, 6)),
+    ),
+    # The op of another library is declared by its name: it exists once that library is loaded.
+    grouped(
+        "transformers.grouped_mm_fallback.default",
+        "input",
+        "weight",
+        sample(real(6, 4), real(3, 4, 5), cumulative(2, 2, 6)),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Small versions of many architectures, with random weights, on which every promise is tested."""

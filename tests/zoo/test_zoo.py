@@ -1,0 +1,100 @@
+"""Every architecture of the table: nothing uncovered, nothing lost, nothing changed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lrp_engine as lrp
+from lrp_engine.capture.captured import How
+from tests.references.models import FullDouble
+from tests.support import assert_balances
+
+from .entry import Entry, Inputs
+from .table import ZOO
+
+BATCH, LENGTH = 3, 7
+FEWER, LONGER = 2, 9
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_architecture(name: str) -> None:
+    """One capture serves all the checks."""
+    entry = ZOO[name]
+    model, engine = captured(entry)
+    inputs = entry.inputs(BATCH, LENGTH)
+    whole = explained(entry, engine, inputs)
+
+    assert_covered(engine)
+    assert_own_forward(entry, model, inputs, whole)
+    assert_balances(whole.ledger, tolerance(entry))
+    assert_other_sizes(entry, model, engine, whole)
+    assert_balances(
+        explained(entry, engine.with_preset("epsilon"), inputs).ledger, tolerance(entry)
+    )
+    if entry.attention:
+        _, eager = captured(entry, "eager")
+        assert_same(entry, explained(entry, eager, inputs, ledger=False), whole)
+
+
+def captured(entry: Entry, attention: str | None = None) -> tuple[nn.Module, lrp.Engine]:
+    model = entry.model(attention)
+    with FullDouble():
+        return model, lrp.Engine(model, entry.inputs(BATCH, LENGTH), output=entry.output)
+
+
+def explained(
+    entry: Entry, engine: lrp.Engine, inputs: Inputs, ledger: bool = True
+) -> lrp.Explanation:
+    return engine.explain(inputs, entry.target, position=entry.position, ledger=ledger)
+
+
+def tolerance(entry: Entry, double: float = 1e-12, single: float = 1e-5) -> float:
+    return double if entry.dtype == torch.float64 else single
+
+
+def output_of(entry: Entry, result: Tensor | dict[str, Tensor]) -> Tensor:
+    return result if isinstance(result, Tensor) else result[entry.output or "logits"]
+
+
+def assert_covered(engine: lrp.Engine) -> None:
+    """Every live op has a rule, and the capture holds for more than the example."""
+    counts = engine.coverage().as_dict()
+    assert counts["covered"] == counts["live"] > 0
+    assert engine.captured.how is How.EXPORTED
+    assert engine.captured.shapes.free()
+
+
+def assert_own_forward(
+    entry: Entry, model: nn.Module, inputs: Inputs, found: lrp.Explanation
+) -> None:
+    """Bit for bit what the model itself gives without gradients."""
+    with torch.no_grad(), FullDouble():
+        own = model(**inputs)
+    assert torch.equal(output_of(entry, found.output), output_of(entry, own))
+
+
+def assert_other_sizes(
+    entry: Entry, model: nn.Module, engine: lrp.Engine, whole: lrp.Explanation
+) -> None:
+    """Samples are explained as they are without the rest of their batch; lengths may change."""
+    fewer = entry.inputs(FEWER, LENGTH)
+    alone = explained(entry, engine, fewer)
+    assert_own_forward(entry, model, fewer, alone)
+    assert_same(entry, alone, whole)
+    if entry.length:
+        longer = entry.inputs(BATCH, LONGER)
+        ex = explained(entry, engine, longer)
+        assert_own_forward(entry, model, longer, ex)
+        assert_balances(ex.ledger, tolerance(entry))
+
+
+def assert_same(entry: Entry, found: lrp.Explanation, expected: lrp.Explanation) -> None:
+    """The same relevance at every source for the samples that both have."""
+    assert found.relevance.keys() == expected.relevance.keys()
+    for source, relevance in found.relevance.items():
+        wanted = expected.relevance[source][: len(relevance)]
+        assert wanted.abs().max() > 0, source
+        error = float((relevance - wanted).abs().max() / wanted.abs().max())
+        assert error <= tolerance(entry, 1e-9, 1e-4), f"{source}: {error:.1e}"
