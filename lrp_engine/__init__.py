@@ -4,6 +4,7 @@ from .engine import Engine as Engine
 from .engine import explain as explain
 from .errors import LrpError as LrpError
 from .explanation import Explanation as Explanation
+from .generation import explain_generation as explain_generation
 from .ledger import Ledger as Ledger
 from .op import Op as Op
 from .plan import Plan as Plan
@@ -22,6 +23,7 @@ __all__ = [
     "Preset",
     "Rule",
     "explain",
+    "explain_generation",
     "presets",
     "rule",
 ]

@@ -131,6 +131,15 @@ class Explanation:
         """Relevance summed over the last axis: (batch, positions) for embeddings."""
         return self.relevance[source].sum(-1)
 
+    def share_at(self, position: int = 0, source: str = "input") -> Tensor:
+        """Share of sum |R| at one position, per sample: near 1 at the first token is a sink.
+
+        Relevance per token as in `per_token`. Language models park attention on their first
+        token; a map that is all sink says little, and a contrast of two answers says more.
+        """
+        amounts = self.per_token(source).abs()
+        return amounts[:, position] / amounts.sum(1)
+
     def save(self, path: str | Path) -> Path:
         """Writes tensors and metadata to one safetensors file (with the ledger's summary)."""
         return store.save(self, Path(path))

@@ -1,0 +1,76 @@
+"""Why each token was written: a generated text explained token by token from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .capture.inputs import as_call
+from .engine import Engine
+from .errors import InputError
+from .explanation import Explanation
+
+
+@dataclass(frozen=True)
+class Written:
+    """One token that the model wrote: `token[b]` stands at `position` of sample b."""
+
+    position: int
+    token: Tensor
+    explanation: Explanation
+
+
+def explain_generation(
+    engine: Engine, inputs: Any, start: int, *, ids: str = "input_ids"
+) -> Iterator[Written]:
+    """Explains the logit of every token from `start` on, at the position before it.
+
+    The model is run once over the whole text. In a model that reads from left to right nothing
+    after a token has part in it, so each explanation is that of the text up to there, and the
+    relevance at later positions is zero. Biases and constants are booked as ever.
+
+    Args:
+        engine: captures a model with logits of shape (batch, length, vocabulary).
+        inputs: as for `Engine.explain`: prompt and generated text in one.
+        start: the position of the first generated token; at least 1.
+        ids: the input that holds the tokens (`decoder_input_ids` for an encoder-decoder).
+
+    Raises InputError if there is no such input, or nothing stands at `start`.
+
+    Example:
+        >>> import torch, lrp_engine as lrp
+        >>> def model(input_ids):  # reads each token alone, and says which one comes next
+        ...     return torch.nn.functional.embedding(input_ids, torch.eye(5).roll(1, 1))
+        >>> text = torch.tensor([[0, 1, 2, 3]])
+        >>> engine = lrp.Engine(model, text)
+        >>> [int(step.token) for step in lrp.explain_generation(engine, text, start=2)]
+        [2, 3]
+    """
+    tokens = _tokens(engine, inputs, ids)
+    if not 1 <= start < tokens.shape[1]:
+        raise InputError(f"start={start}: the text has positions 1 to {tokens.shape[1] - 1}")
+    run = engine.forward(inputs)
+    for position in range(start, tokens.shape[1]):
+        token = tokens[:, position]
+        yield Written(position, token, run.explain(token, position=position - 1))
+
+
+def relevance_of_text(steps: list[Written], source: str = "input") -> Tensor:
+    """(batch, generated tokens, positions): what each token of the text did for each written one.
+
+    Row k is about the k-th generated token; entries are in units of its logit.
+    """
+    return torch.stack([step.explanation.per_token(source) for step in steps], 1)
+
+
+def _tokens(engine: Engine, inputs: Any, ids: str) -> Tensor:
+    args, kwargs = as_call(inputs)
+    names = [port.name for port in engine.captured.inputs]
+    if ids not in names:
+        raise InputError(f"the model has no input {ids!r}; there is {', '.join(names)}")
+    found: Tensor = engine.captured.flatten_inputs(args, kwargs)[names.index(ids)]
+    return found

@@ -1,0 +1,48 @@
+"""Recurrent layers in single precision, where torch uses a kernel that has to be taken apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import lrp_engine as lrp
+from lrp_engine.canonicalise import recipes
+from lrp_engine.errors import CaptureError
+
+from .entry import ids
+from .plain import Recurrent
+
+WHOLE = torch.ops.aten.mkldnn_rnn_layer.default
+
+
+def lstm() -> Recurrent:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Recurrent(nn.LSTM).eval()
+
+
+def test_an_lstm_in_single_precision_is_taken_apart_and_proved() -> None:
+    model, words = lstm(), ids(3, 5)
+    engine = lrp.Engine(model, words)
+    if any(node.target is WHOLE for node in engine._question.captured.graph.nodes):
+        assert engine.captured.taken_apart == (str(WHOLE),)
+        assert f"taken apart: {WHOLE}" in engine.provenance.notes
+    ex = engine.explain(words, 1, ledger=True).check()
+    with torch.no_grad():
+        assert torch.allclose(ex.output, model(words), rtol=1e-5, atol=1e-6)
+    double = lrp.explain(lstm().double(), words, 1).relevance["words"].float()
+    assert torch.allclose(ex.relevance["words"], double, rtol=1e-3, atol=1e-5)
+
+
+def test_parts_that_give_another_result_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*args):
+        out, *rest = recipes.lstm_layer(*args)
+        return [out * 1.01, *rest]
+
+    model, words = lstm(), ids(3, 5)
+    if not lrp.Engine(model, words).captured.taken_apart:
+        pytest.skip("this machine's torch uses no kernel of its own here")
+    monkeypatch.setitem(recipes.RECIPES, WHOLE, wrong)
+    with pytest.raises(CaptureError, match="another"):
+        lrp.Engine(model, words).explain(words, 1)
