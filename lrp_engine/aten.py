@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -67,3 +67,31 @@ def _same_dtype(a: fx.Node, b: Any) -> bool:
         and all(isinstance(v, Tensor) for v in values)
         and (values[0].dtype == values[1].dtype)
     )
+
+
+def _axes(shape: Sequence[int]) -> list[int]:
+    return list(range(-len(shape), 0))
+
+
+def _layer_mean(x: Tensor, shape: Sequence[int], *_: Any) -> Tensor:
+    return x.mean(_axes(shape), keepdim=True)
+
+
+def _layer_scale(x: Tensor, shape: Sequence[int], _w: Any, _b: Any, eps: float) -> Tensor:
+    return torch.rsqrt(x.var(_axes(shape), correction=0, keepdim=True) + eps)
+
+
+# Results beside the first that torch does not differentiate, and what they are. Torch's derivative
+# of these ops leaves them out without a word.
+BY_PRODUCTS: dict[Any, dict[int, Callable[..., Tensor]]] = {
+    torch.ops.aten.native_layer_norm.default: {1: _layer_mean, 2: _layer_scale},
+}
+
+# Ops all of whose results torch differentiates.
+WHOLLY_DIFFERENTIABLE = {
+    torch.ops.aten.var_mean.correction,
+    torch.ops.aten.std_mean.correction,
+    torch.ops.aten.aminmax.default,
+    torch.ops.aten.lstm.input,
+    torch.ops.aten.gru.input,
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from . import validate
@@ -20,6 +21,7 @@ from .assign import Uncovered, assign
 from .canonicalise import canonicalise, decompose
 from .capture import Captured, OutputPort, capture
 from .capture.inputs import as_call
+from .differentiable import made_differentiable
 from .errors import InputError, SourceError, TargetError
 from .explanation import Explanation, Provenance, provenance_of
 from .ledger import Ledger, ledger_of
@@ -130,7 +132,7 @@ class Engine:
     def _without_programs(self) -> Engine:
         """Shares capture and traces; what was written or checked for one plan is left behind."""
         other = copy.copy(self)
-        for name in ("_whole", "_at_row", "_audited", "provenance"):
+        for name in ("_whole", "_at_row", "_audited", "_differentiable", "provenance"):
             other.__dict__.pop(name, None)
         other._proved, other._within_budget = set(), set()
         return other
@@ -173,12 +175,19 @@ class Engine:
         *,
         position: Position = None,
         ledger: bool = False,
+        create_graph: bool = False,
     ) -> Explanation:
         """Explains one target per sample.
 
         `target` and `position` as in `seed_of`. With `ledger`, the ledger is computed in the same
-        pass; without, when it is first asked for. Raises InputError and TargetError.
+        pass; without, when it is first asked for. With `create_graph`, relevance, coefficients,
+        explained numbers and the output can be differentiated, by the inputs and by the model's
+        parameters, so that they can be part of a loss; attention is then written out, and nothing
+        is compiled. Raises InputError and TargetError.
         """
+        if create_graph:
+            found = self._forward(inputs, self._differentiable).last(target, position)
+            return replace(found, known_ledger=found.ledger) if ledger else found
         at_row = not ledger and isinstance(position, (int, Sequence, Tensor))
         way = self._audited if ledger else (self._at_row if at_row else None) or self._whole
         return self._forward(inputs, way).last(target, position)
@@ -216,6 +225,17 @@ class Engine:
         wanted = self._written(accounts=True)
         return Way.of(wanted, compiled=False)
 
+    @cached_property
+    def _differentiable(self) -> Way:
+        """Programs whose every op torch can differentiate: fused attention's backward is not one.
+
+        The rules are traced anew, with attention as products and a softmax.
+        """
+        with sdpa_kernel(SDPBackend.MATH):
+            wanted = write_program(self.plan, self.policy, {}, sizes=self._sizes)
+        made_differentiable(wanted.program)
+        return replace(Way.of(wanted, compiled=False), with_grad=True)
+
     def _written(self, **options: Any) -> Wanted:
         return write_program(self.plan, self.policy, self._cache, sizes=self._sizes, **options)
 
@@ -240,9 +260,10 @@ class Engine:
         leaves = self._leaves(inputs)
         self._hold_to_budget(way.wanted.program, leaves)
         count = way.wanted.program.outputs
-        with torch.no_grad(), validate.at_run_time(self.captured):
+        with torch.set_grad_enabled(way.with_grad), validate.at_run_time(self.captured):
             values = list(way.forward(*leaves))
-            self._prove(leaves, values[:count])
+            with torch.no_grad():
+                self._prove(leaves, values[:count])
         return Forward(self, way, leaves, values[:count], values[count:])
 
     def _prove(self, leaves: list[Any], outputs: list[Any]) -> None:
@@ -282,6 +303,7 @@ class Way:
     forward: Run
     relevance: Run
     at_row: bool = False
+    with_grad: bool = False
 
     @classmethod
     def of(cls, wanted: Wanted, *, compiled: bool | str, at_row: bool = False) -> Way:
@@ -326,10 +348,11 @@ class Forward:
 
     def _explain(self, target: Target, position: Position, kept: list[Any]) -> Explanation:
         plan = self.engine.plan
-        seed = seed_of(self.outputs[plan.output.position], target, position)
+        with torch.set_grad_enabled(self.way.with_grad):
+            seed = seed_of(self.outputs[plan.output.position], target, position)
         values = [*self.way.seeds(seed), *self.leaves, *kept]
         kept.clear()
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.way.with_grad):
             results = list(self.way.relevance(values))
         if not torch.isfinite(seed.explained).all():
             raise TargetError(f"the explained output is not finite: {seed.explained.tolist()}")
@@ -342,7 +365,7 @@ class Forward:
             coefficient=wanted.coefficients(results),
             provenance=self.engine.provenance,
             known_ledger=self._ledger(wanted, results, seed) if wanted.entries else None,
-            recount=lambda: self._recount(seed, versions),
+            recount=lambda: self._recount(seed.detached(), versions),
         )
 
     def _recount(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:

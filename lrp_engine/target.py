@@ -36,15 +36,20 @@ class Seed:
     explained: Tensor
     row: Row | None = None
 
+    def detached(self) -> Seed:
+        """The same numbers, cut off from what they were computed from."""
+        row = self.row and Row(self.row.weights.detach(), self.row.rows)
+        return Seed(lambda: self.dense().detach(), self.explained.detach(), row)
+
 
 def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
     """The seed for a target.
 
     `output` has shape (batch, classes), or (batch, positions, classes) with `position`.
     `target`: one class, one class per sample, {class: weight}, a metric of the output (its
-    gradient is the coefficient), or a ready coefficient of the output's shape. None if the
-    output is one number per sample. `position`: one for all samples, one per sample, or a
-    slice, over which the target is summed.
+    gradient is the coefficient, differentiable itself where gradients are being recorded), or a
+    ready coefficient of the output's shape. None if the output is one number per sample.
+    `position`: one for all samples, one per sample, or a slice, over which the target is summed.
 
     Raises TargetError if the target does not fit the output.
     """
@@ -74,14 +79,15 @@ def explained(output: Tensor, seed: Tensor) -> Tensor:
 
 
 def _of_metric(output: Tensor, metric: Metric) -> Tensor:
+    recorded = torch.is_grad_enabled() and output.requires_grad
     with torch.enable_grad():
-        variable = output.detach().requires_grad_()
+        variable = output if recorded else output.detach().requires_grad_()
         number = metric(variable)
         if not isinstance(number, Tensor) or number.requires_grad is False:
             raise TargetError(
                 "the metric must return a tensor computed from the output it is given"
             )
-        (gradient,) = torch.autograd.grad(number.sum(), variable)
+        (gradient,) = torch.autograd.grad(number.sum(), variable, create_graph=recorded)
     return gradient
 
 
