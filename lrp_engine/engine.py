@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
-from . import validate
+from . import onnx, validate
 from .accounts import read_accounts
 from .assign import Uncovered, assign
 from .canonicalise import canonicalise, decompose
@@ -26,8 +26,6 @@ from .errors import InputError, SourceError, TargetError
 from .explanation import Explanation, Provenance, provenance_of
 from .ledger import Ledger, ledger_of
 from .memory import Timeline
-from .onnx import OnnxModule, capture_onnx
-from .onnx import load as load_onnx
 from .op import Op
 from .plan import Coverage, Plan
 from .policy import Budget, Choice, Policy, policy_of, readable
@@ -59,7 +57,8 @@ class Engine:
         preset: name of a preset, path of a preset file, or a `Preset`.
         sources: where relevance is wanted: input names, module paths or globs, node names.
             Default: every floating-point input, and the embedding of every integer input.
-        output: name of the output to explain; default `logits` if there is one, else the first.
+        output: name of the output to explain; default `logits` if there is one, else the first
+            with floating-point numbers. Of an ONNX file, any value that a node computes.
         policy: "keep" (fastest), "balanced" (computes again what is cheap for its bytes),
             "low_memory" (checkpoints), or a budget for the peak: bytes, "500 MB", "2 GiB".
         dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
@@ -95,7 +94,7 @@ class Engine:
     ) -> None:
         registry = standard().with_entries(rules) if rules else standard()
         chosen = load(preset, registry)
-        captured = canonicalise(_captured(model, example_inputs, dynamic), registry)
+        captured = canonicalise(_captured(model, example_inputs, dynamic, output), registry)
         self._question = Question(captured, registry, sources, output)
         self.plan: Plan = _planned(self._question, chosen)
         self.policy: Choice = policy_of(policy)
@@ -407,12 +406,13 @@ def explain(
     return engine.explain(inputs, target, position=position, ledger=ledger)
 
 
-def _captured(model: Model, example: Any, dynamic: Any) -> Captured:
+def _captured(model: Model, example: Any, dynamic: Any, output: str | None) -> Captured:
     """The capture of a model, whatever kind of model it is."""
     if isinstance(model, (str, Path)):
-        model = load_onnx(model)
-    if isinstance(model, OnnxModule):
-        return capture_onnx(model, example, dynamic=dynamic)
+        model = onnx.load(model)
+    if isinstance(model, onnx.OnnxModule):
+        module = onnx.with_output(model, output) if output else model
+        return onnx.capture_onnx(module, example, dynamic=dynamic)
     if example is None and not isinstance(model, ExportedProgram):
         raise InputError("example inputs are needed to capture the model")
     return capture(model, example, dynamic=dynamic)

@@ -2,6 +2,7 @@
 
 from .capture import capture_onnx
 from .errors import Unsupported
-from .module import OnnxModule, load
+from .load import load, with_output
+from .module import OnnxModule
 
-__all__ = ["OnnxModule", "Unsupported", "capture_onnx", "load"]
+__all__ = ["OnnxModule", "Unsupported", "capture_onnx", "load", "with_output"]

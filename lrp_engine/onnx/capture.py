@@ -43,7 +43,7 @@ def capture_onnx(module: OnnxModule, inputs: Any = None, *, dynamic: Any = True)
             captured = capture(module, given, dynamic=shapes, example=example)
     except CaptureError as error:
         if found := module.refusals(given):
-            raise Unsupported(found, module.path.name) from error
+            raise Unsupported(found, module.file) from error
         raise
     return in_the_files_names(captured, module)
 

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import onnx
-import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from .affine import with_biases
-from .budget import folding_budget, unrolling_budget
-from .errors import Refusal, Unsupported
-from .file import Model, read
-from .fold import Folded, fold
-from .functions import functions_of
-from .graph import Graph, Step, graph_of, pruned
-from .interpret import Mark, Scope, refusal, refusals, run
-from .ports import Port, inputs_of, made_up, outputs_of
-from .reasons import reason_for
-from .table import standard
-from .values import Host, Value, as_tensor, known
+from .budget import unrolling_budget
+from .errors import Refusal
+from .file import Model
+from .fold import Folded
+from .interpret import Scope, refusals, run
+from .ports import Port, made_up
+from .values import Host, Value, as_tensor
 
 MARK = "onnx"
 
@@ -38,11 +29,17 @@ class OnnxModule(nn.Module):
     file's output names. Weights are buffers.
     """
 
-    def __init__(self, path: Path, folded: Folded, scope: Scope, ports: Sequence[Port]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        folded: Folded,
+        scope: Scope,
+        ports: Sequence[Port],
+        notes: Sequence[str] = (),
+    ) -> None:
         super().__init__()
-        self.path, self.graph, self.scope = path, folded.graph, scope
-        self.ports = tuple(ports)
-        self.notes: tuple[str, ...] = ()
+        self.model, self.graph, self.scope = model, folded.graph, scope
+        self.ports, self.notes = tuple(ports), tuple(notes)
         constants = folded.constants
         self._held: dict[str, str] = {}
         self._small = {n: v for n, v in constants.items() if not isinstance(v, Tensor)}
@@ -63,6 +60,11 @@ class OnnxModule(nn.Module):
         """Made-up inputs of the declared types and sizes; raises InputError if it has no sizes."""
         names = (port.name for port in self.ports)
         return dict(zip(names, made_up(self.ports), strict=True))
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return self.model.path.name
 
     @property
     def names(self) -> dict[str, str]:
@@ -92,71 +94,3 @@ class OnnxModule(nn.Module):
 
 def _returned(value: Value) -> Any:
     return [_returned(v) for v in value] if isinstance(value, tuple) else as_tensor(value)
-
-
-def load(path: str | Path) -> OnnxModule:
-    """An ONNX file as a torch module.
-
-    Raises Unsupported, listing every node that has no entry in the op table.
-    """
-    return of_model(read(path))
-
-
-def of_model(model: Model) -> OnnxModule:
-    """The same for a model that has been read and checked."""
-    graph = graph_of(model.proto.graph, model.tensor, constants=False)
-    numbers, text = outputs_of(model.proto.graph)
-    ports = inputs_of(model.proto.graph, model.initializers)
-    inputs = tuple(port.name for port in ports)
-    graph = replace(graph, inputs=inputs, outputs=numbers, steps=pruned(graph.steps, numbers))
-    scope = _scope(model)
-    _refuse_unknown(graph, scope, model.path.name)
-    used = {name for step in graph.steps for name in step.uses} | set(numbers)
-    constants = {n: known(model.weight(n)) for n in model.initializers if n in used}
-    with torch.no_grad():
-        folded = fold(graph, constants, scope, folding_budget(model.weight_bytes))
-    folded = with_biases(folded)
-    module = OnnxModule(model.path, folded, scope, ports)
-    if text:
-        module.notes = (f"left out of the output, because it is text: {', '.join(text)}",)
-    return module
-
-
-def _scope(model: Model) -> Scope:
-    opsets = {o.domain: o.version for o in model.proto.opset_import}
-    opsets[""] = opsets.pop("ai.onnx", opsets.get("", 1))
-    functions = functions_of(model.proto, model.tensor)
-    return Scope(standard(), opsets, functions, mark=_mark)
-
-
-def _mark(path: tuple[Mark, ...]) -> AbstractContextManager[Any]:
-    return torch.fx.traceback.annotate({MARK: path})
-
-
-def _refuse_unknown(graph: Graph, scope: Scope, file: str) -> None:
-    found = [
-        refusal(step, scope, reason_for(step.domain, step.op))
-        for step in _every_step(graph)
-        if not _is_known(step, scope)
-    ]
-    if found:
-        raise Unsupported(found, file)
-
-
-def _every_step(graph: Graph) -> Iterator[Step]:
-    """The steps of a graph and of the graphs inside it."""
-    for step in graph.steps:
-        yield step
-        for inner in step.attributes.values():
-            if isinstance(inner, Graph):
-                yield from _every_step(inner)
-
-
-def _is_known(step: Step, scope: Scope) -> bool:
-    if scope.entry(step) or (step.domain, step.op) in scope.functions:
-        return True
-    try:
-        schema: Any = onnx.defs.get_schema(step.op, scope.opset(step.domain), step.domain)
-    except onnx.defs.SchemaError:
-        return False
-    return schema.has_function or schema.has_context_dependent_function

@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from lrp_engine.onnx.module import load
+from lrp_engine.onnx import load
 
 Arrays = Mapping[str, np.ndarray]
 

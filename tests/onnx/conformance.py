@@ -24,8 +24,9 @@ from torch import Tensor, fx, nn
 from lrp_engine.capture import torch_module
 from lrp_engine.capture.captured import How
 from lrp_engine.capture.exported import from_exported
+from lrp_engine.onnx import OnnxModule
 from lrp_engine.onnx.file import from_proto
-from lrp_engine.onnx.module import OnnxModule, of_model
+from lrp_engine.onnx.load import of_model
 from lrp_engine.onnx.table import standard
 from lrp_engine.onnx.tensors import tensor_of
 from lrp_engine.onnx.values import as_host, as_ints, as_number

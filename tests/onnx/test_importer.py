@@ -6,7 +6,7 @@ import torch
 from onnx.parser import parse_model
 
 from lrp_engine import Engine
-from lrp_engine.errors import InputError, OnnxFileError
+from lrp_engine.errors import InputError, OnnxFileError, TargetError
 from lrp_engine.onnx import Unsupported, load
 
 MLP = """<ir_version: 9, opset_import: ["" : 20]>
@@ -86,3 +86,14 @@ def test_every_node_that_cannot_be_run_is_named_in_one_error(tmp_path):
         Engine(path)
     assert [r.op for r in caught.value.refusals] == ["Reshape", "TopK"]
     assert "depends on data" in caught.value.refusals[0].reason
+
+
+def test_any_value_of_the_file_can_be_the_output_that_is_explained(tmp_path):
+    path = written(MLP, tmp_path / "m.onnx")
+    x = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    ex = Engine(path, preset="epsilon", output="h").explain(x, target=2)
+    w = torch.tensor([9.0, 10, 11, 12])
+    assert torch.allclose(ex.explained.float(), x @ w + 3)
+    assert torch.allclose(ex.relevance["x"], x * w, atol=1e-4)
+    with pytest.raises(TargetError, match="computes no value 'hh'; did you mean 'h'"):
+        Engine(path, output="hh")
