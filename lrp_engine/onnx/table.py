@@ -17,7 +17,7 @@
 - Raise `Refused("why")` for what cannot be done; return NotImplemented to leave a case to the body
   that ONNX itself gives for the op.
 - An op of shape chains has a host version beside it, from arrays to an array: `@host("Concat")`.
-  It is used where every input is known; it may return NotImplemented.
+  It is used where every input is known and `Ints` are numbers; it may return NotImplemented.
 
 Prefer ATen ops that have a record in `rules/`: relevance has to pass them.
 """
@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from .errors import Refused
@@ -105,6 +106,8 @@ class Entry:
     ) -> Any:
         """Binds inputs and attributes to the function's parameters, and calls it."""
         bound, rest = self._bound(inputs)
+        if self.on_host and any(map(_is_open, bound.values())):
+            return NotImplemented
         for name, value in attributes.items():
             if name in self.attributes or (name in self._names() and name not in bound):
                 bound[name] = value
@@ -136,6 +139,12 @@ class Entry:
 
     def _names(self) -> set[str]:
         return {p.name for p in self.inputs if not p.variadic}
+
+
+def _is_open(given: Any) -> bool:
+    """Whether a place or a size is symbolic, so that the result has no fixed shape."""
+    entries = given if isinstance(given, tuple) else (given,)
+    return any(isinstance(entry, torch.SymInt) for entry in entries)
 
 
 def op(

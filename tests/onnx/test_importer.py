@@ -97,3 +97,14 @@ def test_any_value_of_the_file_can_be_the_output_that_is_explained(tmp_path):
     assert torch.allclose(ex.relevance["x"], x * w, atol=1e-4)
     with pytest.raises(TargetError, match="computes no value 'hh'; did you mean 'h'"):
         Engine(path, output="hh")
+
+
+def test_a_constant_that_is_cut_to_an_open_length_leaves_it_open(tmp_path):
+    text = """<ir_version: 9, opset_import: ["" : 20]>
+    g (float[N,L] x) => (float[N,L] y) <float[8] w = {1,2,3,4,5,6,7,8}, int64[1] zero = {0}>
+    { length = Shape<start=1>(x)  own = Slice(w, zero, length, zero)  y = Mul(x, own) }"""
+    engine = Engine(written(text, tmp_path / "m.onnx"))
+    assert [(f.leaf, f.axis) for f in engine.captured.shapes.free()] == [(0, 0), (0, 1)]
+    for length in (2, 5, 8):
+        output = engine.forward(torch.ones(2, length)).output["y"]
+        assert output[0].tolist() == list(range(1, length + 1))
