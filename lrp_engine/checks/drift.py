@@ -11,7 +11,7 @@ from torch import Tensor
 from .budget import Budget, relative_error_for
 from .evidence import Evidence
 from .finding import Finding, Status
-from .golden import Kept
+from .golden import Golden, Kept
 
 UNIT = "of the golden sum of |R|"
 ADVICE = (
@@ -35,11 +35,9 @@ def drift(evidence: Evidence, budget: Budget) -> Finding:
     golden = evidence.golden
     if golden is None:
         return Finding("drift", Status.SKIPPED, "there is no golden result")
-    why = golden.differences(evidence.engine, evidence.kept)
-    since = f"; changed since: {', '.join(why)}" if why else ""
     reason = misfit(golden.kept, evidence.kept)
     if reason:
-        return Finding("drift", Status.FAILED, reason + since, advice=ADVICE)
+        return Finding("drift", Status.FAILED, reason + _since(evidence, golden), advice=ADVICE)
     limit = budget.relative_error
     if limit is None:
         limit = relative_error_for(evidence.engine.provenance.dtype)
@@ -50,8 +48,16 @@ def drift(evidence: Evidence, budget: Budget) -> Finding:
     )
     good = worst.error <= limit and worst.correlation >= budget.correlation
     status = Status.PASSED if good else Status.FAILED
-    advice = "" if good else ADVICE
-    return Finding("drift", status, message + since, worst.error, limit, UNIT, None, advice)
+    if good:
+        return Finding("drift", status, message, worst.error, limit, UNIT)
+    # Only now, because it reads all parameters.
+    message += _since(evidence, golden)
+    return Finding("drift", status, message, worst.error, limit, UNIT, None, ADVICE)
+
+
+def _since(evidence: Evidence, golden: Golden) -> str:
+    why = golden.differences(evidence.engine, evidence.kept)
+    return f"; changed since: {', '.join(why)}" if why else ""
 
 
 def furthest(before: Kept, now: Kept) -> Worst:

@@ -26,7 +26,7 @@ def figure(
 ) -> Figure:
     """A heat map if the source is image-like (channels, height, width), bars per position else."""
     relevance = explanation.relevance[source][sample].detach().float().cpu()
-    title = f"explained: {float(explanation.explained.reshape(-1)[sample]):.3g}"
+    title = f"explained: {float(explanation.explained.detach().reshape(-1)[sample]):.3g}"
     if relevance.dim() == 3 or (relevance.dim() == 2 and image is not None):
         return _heat_map(relevance, image, title)
     per_position = relevance.sum(-1) if relevance.dim() == 2 else relevance
