@@ -7,9 +7,9 @@ from .explanation import Explanation as Explanation
 from .generation import explain_generation as explain_generation
 from .ledger import Ledger as Ledger
 from .op import Op as Op
-from .plan import Plan as Plan
 from .preset import Preset as Preset
-from .preset import presets as presets
+from .preset_file import load_preset as load_preset
+from .preset_file import presets as presets
 from .rule import Rule as Rule
 from .rule import rule as rule
 
@@ -19,11 +19,11 @@ __all__ = [
     "Ledger",
     "LrpError",
     "Op",
-    "Plan",
     "Preset",
     "Rule",
     "explain",
     "explain_generation",
+    "load_preset",
     "presets",
     "rule",
 ]

@@ -94,8 +94,7 @@ def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entr
     """Traces the sums of one op; equal ops share the trace."""
     a, joint = step.assignment, propagation.joint
     wires = propagation.wires
-    scaled = (n and wires.multiplied(n, step.arrived.scale) for n in step.arrived.nodes)
-    site = Site.of(a, tuple(scaled), joint)
+    site = Site.of(a, wires.settled(step.arrived), joint)
     flows = [flow for flow in step.passed if flow is not None]
     passed = [wires.multiplied(flow.node, flow.scale) for flow in flows]
     there = tuple(node is not None for node in step.passed)
@@ -160,7 +159,7 @@ def _sums(
     coming = arrived if isinstance(call.out, tuple) else (arrived,)
     front = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
     back = [(c, call.operand(o)) for c, o in zip(passed, call.live, strict=True)]
-    takes, gives = a.rule.takes, a.rule.gives
+    takes, gives = call.form, a.rule.form_given(call.form)
     size = _total([(c.abs(), o.abs()) for c, o in front], takes)
     size_passed = _total([(c.abs(), x.abs()) for c, x in back], gives)
     amounts: Mapping[str, Tensor] = {}

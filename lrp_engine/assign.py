@@ -9,12 +9,20 @@ from typing import Any
 
 from torch import fx
 
-from .call import Operand, bind, operands_of, pick
+from .call import Operand, bind, names_of, operands_of, pick
 from .capture import Captured, OutputPort
 from .errors import CoverageError, PresetError, SourceError
 from .gates import Regions
-from .graph import describe, holds_tensors, is_complex, is_floating, target_name
+from .graph import (
+    describe,
+    holds_tensors,
+    is_complex,
+    is_floating,
+    module_stack,
+    target_name,
+)
 from .op import Op
+from .places import Places
 from .plan import Assignment, Plan, SourcePort, Stopped
 from .preset import Entry, Preset
 from .registry import Registry
@@ -42,6 +50,7 @@ class _Walk:
     captured: Captured
     preset: Preset
     registry: Registry
+    places: Places
     alive: set[fx.Node]
     assigned: dict[fx.Node, Assignment] = field(default_factory=dict)
     stopped: dict[fx.Node, str] = field(default_factory=dict)
@@ -66,11 +75,11 @@ class _Walk:
 
     def _serve(self, node: fx.Node, arguments: dict[str, Any]) -> None:
         entering = self._alive_among(tuple(arguments), arguments)
-        names = frozenset(operand.name for operand in entering)
+        names = names_of(entering)
         op = self.registry.find(node.target, arguments, names)
         if op is None:
             return self._gap(node, f"{target_name(node)} is not declared in rules/")
-        entry = self.preset.choose(node, op.family)
+        entry = self.preset.choose(node, op.family, self.places)
         if entry is None:
             return self._gap(
                 node, f"preset {self.preset.name!r} has no rule for family {op.family!r}"
@@ -79,6 +88,8 @@ class _Walk:
 
     def _assign(self, node: fx.Node, op: Op, entry: Entry, arguments: dict[str, Any]) -> None:
         rule = self.registry.rules[op.family, entry.use]
+        if rule.serves is not None and not rule.serves(op):
+            return self._gap(node, f"rule {rule.name!r} of family {op.family!r} does not serve it")
         live = self._alive_among(rule.operands(op), arguments)
         if self.preset.gates:
             live = self.regions.live_factors(op, arguments, live)
@@ -118,12 +129,15 @@ def assign(
     Raises Uncovered with all ops that have none, SourceError if no source reaches the output,
     PresetError if a row names a module or node that is not there.
     """
-    _refuse_unplaced(preset, captured)
-    walk = _Walk(captured, preset, registry, {source.node for source in sources})
-    for node in captured.graph.nodes:
-        if node.op == "call_function":
-            walk.visit(node)
+    places = Places(captured.graph)
+    _refuse_unplaced(preset, captured, places)
+    walk = _walked(captured, preset, registry, sources, places)
     needed = _needed(walk, output.node)
+    if preset.counts_positions():
+        # What is first or last among the live ops is known only once it is known what is live.
+        families = {n: a.op.family for n, a in walk.assigned.items() if n in needed}
+        walk = _walked(captured, preset, registry, sources, Places(captured.graph, families))
+        needed = _needed(walk, output.node)
     gaps = {node: reason for node, reason in walk.gaps.items() if node in needed}
     if gaps:
         raise Uncovered(gaps)
@@ -140,15 +154,39 @@ def assign(
     )
 
 
-def _refuse_unplaced(preset: Preset, captured: Captured) -> None:
+def _walked(
+    captured: Captured,
+    preset: Preset,
+    registry: Registry,
+    sources: tuple[SourcePort, ...],
+    places: Places,
+) -> _Walk:
+    walk = _Walk(captured, preset, registry, places, {source.node for source in sources})
+    for node in captured.graph.nodes:
+        if node.op == "call_function":
+            walk.visit(node)
+    return walk
+
+
+def _refuse_unplaced(preset: Preset, captured: Captured, places: Places) -> None:
     """A row that speaks of a module or node which is not there is a misspelling."""
     for row in preset.entries:
+        lost = [p for p in (row.before, row.after) if p and not places.named(p)]
         if row.is_narrow() and not any(row.lies_at(node) for node in captured.graph.nodes):
-            close = difflib.get_close_matches(row.module or "", captured.modules, n=1)
+            lost.append(row.module or row.node or row.type or "")
+        if lost and not row.optional:
             raise PresetError(
                 f"a row of preset {row.origin!r} names nothing in this model: {row.where()}"
-                + (f"; did you mean {close[0]!r}?" if close else "")
+                + _nearest(lost[0], captured)
             )
+
+
+def _nearest(word: str, captured: Captured) -> str:
+    nodes = list(captured.graph.nodes)
+    kinds = {kind for node in nodes for _, kind in module_stack(node)}
+    known = [*captured.modules, *(node.name for node in nodes), *sorted(kinds)]
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _needed(walk: _Walk, output: fx.Node) -> set[fx.Node]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from .form import Form
 from .op import Coefficients, Op
 
 OpT = TypeVar("OpT", bound=Op)
@@ -53,6 +54,11 @@ def operands_of(
     return tuple(found)
 
 
+def names_of(operands: Iterable[Operand]) -> frozenset[str]:
+    """What a record's condition is told of the live operands: `weight`; `tensors`, `tensors[0]`."""
+    return frozenset(name for o in operands for name in (o.name, str(o)))
+
+
 def pick(arguments: Mapping[str, Any], operand: Operand) -> Any:
     """The argument that an operand stands for."""
     argument = arguments[operand.name]
@@ -78,7 +84,8 @@ class Call(Generic[OpT]):
     that carry relevance here.
 
     `primal` holds the op's result where a rule had to compute it again; the engine then lets
-    forward pass and rule share that one computation.
+    forward pass and rule share that one computation. `form` says what arrived: coefficients, or
+    relevance itself.
     """
 
     op: OpT
@@ -86,6 +93,11 @@ class Call(Generic[OpT]):
     live: tuple[Operand, ...]
     out: Any
     primal: Any = field(default=None)
+    form: Form = Form.COEFFICIENT
+
+    def with_form(self, form: Form) -> Call[OpT]:
+        """The same call, for a flow of another form."""
+        return replace(self, form=form)
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

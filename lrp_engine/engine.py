@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from . import onnx, validate
 from .accounts import read_accounts
 from .assign import Uncovered, assign
-from .canonicalise import canonicalise, decompose
+from .canonicalise import canonicalise, decompose, fold_batch_norm
 from .capture import Captured, OutputPort, capture
 from .capture.inputs import as_call
 from .differentiable import made_differentiable
@@ -29,7 +29,8 @@ from .memory import Timeline
 from .op import Op
 from .plan import Coverage, Plan
 from .policy import Budget, Choice, Policy, policy_of, readable
-from .preset import Preset, load
+from .preset import Preset
+from .preset_file import complete, load
 from .program import Program, Run
 from .promise import Promises
 from .propagate import Cache
@@ -93,7 +94,7 @@ class Engine:
         rules: Iterable[Op | Rule] = (),
     ) -> None:
         registry = standard().with_entries(rules) if rules else standard()
-        chosen = load(preset, registry)
+        chosen = complete(load(preset, registry))
         captured = canonicalise(_captured(model, example_inputs, dynamic, output), registry)
         self._question = Question(captured, registry, sources, output)
         self.plan: Plan = _planned(self._question, chosen)
@@ -125,7 +126,7 @@ class Engine:
             'epsilon'
         """
         other = self._without_programs()
-        other.plan = _planned(self._question, load(preset, self._question.registry))
+        other.plan = _planned(self._question, complete(load(preset, self._question.registry)))
         return other
 
     def _without_programs(self) -> Engine:
@@ -420,22 +421,29 @@ def _captured(model: Model, example: Any, dynamic: Any, output: str | None) -> C
 
 def _planned(question: Question, preset: Preset) -> Plan:
     """Assigns rules; ops without one are decomposed, a level at a time, until all have one."""
-    captured, registry = question.captured, question.registry
-    names, output = question.sources, question.output
+    captured = question.captured
     while True:
-        sources = resolve_sources(captured, registry, names)
         try:
-            plan = assign(captured, preset, registry, sources, _output(captured, output))
+            plan = _assigned(captured, question, preset)
         except Uncovered as gap:
             simpler = decompose(captured, gap.nodes)
             if simpler is None:
                 raise
             captured = simpler
             continue
-        if names is not None and len(plan.sources) < len(sources):
-            lost = [s.name for s in sources if s not in plan.sources]
-            raise SourceError(f"no relevance from {plan.output.name!r} reaches {', '.join(lost)}")
-        return plan
+        if not preset.fold_batch_norm:
+            return plan
+        return _assigned(fold_batch_norm(captured), question, preset)
+
+
+def _assigned(captured: Captured, question: Question, preset: Preset) -> Plan:
+    registry, names = question.registry, question.sources
+    sources = resolve_sources(captured, registry, names)
+    plan = assign(captured, preset, registry, sources, _output(captured, question.output))
+    if names is not None and len(plan.sources) < len(sources):
+        lost = [s.name for s in sources if s not in plan.sources]
+        raise SourceError(f"no relevance from {plan.output.name!r} reaches {', '.join(lost)}")
+    return plan
 
 
 def _sizes(captured: Captured, inputs: Any) -> dict[Any, int]:

@@ -11,6 +11,9 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
+# Marks a node that stands for another one, for the rules to see: its value is that node's.
+VALUE_OF = "value_of"
+
 _NEVER_THE_USERS = "/lrp_engine/capture/"
 _GUESS = 1024
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from .aten import SIZE
 from .capture import Captured
-from .graph import value
+from .graph import VALUE_OF, value
 from .template import Template, inline
 
 _NEVER_SHARED = {torch.Tag.nondeterministic_seeded}
@@ -42,11 +42,17 @@ class Joint:
         joint = cls()
         for node in captured.graph.nodes:
             if node.op != "output":
-                copy = joint.graph.node_copy(node, lambda n: joint.copies[n])
-                joint.copies[node] = copy
-                joint._remember(copy)
+                joint._copy(node)
         joint._name_sizes([joint.copies[port.node] for port in captured.inputs])
         return joint
+
+    def _copy(self, node: fx.Node) -> None:
+        stands_for = node.meta.get(VALUE_OF)
+        if stands_for is not None:
+            self.copies[node] = self.copies[stands_for]
+            return
+        self.copies[node] = self.graph.node_copy(node, lambda n: self.copies[n])
+        self._remember(self.copies[node])
 
     def seed(self, name: str, like: Tensor) -> fx.Node:
         """A placeholder for what the relevance program starts from."""

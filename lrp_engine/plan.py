@@ -13,7 +13,7 @@ from .call import Operand
 from .capture import Captured, OutputPort
 from .graph import origin, shape_text, target_name, value
 from .op import Op
-from .preset import Preset
+from .preset import Preset, rule_text
 from .registry import Registry
 from .rule import Rule
 
@@ -39,8 +39,7 @@ class Assignment:
 
     def rule_text(self) -> str:
         """`epsilon(epsilon=1e-06)`."""
-        inside = ", ".join(f"{k}={v}" for k, v in self.parameters.items())
-        return f"{self.rule.name}({inside})" if inside else self.rule.name
+        return rule_text(self.rule.name, self.parameters)
 
 
 @dataclass(frozen=True)

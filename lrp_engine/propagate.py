@@ -67,7 +67,9 @@ class Loop:
         if all(c is None for c in arrived.nodes):
             return
         try:
-            site = Site.of(assignment, arrived.nodes, self.joint)
+            if not rule.linear:
+                arrived = self.wires.settled(arrived)
+            site = Site.of(assignment, arrived, self.joint)
             passed = self.apply(assignment, site, arrived.scale)
         except LrpError:
             raise
@@ -93,7 +95,7 @@ class Loop:
         if primal:
             self._share(self.joint.copies[a.node], primal)
         return [
-            None if back is None else Flow(back, a.rule.gives, scale * factor)
+            None if back is None else Flow(back, a.rule.form_given(site.form), scale * factor)
             for back, factor in zip(results, traced.factors, strict=False)
         ]
 
@@ -119,13 +121,14 @@ class Site:
     arrived: tuple[bool, ...]
     several: bool
     live: tuple[Operand, ...]
+    form: Form
 
     @classmethod
-    def of(cls, a: Assignment, arrived: Sequence[fx.Node | None], joint: Joint) -> Site:
+    def of(cls, a: Assignment, arrived: Arrived, joint: Joint) -> Site:
         bound = bind(a.node.target, a.node.args, a.node.kwargs)
         leaves, spec = pytree.tree_flatten(bound)
         places = tuple(i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node))
-        coming = [c for c in arrived if c is not None]
+        coming = [c for c in arrived.nodes if c is not None]
         outs = joint.results_of(a.node)
         nodes = [*coming, *outs, *(joint.forward(leaves[i]) for i in places)]
         constants = tuple(None if i in places else leaf for i, leaf in enumerate(leaves))
@@ -135,15 +138,17 @@ class Site:
             constants=constants,
             places=places,
             examples=tuple(value(n) for n in nodes),
-            arrived=tuple(c is not None for c in arrived),
+            arrived=tuple(c is not None for c in arrived.nodes),
             several=not isinstance(value(a.node), Tensor),
             live=a.live,
+            form=arrived.form,
         )
 
     def key(self) -> Any:
         shapes = tuple(signature(e) for e in self.examples)
         constants = tuple((type(c).__name__, str(c)) for c in self.constants)
-        return (shapes, str(self.spec), constants, self.places, self.arrived, self.live)
+        how = (self.arrived, self.live, self.form)
+        return (shapes, str(self.spec), constants, self.places, *how)
 
     def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call, Any]:
         """The call that a rule sees, and what arrives, from a flat list of values."""
@@ -156,7 +161,8 @@ class Site:
             leaves[place] = argument
         arguments = pytree.tree_unflatten(leaves, self.spec)
         out = results if self.several else results[0]
-        return Call(a.op, arguments, a.live, out), arrived if self.several else arrived[0]
+        call = Call(a.op, arguments, a.live, out, form=self.form)
+        return call, arrived if self.several else arrived[0]
 
     def live_inputs(self) -> list[int]:
         """Which of `arguments` are the live operands."""

@@ -91,10 +91,10 @@ def _at_source(propagation: Propagation, node: fx.Node, cache: Cache) -> tuple[f
 
 
 def _collected(propagation: Propagation, node: fx.Node, form: Form) -> fx.Node:
-    (flow,), scale = propagation.wires.collect(node, form)
+    flow = propagation.wires.at(node, form)
     if flow is None:
         raise RuleError(f"no rule passed any relevance on to {describe(node)}")
-    return propagation.wires.multiplied(flow, scale)
+    return flow
 
 
 def _write(

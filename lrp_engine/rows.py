@@ -17,7 +17,7 @@ from .plan import Assignment, Plan
 from .propagate import Loop, Site
 from .rule import Form
 from .template import Template, signature, trace
-from .wires import Flow
+from .wires import Arrived, Flow
 
 
 def row_of(x: Tensor, rows: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def can_start_at_row(plan: Plan) -> bool:
     if any(source.node is last.node for source in plan.sources):
         return False
     shapes = [value(last.node).dim(), value(_operand(last)).dim()]
-    coefficients = last.rule.takes is last.rule.gives is Form.COEFFICIENT
+    coefficients = Form.RELEVANCE not in (last.rule.takes, last.rule.gives)
     return getattr(last.op, "rowwise", False) and shapes == [3, 3] and coefficients
 
 
@@ -51,7 +51,7 @@ def start_at_row(loop: Loop) -> None:
     example = value(out)
     seed = joint.seed("seed", example.new_empty((example.shape[0], 1, example.shape[2])))
     rows = joint.seed("rows", example.new_empty((example.shape[0],), dtype=torch.int64))
-    site = Site.of(last, (seed,), joint)
+    site = Site.of(last, Arrived((seed,), 1.0, Form.COEFFICIENT), joint)
     at_row = {n: _write(loop, row_of, last.node, n, rows) for n in (out, operand)}
     arguments = tuple(at_row.get(n, n) for n in site.arguments)
     site = replace(site, arguments=arguments, examples=tuple(value(n) for n in arguments))

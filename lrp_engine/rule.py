@@ -5,22 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .call import Propagate
+from .call import Call, Propagate
+from .form import Form as Form
 from .op import Op
-
-
-class Form(Enum):
-    """What travels on a wire: the coefficient c, or the relevance R = a * c itself."""
-
-    COEFFICIENT = "coefficient"
-    RELEVANCE = "relevance"
-
 
 Absorbs = Callable[..., Mapping[str, Tensor]]
 
@@ -44,12 +36,18 @@ class Rule:
     takes: Form = Form.COEFFICIENT
     gives: Form = Form.COEFFICIENT
     stops: bool = False
+    linear: bool = True
+    serves: Callable[[Op], bool] | None = None
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """Parameter names and defaults."""
         found = list(inspect.signature(self.propagate).parameters.values())[2:]
         return {p.name: p.default for p in found}
+
+    def form_given(self, arrived: Form) -> Form:
+        """The form of what this rule passes on, when `arrived` is the form of what arrives."""
+        return arrived if self.gives is Form.EITHER else self.gives
 
     def operands(self, op: Op) -> tuple[str, ...]:
         """The op's arguments through which this rule passes relevance."""
@@ -68,11 +66,25 @@ def rule(
     takes: Form = Form.COEFFICIENT,
     gives: Form = Form.COEFFICIENT,
     stops: bool = False,
+    linear: bool = True,
+    serves: Callable[[Op], bool] | None = None,
 ) -> Callable[[Propagate], Rule]:
     """Makes a function `(call, c, **parameters) -> coefficients` a Rule of one family."""
 
     def made(propagate: Propagate) -> Rule:
-        return Rule(name, family.family, propagate, cites, absorbs, carries, takes, gives, stops)
+        return Rule(
+            name=name,
+            family=family.family,
+            propagate=propagate,
+            cites=cites,
+            absorbs=absorbs,
+            carries=carries,
+            takes=takes,
+            gives=gives,
+            stops=stops,
+            linear=linear,
+            serves=serves,
+        )
 
     return made
 
@@ -80,6 +92,11 @@ def rule(
 def stabilise(z: Tensor, epsilon: float) -> Tensor:
     """z + epsilon * sign(z), with sign(0) = 1."""
     return torch.where(z < 0, z - epsilon, z + epsilon)
+
+
+def amount(call: Call[Any], flow: Tensor, a: Tensor) -> Tensor:
+    """The relevance in a flow at a value `a`, whichever form arrived at this call."""
+    return booked(flow, a if call.form is Form.COEFFICIENT else torch.ones_like(a))
 
 
 def booked(c: Tensor, a: Tensor) -> Tensor:

@@ -17,10 +17,11 @@ from torch import Tensor, fx
 from .aten import JOIN, PRODUCT, SUM, SUM_OF_PRODUCT, factors, halves
 from .graph import value
 from .joint import Joint
-from .rule import Form, stabilise
+from .rule import Form
 from .template import Template, is_getitem, part_of, signature, trace
 
-_TINY = {torch.float64: 1e-12}
+# Smaller activations are taken for zero: relevance divided by them would be noise.
+_TINY = {torch.float64: 1e-24}
 
 
 class Flow(NamedTuple):
@@ -36,6 +37,7 @@ class Arrived(NamedTuple):
 
     nodes: tuple[fx.Node | None, ...]
     scale: float
+    form: Form
 
 
 class Conversion(NamedTuple):
@@ -47,8 +49,11 @@ class Conversion(NamedTuple):
 
 
 def to_coefficient(relevance: Tensor, a: Tensor) -> Tensor:
-    """c = R / a, stabilised; relevance at a zero activation is lost, and the ledger books it."""
-    return relevance / stabilise(a, _TINY.get(a.dtype, 1e-9))
+    """c = R / a, and 0 where a is zero: the relevance there is lost, and the ledger books it."""
+    wide = torch.promote_types(a.dtype, torch.float32)
+    tiny = a.abs() <= _TINY.get(a.dtype, 1e-12)
+    c = relevance.to(wide) / a.to(wide).masked_fill(tiny, 1.0)
+    return c.masked_fill(tiny, 0.0).to(a.dtype)
 
 
 def to_relevance(c: Tensor, a: Tensor) -> Tensor:
@@ -73,7 +78,12 @@ class Wires:
             self._arrived[producer, index + 1].append(flow)
 
     def collect(self, node: fx.Node, form: Form) -> Arrived:
-        """Everything that arrived at each of a node's results, in the wanted form."""
+        """Everything that arrived at each of a node's results, in the wanted form.
+
+        If either form will do, it is relevance if any of it is: that conversion loses nothing.
+        """
+        if form is Form.EITHER:
+            form = Form.RELEVANCE if self.holds_relevance(node) else Form.COEFFICIENT
         if isinstance(value(node), Tensor):
             flows = [self._total((node, 0), node, form)]
         else:
@@ -84,7 +94,17 @@ class Wires:
             ]
         scale = next((f.scale for f in flows if f is not None), 1.0)
         nodes = (f and self.multiplied(f.node, f.scale / scale) for f in flows)
-        return Arrived(tuple(nodes), scale)
+        return Arrived(tuple(nodes), scale, form)
+
+    def at(self, node: fx.Node, form: Form) -> fx.Node | None:
+        """Everything that arrived at a tensor, written out; None if nothing did."""
+        (flow,), scale, _ = self.collect(node, form)
+        return None if flow is None else self.multiplied(flow, scale)
+
+    def settled(self, arrived: Arrived) -> Arrived:
+        """The same with its constant factor multiplied out."""
+        nodes = (node and self.multiplied(node, arrived.scale) for node in arrived.nodes)
+        return Arrived(tuple(nodes), 1.0, arrived.form)
 
     def convert(self, flow: Flow, node: fx.Node, form: Form) -> Flow:
         """The same flow in the other form; reading the activation makes a promise."""
@@ -98,8 +118,10 @@ class Wires:
         return converted
 
     def holds_relevance(self, node: fx.Node) -> bool:
-        """Whether anything that arrived at a tensor is relevance itself, not a coefficient."""
-        return any(flow.form is Form.RELEVANCE for flow in self._arrived.get((node, 0), ()))
+        """Whether anything that arrived at a node is relevance itself, not a coefficient."""
+        results = 1 if isinstance(value(node), Tensor) else 1 + len(value(node))
+        flows = (flow for i in range(results) for flow in self._arrived.get((node, i), ()))
+        return any(flow.form is Form.RELEVANCE for flow in flows)
 
     def multiplied(self, flow: fx.Node, scale: float) -> fx.Node:
         """scale * flow, written out."""

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import AtZero, Coefficients, Linear, Passed
-from lrp_engine.rule import booked, rule
+from lrp_engine.call import Call, invoke, operands_of, substitute
+from lrp_engine.op import AtZero, Coefficients, Linear, Op, Passed
+from lrp_engine.rule import Form, amount, booked, rule, stabilise
 from lrp_engine.samples import Sample, coarse, integers, mask, positive, real, sample
 
 aten = torch.ops.aten
@@ -172,12 +172,14 @@ BATCH_NORM = (
         "input",
         samples=(sample(*_NORM, 0.1, 1e-5),),
         adjoint=batch_norm_adjoint,
+        elementwise=True,
     ),
     linear(
         aten.batch_norm.default,
         "input",
         samples=(sample(*_NORM, False, 0.1, 1e-5, False),),
         adjoint=batch_norm_adjoint,
+        elementwise=True,
         when=lambda arguments, _: not arguments["training"],
     ),
 )
@@ -203,3 +205,96 @@ def gradient(call: Call[Linear], c: Any) -> Coefficients:
     """The plain gradient; the same as the adjoint."""
     own = call.op.adjoint
     return call.vjp(c) if own is None else own(call, c)
+
+
+def norm_absorbs(
+    call: Call[Linear], c: Any, passed: Passed, stabiliser: float
+) -> dict[str, Tensor]:
+    """The stabiliser takes (c - c') z, the constants their share of what is left."""
+    kept, out = stabilised(call, c, stabiliser), whole(call.out)
+    lost = amount(call, whole(c), out) - booked(kept, out)
+    return {"stabiliser": lost} | constants(call, kept, passed)
+
+
+def adds(op: Op) -> bool:
+    """Ops that add entries up: sums of two, reductions, average pooling."""
+    return not op.elementwise or len(op.operands) > 1
+
+
+def stabilised(call: Call[Linear], c: Any, stabiliser: float) -> Tensor:
+    """R / (z + stabiliser sign z)."""
+    flow, z = whole(c), whole(call.out)
+    numerator = 1.0 if call.form is Form.RELEVANCE else z
+    return flow * (numerator / stabilise(z, stabiliser))
+
+
+@rule(
+    "norm",
+    family=Linear,
+    cites="anders2021, rule Norm",
+    takes=Form.EITHER,
+    absorbs=norm_absorbs,
+    serves=adds,
+)
+def norm(call: Call[Linear], c: Any, stabiliser: float = 1e-6) -> Coefficients:
+    """The epsilon rule for sums and means: R_i = x_i a_i R / (z + epsilon sign z)."""
+    kept = stabilised(call, c, stabiliser)
+    own = call.op.adjoint
+    return call.vjp(kept) if own is None else own(call, kept)
+
+
+def one_to_one(op: Op) -> bool:
+    """One operand, entry by entry."""
+    return op.elementwise and len(op.operands) == 1
+
+
+def whole(c: Any) -> Tensor:
+    """What arrived at the result itself, of an op that returns statistics as well."""
+    return c if isinstance(c, Tensor) else c[0]
+
+
+@rule(
+    "pass",
+    family=Linear,
+    cites="anders2021, rule Pass",
+    takes=Form.RELEVANCE,
+    gives=Form.RELEVANCE,
+    serves=one_to_one,
+)
+def passed_on(call: Call[Linear], c: Any) -> Coefficients:
+    """R_in = R_out: the op, a batch norm for instance, is taken for the identity."""
+    return call.only(whole(c))
+
+
+def terms(call: Call[Linear]) -> list[Tensor]:
+    """What each tensor operand by itself contributes to an elementwise sum."""
+    names = operands_of(call.op.operands, call.arguments)
+    zeros = {o: torch.zeros_like(call.operand(o)) for o in names}
+    return [
+        invoke(call.op.target, substitute(call.arguments, zeros | {o: call.operand(o)}))
+        for o in names
+    ]
+
+
+def constants_by_magnitude(
+    call: Call[Linear], c: Any, passed: Passed, stabiliser: float
+) -> dict[str, Tensor]:
+    """What operands without relevance keep of a sum that is split by magnitude."""
+    arrived = amount(call, whole(c), whole(call.out))
+    handed = sum(booked(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
+    return {"constant": arrived - handed}
+
+
+@rule("magnitude", family=Linear, cites="dynamiclrp2025, sec. 3", absorbs=constants_by_magnitude)
+def magnitude(call: Call[Linear], c: Any, stabiliser: float = 1e-9) -> Coefficients:
+    """At an elementwise sum R_a = |a| / (|a| + |b|) R, whatever the signs; elsewhere the adjoint.
+
+    Unlike the adjoint it stays bounded where a and b nearly cancel.
+    """
+    names = operands_of(call.op.operands, call.arguments)
+    if not call.op.elementwise or len(names) < 2:
+        return adjoint.propagate(call, c)
+    parts = dict(zip(names, terms(call), strict=True))
+    total = torch.stack([part.abs() for part in parts.values()]).sum(0)
+    q = c * (call.out / (total + stabiliser))
+    return tuple(call.vjp(q * parts[o].sign())[i] for i, o in enumerate(call.live))

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from lrp_engine.call import Call, operands_of
+from lrp_engine.call import Call, invoke, operands_of, substitute
 from lrp_engine.op import Coefficients, Inert, Move, Passed
-from lrp_engine.rule import booked, rule
+from lrp_engine.rule import Form, booked, rule
 from lrp_engine.samples import Sample, integers, real, sample
 
 aten = torch.ops.aten
@@ -100,12 +100,25 @@ INERT = (
 
 
 def constants(call: Call[Move], c: Any, passed: Passed) -> dict[str, torch.Tensor]:
-    """What operands that carry no relevance contribute to a join: sum of c times their entries."""
+    """What operands that carry no relevance contribute to a join: all that arrives at their
+    entries."""
     joined = operands_of(call.op.operands, call.arguments)
-    return {} if len(joined) == len(call.live) else {"constant": booked(c, call.at_zero())}
+    if len(joined) == len(call.live):
+        return {}
+    if call.form is Form.COEFFICIENT:
+        return {"constant": booked(c, call.at_zero())}
+    marks = {o: torch.full_like(call.operand(o), float(o not in call.live)) for o in joined}
+    return {"constant": booked(c, invoke(call.op.target, substitute(call.arguments, marks)))}
 
 
-@rule("adjoint", family=Move, cites="dynamiclrp2025, sec. 3", absorbs=constants)
+@rule(
+    "adjoint",
+    family=Move,
+    cites="dynamiclrp2025, sec. 3",
+    absorbs=constants,
+    takes=Form.EITHER,
+    gives=Form.EITHER,
+)
 def adjoint(call: Call[Move], c: Any) -> Coefficients:
     """c_in = P^T c for out = P in, with P a 0/1 matrix: each entry's relevance goes home."""
     return call.vjp(c)

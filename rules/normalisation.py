@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lrp_engine.call import Call
 from lrp_engine.op import Coefficients, Normalisation, Normaliser, Passed
-from lrp_engine.rule import booked, rule
+from lrp_engine.rule import Form, booked, rule
 from lrp_engine.samples import positive, real, sample
 
 aten = torch.ops.aten
@@ -151,6 +151,18 @@ def bias_share(call: Call[Normalisation], c: Any, passed: Passed) -> dict[str, T
 def scale_stopped(call: Call[Normalisation], c: Any) -> Coefficients:
     """LN-rule: the scale is a constant, mean subtraction and weight are linear."""
     return call.only(call.op.frozen(call, _of_result(c)))
+
+
+@rule(
+    "pass",
+    family=Normalisation,
+    cites="anders2021, rule Pass",
+    takes=Form.RELEVANCE,
+    gives=Form.RELEVANCE,
+)
+def passed_on(call: Call[Normalisation], c: Any) -> Coefficients:
+    """R_in = R_out, entry by entry: the norm is taken for the identity."""
+    return call.only(_of_result(c))
 
 
 @rule("gradient", family=Normalisation, cites="simonyan2014", absorbs="gradient")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lrp_engine.call import Call
 from lrp_engine.op import AtZero, Coefficients, Passed, Pointwise
-from lrp_engine.rule import booked, rule
+from lrp_engine.rule import Form, amount, rule
 from lrp_engine.samples import Sample, between, positive, real, sample
 
 aten = torch.ops.aten
@@ -172,7 +172,7 @@ def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Ten
     if call.op.at_zero is AtZero.ZERO:
         return {}
     (back,), (operand,) = passed, call.live
-    return {"taylor": booked(c, call.out) - booked(back, call.operand(operand))}
+    return {"taylor": amount(call, c, call.out) - amount(call, back, call.operand(operand))}
 
 
 def tangent(call: Call[Pointwise], c: Tensor) -> tuple[Tensor, ...]:
@@ -188,9 +188,27 @@ def of_operand(call: Call[Pointwise], function: Callable[..., Tensor], *before: 
     return function(*before, call.operand(operand), **settings)
 
 
-@rule("identity", family=Pointwise, cites="achtibat2024, sec. 3.2", absorbs=remainder)
+def relevance_through(call: Call[Pointwise], r: Tensor) -> Tensor:
+    """R_in = R_out; if f(0) != 0, the Taylor form x f'(x) R_out / f(x)."""
+    if call.op.at_zero is AtZero.ZERO:
+        return r
+    (operand,), nowhere = call.live, call.out == 0
+    (c,) = tangent(call, (r / call.out.masked_fill(nowhere, 1.0)).masked_fill(nowhere, 0.0))
+    return call.operand(operand) * c
+
+
+@rule(
+    "identity",
+    family=Pointwise,
+    cites="achtibat2024, sec. 3.2",
+    absorbs=remainder,
+    takes=Form.EITHER,
+    gives=Form.EITHER,
+)
 def identity(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """R_in = R_out: c_in = c f(x)/x, at x = 0 the limit c f'(0); if f(0) != 0, c f'(x)."""
+    if call.form is Form.RELEVANCE:
+        return call.only(relevance_through(call, c))
     if call.op.passes is not None:
         return call.only(of_operand(call, call.op.passes, c))
     if call.op.ratio is not None:
@@ -200,6 +218,18 @@ def identity(call: Call[Pointwise], c: Tensor) -> Coefficients:
     (operand,), (limit,) = call.live, tangent(call, c)
     x = call.operand(operand)
     return call.only(torch.where(x == 0, limit, c * (call.out / x)))
+
+
+@rule(
+    "pass",
+    family=Pointwise,
+    cites="anders2021, rule Pass",
+    takes=Form.RELEVANCE,
+    gives=Form.RELEVANCE,
+)
+def passed_on(call: Call[Pointwise], c: Tensor) -> Coefficients:
+    """R_in = R_out whatever f(0) is: a sigmoid hands on all it received."""
+    return call.only(c)
 
 
 @rule("taylor", family=Pointwise, cites="montavon2017, eq. 5", absorbs="taylor")

@@ -97,6 +97,28 @@ def uniform(call: Call[Product], c: Any) -> Coefficients:
     return tuple(g / n if o.name in call.op.factors and n > 1 else g for o, g in shares)
 
 
+def elementwise(op: Op) -> bool:
+    """Products entry by entry, of two."""
+    return op.elementwise
+
+
+@rule(
+    "proportional",
+    family=Product,
+    cites="arras2019, LRP-abs",
+    absorbs="stabiliser",
+    serves=elementwise,
+)
+def proportional(call: Call[Product], c: Any, stabiliser: float = 1e-9) -> Coefficients:
+    """R_a = |a| / (|a| + |b|) R at an elementwise product a b, and |b| / (|a| + |b|) R."""
+    if len(call.live) == 1:
+        return call.vjp(c)
+    a, b = (call.operand(o) for o in call.live)
+    q = c / (a.abs() + b.abs() + stabiliser)
+    back = (q * a.abs() * b, q * b.abs() * a)
+    return tuple(k.sum_to_size(x.shape) for k, x in zip(back, (a, b), strict=True))
+
+
 @rule("gradient", family=Product, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Call[Product], c: Any) -> Coefficients:
     """The plain gradient: every factor gets all, so n factors pass on n times the relevance."""

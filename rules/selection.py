@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lrp_engine.call import Call, operands_of
-from lrp_engine.op import AtZero, Coefficients, Passed, Selection
-from lrp_engine.rule import booked, rule
+from lrp_engine.op import AtZero, Coefficients, Op, Passed, Selection
+from lrp_engine.rule import Form, amount, rule
 from lrp_engine.samples import positive, real, sample
 
 aten = torch.ops.aten
@@ -91,19 +91,74 @@ ORDER = tuple(
 )
 
 
+def entrywise(op: Op) -> bool:
+    """Rectifiers and limits: one operand, entry by entry."""
+    return op.elementwise and len(op.operands) == 1
+
+
 def cut_off(call: Call[Selection], c: Any, passed: Passed) -> dict[str, Tensor]:
     """Where a limit or a constant won, its share stays there."""
     all_live = len(operands_of(call.op.operands, call.arguments)) == len(call.live)
-    if call.op.exact and all_live:
+    if call.op.exact and all_live and call.form is Form.COEFFICIENT:
         return {}
-    arrived = sum(booked(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
-    return {"constant": booked(c, call.out) - arrived}
+    arrived = sum(amount(call, k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
+    return {"constant": all_amounts(call, c) - arrived}
 
 
-@rule("winner", family=Selection, cites="bach2015, sec. 2.2", absorbs=cut_off)
+def all_amounts(call: Call[Selection], c: Any) -> Tensor:
+    """R over all results."""
+    pairs = [(c, call.out)] if isinstance(c, Tensor) else zip(c, call.out, strict=True)
+    return torch.stack([amount(call, k, out) for k, out in pairs if k is not None]).sum()
+
+
+def picked(call: Call[Selection], c: Any) -> Coefficients:
+    """What arrives, at the entries that were picked."""
+    if call.form is Form.COEFFICIENT or not call.op.elementwise:
+        return call.vjp(c)
+    if call.op.exact:
+        # A slope (leaky_relu's, abs's) is part of the coefficient, not of the relevance.
+        return call.only(c.masked_fill(call.vjp(torch.ones_like(c))[0] == 0, 0.0))
+    shares = call.vjp(divided(c, call.out))
+    return tuple(k * call.operand(o) for o, k in zip(call.live, shares, strict=True))
+
+
+def divided(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, and 0 where b is 0."""
+    return (a / b.masked_fill(b == 0, 1.0)).masked_fill(b == 0, 0.0)
+
+
+@rule(
+    "winner",
+    family=Selection,
+    cites="bach2015, sec. 2.2",
+    absorbs=cut_off,
+    takes=Form.EITHER,
+    gives=Form.EITHER,
+)
 def winner(call: Call[Selection], c: Any) -> Coefficients:
     """The entry that was picked takes all: c_in = c where picked, 0 elsewhere."""
-    return call.vjp(c)
+    return picked(call, c)
+
+
+@rule(
+    "pass",
+    family=Selection,
+    cites="anders2021, rule Pass",
+    absorbs=cut_off,
+    takes=Form.EITHER,
+    gives=Form.EITHER,
+    serves=entrywise,
+)
+def passed_on(call: Call[Selection], c: Any) -> Coefficients:
+    """R_in = R_out, where a limit cut something off as well: c_in = c out / x."""
+    if call.form is Form.RELEVANCE:
+        return call.only(c)
+    (operand,) = call.live
+    return (
+        picked(call, c)
+        if call.op.exact
+        else call.only(c * divided(call.out, call.operand(operand)))
+    )
 
 
 @rule("gradient", family=Selection, cites="simonyan2014", absorbs=cut_off)

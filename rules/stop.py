@@ -11,7 +11,21 @@ from typing import Any
 import torch
 
 from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Lookup, Stop
+from lrp_engine.op import (
+    Attention,
+    Coefficients,
+    Homogeneous,
+    Linear,
+    Lookup,
+    Move,
+    Normalisation,
+    Pointwise,
+    Product,
+    Quotient,
+    Selection,
+    Stop,
+    WeightedSum,
+)
 from lrp_engine.rule import rule
 from lrp_engine.samples import between, integers, positive, real, sample
 
@@ -108,6 +122,25 @@ TABLES = (
 def stopped(call: Call, c: Any) -> Coefficients:
     """No relevance passes."""
     return tuple(None for _ in call.live)
+
+
+# A preset may take the result of any op for a constant.
+CONSTANTS = tuple(
+    rule("stopped", family=family, cites="the preset's choice", stops=True)(stopped.propagate)
+    for family in (
+        Move,
+        Linear,
+        WeightedSum,
+        Product,
+        Quotient,
+        Selection,
+        Pointwise,
+        Homogeneous,
+        Normalisation,
+        Attention,
+        Lookup,
+    )
+)
 
 
 @rule("adjoint", family=Lookup, cites="bach2015, eq. 58")

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lrp_engine import Engine, Explanation, Op, explain, presets
+from lrp_engine import Engine, Explanation, Op, explain, load_preset, presets
 from lrp_engine.errors import CoverageError, InputError, PresetError, RuleError
 from lrp_engine.op import AtZero, Pointwise
 from lrp_engine.store import FORMAT
@@ -176,16 +176,24 @@ def test_a_row_about_a_place_that_is_not_there_is_refused(tmp_path, selector, me
         Engine(seeded(Unknown), X, preset=written(tmp_path, EPSILON_AT + selector), rules=rules)
 
 
+EPSILON = "epsilon(epsilon=1e-06, bias=absorb)"
+
+
 @pytest.mark.parametrize(
     "selector, rule",
     [
-        ('module = "0"', "epsilon(epsilon=1e-06)"),
-        ('module = "?"', "epsilon(epsilon=1e-06)"),
-        ('node = "linear"', "epsilon(epsilon=1e-06)"),
-        ('type = "Linear"', "epsilon(epsilon=1e-06)"),
-        ('op = "aten.linear"', "epsilon(epsilon=1e-06)"),
+        ('module = "0"', EPSILON),
+        ('module = "?"', EPSILON),
+        ('node = "linear"', EPSILON),
+        ('type = "Linear"', EPSILON),
+        ('op = "aten.linear"', EPSILON),
         ('module = "1"', "zero"),
-        ('type = "Conv2d"', "zero"),
+        ('type = "Conv2d"\noptional = true', "zero"),
+        ('position = "first"', EPSILON),
+        ('position = "last 2"', EPSILON),
+        ('after = "linear"', "zero"),
+        ('before = "relu"', EPSILON),
+        ('before = "1"', EPSILON),
         ('op = "aten.conv2d"', "zero"),
     ],
 )
@@ -193,6 +201,34 @@ def test_a_row_holds_where_it_says_and_nowhere_else(tmp_path, selector, rule):
     model = seeded(lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU()))
     engine = Engine(model, X, preset=written(tmp_path, EPSILON_AT + selector))
     assert engine.plan.assignments[0].rule_text() == rule
+
+
+@pytest.mark.parametrize(
+    "selector, hint",
+    [
+        ('type = "Conv2d"', "names nothing in this model"),
+        ('type = "Linaer"', "did you mean 'Linear'"),
+        ('after = "reul"', "did you mean 'relu'"),
+        ('op = "linaer"', "has no op 'linaer'; did you mean 'linear'"),
+        ('position = "second"', "it is 'first', 'last'"),
+        ('bias = "distribut"', "did you mean 'distribute'"),
+    ],
+)
+def test_a_row_that_speaks_of_nothing_is_refused(tmp_path, selector, hint):
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU()))
+    with pytest.raises(PresetError, match=hint):
+        Engine(model, X, preset=written(tmp_path, EPSILON_AT + selector))
+
+
+def test_a_rule_without_its_parameters_is_refused():
+    model = seeded(lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)))
+    x = torch.rand(3, 1, 4, 4)
+    with pytest.raises(PresetError, match="needs low and high"):
+        Engine(model, x, preset="epsilon_gamma_box")
+    with pytest.raises(PresetError, match="unknown key 'lwo'; did you mean 'low'"):
+        load_preset("epsilon_gamma_box", lwo=0.0, high=1.0)
+    explained = explain(model, x, 1, preset=load_preset("epsilon_gamma_box", low=0, high=1))
+    explained.check()
 
 
 # --- saved explanations ------------------------------------------------------------------------

@@ -4,9 +4,10 @@ from ..capture import Captured
 from ..registry import Registry
 from .decompose import decompose
 from .drop_inert import drop_inert
+from .fold_batch_norm import fold_batch_norm
 from .masks import recognise_masks
 
-__all__ = ["canonicalise", "decompose"]
+__all__ = ["canonicalise", "decompose", "fold_batch_norm"]
 
 
 def canonicalise(captured: Captured, registry: Registry) -> Captured:

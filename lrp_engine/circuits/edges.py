@@ -23,7 +23,7 @@ from ..errors import InputError, RuleError, SourceError
 from ..graph import describe, value
 from ..joint import Joint
 from ..plan import Plan, SourcePort
-from ..preset import load
+from ..preset_file import load
 from ..program import Program, build
 from ..promise import Policy
 from ..propagate import Loop
@@ -387,11 +387,10 @@ def _back(
         if assignment.node is stop:
             break
         loop.step(assignment)
-    (flow,), scale = loop.wires.collect(stop, Form.COEFFICIENT)
+    flow = loop.wires.at(stop, Form.COEFFICIENT)
     if flow is None:
         joint.seeds.remove(seed)
-        return None
-    return loop.wires.multiplied(flow, scale)
+    return flow
 
 
 def merged(parts: Sequence[EdgeScores]) -> EdgeScores:

@@ -17,7 +17,8 @@ from ..capture.inputs import as_call
 from ..errors import InputError, TargetError
 from ..op import Op
 from ..plan import Plan, SourcePort
-from ..preset import Preset, load
+from ..preset import Preset
+from ..preset_file import load
 from ..propagate import Cache
 from ..registry import Registry, standard
 from ..rule import Rule

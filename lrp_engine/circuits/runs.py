@@ -130,10 +130,10 @@ def coefficient_program(
     reached = tuple(source.node for source in plan.sources if source.node in set(nodes))
     results = []
     for node in reached:
-        (flow,), scale = propagation.wires.collect(node, Form.COEFFICIENT)
+        flow = propagation.wires.at(node, Form.COEFFICIENT)
         if flow is None:
             raise RuleError(f"no rule passed any relevance on to {describe(node)}")
-        results.append(propagation.wires.multiplied(flow, scale))
+        results.append(flow)
     outputs = [output.node, *reached]
     program = build(propagation.joint, captured.tensors, outputs, results, Policy.KEEP)
     return Coefficients(program, reached)

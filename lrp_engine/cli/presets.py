@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import preset as preset_files
+from .. import preset_file as preset_files
 from ..registry import standard
 from .console import print_json, print_table, reporting
 from .options import AsJson

@@ -11,8 +11,7 @@ from torch import Tensor, fx, nn
 
 import lrp_engine as lrp
 from lrp_engine.call import Operand, invoke, substitute
-
-from .cases import Case, call_of, pairs
+from lrp_engine.testing.cases import Case, call_of, pairs
 
 
 class Bench(nn.Module):

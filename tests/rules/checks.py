@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from lrp_engine.call import Operand
+from lrp_engine.testing.cases import Case, balance, call_of, relevance_of
 
-from .cases import Case, balance, call_of, relevance_of
 from .references import REFERENCES
 
 Relevance = Mapping[Operand, Tensor]

@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import fx
 
 from lrp_engine.op import Op
-from lrp_engine.preset import Preset, load
+from lrp_engine.preset import Preset
+from lrp_engine.preset_file import load
 from lrp_engine.registry import standard
 
 LIST = Path(__file__).with_name("op_coverage.txt")

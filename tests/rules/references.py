@@ -14,55 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call, Operand, invoke, substitute
+from lrp_engine.call import Call, Operand, invoke, operands_of, substitute
 
-from . import reference_attention
-from .cases import pairs
+from . import reference_attention, reference_pooling, reference_sums
+from .measuring import Relevance, dense, incoming, jacobian, ratio, results
 
-Relevance = dict[Operand, Tensor]
 Reference = Callable[..., Relevance]
-
-STEP = 2.0**-12
-
-
-def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """d function / d x as a dense matrix, by a fourth-order difference for each entry of x.
-
-    Exact for linear functions, and for piecewise linear ones away from their kinks.
-    """
-    columns = []
-    for i in range(x.numel()):
-        shift = torch.zeros(x.numel(), dtype=x.dtype)
-        shift[i] = STEP
-        shift = shift.view(x.shape)
-        near = function(x + shift) - function(x - shift)
-        far = function(x + 2 * shift) - function(x - 2 * shift)
-        columns.append((8 * near.double() - far.double()) / (12 * STEP))
-    return torch.stack(columns, dim=-1)
-
-
-def results(out: Any, c: Any) -> Tensor:
-    """All results that relevance arrives at, as one long vector."""
-    return torch.cat([o.reshape(-1) for o, _ in pairs(out, c)])
-
-
-def incoming(call: Call, c: Any) -> Tensor:
-    """R at the results, as one long vector."""
-    return torch.cat([(o.double() * k.double()).reshape(-1) for o, k in pairs(call.out, c)])
-
-
-def dense(call: Call, c: Any, operand: Operand) -> Tensor:
-    """J[j, i]: how result entry j answers to entry i of an operand."""
-
-    def function(x: Tensor) -> Tensor:
-        return results(invoke(call.op.target, substitute(call.arguments, {operand: x})), c)
-
-    return jacobian(function, call.operand(operand))
-
-
-def ratio(relevance: Tensor, z: Tensor) -> Tensor:
-    """R_j / z_j; an entry that is exactly zero carries nothing."""
-    return torch.where(z == 0, 0.0, relevance / torch.where(z == 0, 1.0, z))
 
 
 def shares(call: Call, c: Any, operand: Operand, z: Tensor) -> Tensor:
@@ -77,10 +34,63 @@ def zero(call: Call, c: Any) -> Relevance:
     return {o: shares(call, c, o, results(call.out, c)) for o in call.live}
 
 
-def epsilon(call: Call, c: Any, epsilon: float) -> Relevance:
-    """Bach et al. 2015, eq. 58: the same with z_j + epsilon sign(z_j)."""
+def norm(call: Call, c: Any, stabiliser: float) -> Relevance:
+    """Bach et al. 2015, eq. 58, for a sum: z_j + epsilon sign(z_j)."""
     z = results(call.out, c)
-    return {o: shares(call, c, o, z + epsilon * torch.sign(z)) for o in call.live}
+    return {o: shares(call, c, o, z + stabiliser * torch.sign(z)) for o in call.live}
+
+
+def identity(call: Call, c: Any) -> Relevance:
+    """R_in = R_out, entry by entry."""
+    (operand,) = call.live
+    return {operand: incoming(call, c).view(call.operand(operand).shape)}
+
+
+def magnitude(call: Call, c: Any, stabiliser: float) -> Relevance:
+    """Each summand of an elementwise sum gets |its part| / (sum of all |parts|) of R."""
+    names = operands_of(call.op.operands, call.arguments)
+    if not call.op.elementwise or len(names) < 2:
+        return zero(call, c)
+    zeros = {o: torch.zeros_like(call.operand(o)) for o in names}
+    parts = {
+        o: invoke(call.op.target, substitute(call.arguments, zeros | {o: call.operand(o)}))
+        for o in names
+    }
+    total = sum(part.abs() for part in parts.values()) + stabiliser
+    arrived = incoming(call, c).view(call.out.shape)
+    return {
+        o: (arrived * parts[o].abs() / total).sum_to_size(call.operand(o).shape) for o in call.live
+    }
+
+
+def proportional(call: Call, c: Any, stabiliser: float) -> Relevance:
+    """Arras et al. 2019: the factors of a b get |a| and |b| over |a| + |b|."""
+    if len(call.live) == 1:
+        return zero(call, c)
+    arrived = incoming(call, c).view(call.out.shape)
+    sizes = {o: call.operand(o).abs() for o in call.live}
+    total = sum(sizes.values()) + stabiliser
+    return {
+        o: (arrived * size / total).sum_to_size(call.operand(o).shape) for o, size in sizes.items()
+    }
+
+
+def guided(call: Call, c: Any) -> Relevance:
+    """x times the gradient, which passes only where it is positive."""
+    return zero(call, c.clamp(min=0))
+
+
+def deconvnet(call: Call, c: Any) -> Relevance:
+    """x times the gradient above, where that is positive; the rectifier does not count."""
+    (operand,) = call.live
+    return {operand: call.operand(operand) * torch.where(c > 0, c, 0.0)}
+
+
+def smooth(call: Call, c: Any, beta: float) -> Relevance:
+    """x c / (1 + exp(-beta x))."""
+    (operand,) = call.live
+    x = call.operand(operand)
+    return {operand: x * c / (1 + torch.exp(-beta * x))}
 
 
 def uniform(call: Call, c: Any) -> Relevance:
@@ -189,23 +199,43 @@ REFERENCES: dict[tuple[str, str], Reference] = {
     ("move", "adjoint"): zero,
     ("linear", "adjoint"): zero,
     ("linear", "gradient"): zero,
+    ("linear", "norm"): norm,
+    ("linear", "pass"): identity,
+    ("linear", "magnitude"): magnitude,
     ("lookup", "adjoint"): zero,
     ("weighted_sum", "zero"): zero,
-    ("weighted_sum", "epsilon"): epsilon,
+    ("weighted_sum", "epsilon"): reference_sums.epsilon,
+    ("weighted_sum", "z_plus"): reference_sums.z_plus,
+    ("weighted_sum", "alpha_beta"): reference_sums.alpha_beta,
+    ("weighted_sum", "gamma"): reference_sums.gamma,
+    ("weighted_sum", "generalised_gamma"): reference_sums.generalised_gamma,
+    ("weighted_sum", "z_box"): reference_sums.z_box,
+    ("weighted_sum", "w_square"): reference_sums.w_square,
+    ("weighted_sum", "flat"): reference_sums.flat,
+    ("weighted_sum", "filtered"): reference_sums.filtered,
     ("weighted_sum", "gradient"): zero,
     ("product", "uniform"): uniform,
+    ("product", "proportional"): proportional,
     ("product", "gradient"): zero,
     ("quotient", "denominator_stopped"): numerator_takes_all,
     ("quotient", "gradient"): zero,
     ("selection", "winner"): zero,
+    ("selection", "pass"): identity,
+    ("selection", "guided"): guided,
+    ("selection", "deconvnet"): deconvnet,
+    ("selection", "smooth"): smooth,
+    ("selection", "proportional"): reference_pooling.proportional,
+    ("selection", "takes_most"): reference_pooling.takes_most,
     ("selection", "gradient"): zero,
     ("pointwise", "identity"): pointwise,
+    ("pointwise", "pass"): identity,
     ("pointwise", "taylor"): zero,
     ("pointwise", "gradient"): zero,
     ("homogeneous", "euler"): euler,
     ("homogeneous", "gradient"): zero,
     ("normaliser", "gradient"): zero,
     ("normalisation", "scale_stopped"): scale_stopped,
+    ("normalisation", "pass"): identity,
     ("normalisation", "gradient"): zero,
     ("softmax", "taylor"): softmax_taylor,
     ("softmax", "gradient"): zero,

@@ -15,11 +15,12 @@ from lrp_engine.call import Call
 from lrp_engine.errors import ConservationError
 from lrp_engine.op import Coefficients
 from lrp_engine.rule import booked
-from lrp_engine.rules import product, weighted_sum
+from lrp_engine.rules import epsilon, product
 from lrp_engine.samples import real, sample
+from lrp_engine.testing.cases import Case
 
 from .bench import Bench, explained, preset_file
-from .cases import Case, all_cases
+from .cases import all_cases
 from .checks import assert_balanced, assert_matches_definition, definition
 from .references import REFERENCES
 
@@ -37,7 +38,7 @@ SUM = case_of("add.Tensor-linear.adjoint-0-self+other")
 
 
 def twice(call: Call, c: Any) -> Coefficients:
-    return tuple(2 * back for back in weighted_sum.transposed(call, c))
+    return tuple(2 * back for back in epsilon.zero.propagate(call, c))
 
 
 def wrong_way_round(call: Call, c: Tensor) -> Coefficients:

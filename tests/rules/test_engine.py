@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import fx
 
-from lrp_engine.preset import load
+from lrp_engine.preset import plain
+from lrp_engine.preset_file import load
 from lrp_engine.registry import standard
+from lrp_engine.testing.cases import Case
 
 from .bench import Bench, explained, preset_file
-from .cases import Case, all_cases
+from .cases import all_cases
 from .checks import assert_relevance_is, definition
 
 SOME = 8
@@ -23,6 +26,11 @@ def key(case: Case) -> str:
     """Cases of one family under one rule share a model."""
     extra = "".join(f"-{k}={v}" for k, v in case.parameters.items())
     return f"{case.op.family}.{case.rule.name}{extra}"
+
+
+def plain_parameters(case: Case) -> dict[str, Any]:
+    """As they stand in a preset file."""
+    return {k: plain(v) for k, v in case.parameters.items()}
 
 
 def usual(case: Case) -> bool:
@@ -44,7 +52,7 @@ GROUPS = {name: chosen(cases) for name, cases in groupby(sorted(all_cases(), key
 @pytest.mark.parametrize("name", GROUPS)
 def test_captured_and_propagated_as_defined(name: str, tmp_path: Path) -> None:
     cases = GROUPS[name]
-    row = {"family": cases[0].op.family, "use": cases[0].rule.name, **cases[0].parameters}
+    row = {"family": cases[0].op.family, "use": cases[0].rule.name, **plain_parameters(cases[0])}
     bench = Bench(cases)
     result = explained(bench, preset_file(tmp_path, row))
     found = bench.split(list(result.relevance.values()))

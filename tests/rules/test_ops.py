@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .cases import Case, all_cases
+from lrp_engine.testing.cases import Case
+
+from .cases import all_cases
 from .checks import assert_balanced, assert_matches_definition
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from lrp_engine.call import Operand, invoke, operands_of, pick, substitute
 from lrp_engine.op import AtZero, Inert, Op, Stop
 from lrp_engine.registry import standard
+from lrp_engine.testing.cases import arguments_of, live_sets
 
-from .cases import all_cases, all_records, arguments_of, live_sets
+from .cases import all_cases, all_records
 from .references import jacobian
 
 RECORDS = all_records()

@@ -23,7 +23,7 @@ def spread(x: Tensor, relevance: Tensor) -> Tensor:
     return (relevance.sum(-1, keepdim=True) / x.shape[-1]).expand_as(x)
 
 
-@rule("flat", family=WeightedSum, cites="lapuschkin2019", gives=Form.RELEVANCE)
+@rule("own_flat", family=WeightedSum, cites="lapuschkin2019", gives=Form.RELEVANCE)
 def flat(call: Call, c: Tensor) -> Coefficients:
     """Gives R: the same to every input, whatever its value, bias and all."""
     return call.only(spread(call["input"], c * call.out))
@@ -35,7 +35,7 @@ def flat_through(call: Call, relevance: Tensor) -> Coefficients:
     return call.only(spread(call["input"], relevance))
 
 
-@rule("proportional", family=WeightedSum, cites="own", takes=Form.RELEVANCE, absorbs="bias")
+@rule("own_proportional", family=WeightedSum, cites="own", takes=Form.RELEVANCE, absorbs="bias")
 def proportional(call: Call, relevance: Tensor) -> Coefficients:
     """Takes R and gives c: LRP-0 as the textbook writes it."""
     return call.only((relevance / call.out) @ call["weight"])
@@ -84,19 +84,19 @@ def test_flat_everywhere_is_uniform_and_loses_nothing(tmp_path: Path) -> None:
 def test_a_rule_may_take_the_one_form_and_give_the_other(tmp_path: Path) -> None:
     """On its way to a rule that takes c, relevance is divided by the activation, stabilised."""
     model = net()
-    result = explain(model, tmp_path, {"family": "weighted_sum", "use": "flat"})
+    result = explain(model, tmp_path, {"family": "weighted_sum", "use": "own_flat"})
     expected = (model(inputs())[:, 1:2] / 4).expand(2, 4)
     torch.testing.assert_close(result.relevance["input"], expected, rtol=1e-10, atol=0)
 
 
 def test_relevance_stays_at_a_zero_input(tmp_path: Path) -> None:
-    result = explain(net(), tmp_path, {"family": "weighted_sum", "use": "flat"})
+    result = explain(net(), tmp_path, {"family": "weighted_sum", "use": "own_flat"})
     assert inputs()[0, 1] == 0
     assert result.relevance["input"][0, 1] == result.relevance["input"][0, 0] != 0
 
 
 def test_rules_that_take_relevance_between_rules_that_give_coefficients(tmp_path: Path) -> None:
-    found = explain(net(), tmp_path, {"family": "weighted_sum", "use": "proportional"})
+    found = explain(net(), tmp_path, {"family": "weighted_sum", "use": "own_proportional"})
     expected = explain(net(), tmp_path, {"family": "weighted_sum", "use": "zero"})
     torch.testing.assert_close(
         found.relevance["input"], expected.relevance["input"], rtol=1e-10, atol=1e-14
@@ -122,7 +122,7 @@ def test_forms_add_up_where_a_value_is_used_twice(after: str, tmp_path: Path) ->
     """Whether the next rule takes c or R: R of one branch and a * c of the other are one sum."""
     model, x = Fork().eval(), inputs()
     rows = (
-        {"family": "weighted_sum", "module": "left", "use": "flat"},
+        {"family": "weighted_sum", "module": "left", "use": "own_flat"},
         {"family": "pointwise", "use": after},
     )
     result = explain(model, tmp_path, *rows, x=x)
@@ -140,7 +140,7 @@ def test_forms_add_up_at_a_source(tmp_path: Path) -> None:
             return self.left(x) + self.right(x)
 
     model, x = TwoWays().eval(), inputs()
-    row = {"family": "weighted_sum", "module": "left", "use": "flat"}
+    row = {"family": "weighted_sum", "module": "left", "use": "own_flat"}
     result = explain(model, tmp_path, row, x=x)
     with torch.no_grad():
         expected = spread(x, model.left(x)[:, 1:2]) + x * model.right.weight[1]
@@ -151,15 +151,22 @@ def test_forms_add_up_at_a_source(tmp_path: Path) -> None:
 
 
 def test_what_no_coefficient_can_carry_is_booked(tmp_path: Path) -> None:
-    """Relevance at a dead relu cannot pass on: it is lost, and the ledger says how much."""
+    """Relevance at a dead relu: lost where a coefficient is wanted, cut off by the winner,
+    handed on by 'pass'; the ledger says how much."""
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)).double().eval()
-    result = explain(model, tmp_path, {"family": "weighted_sum", "use": "flat"})
+
+    def booked(use: str, cause: str) -> float:
+        rows = ({"family": "weighted_sum", "use": "own_flat"}, {"family": "selection", "use": use})
+        return explain(model, tmp_path, *rows).ledger.absorbed.get(cause, 0.0)
+
     with torch.no_grad():
         hidden = model[:2](inputs())
         at_hidden = spread(hidden, model(inputs())[:, 1:2])
     lost = float(at_hidden[hidden == 0].sum())
     assert lost != 0
-    assert result.ledger.absorbed["zero activation"] == pytest.approx(lost, rel=1e-9)
+    assert booked("gradient", "zero activation") == pytest.approx(lost, rel=1e-9)
+    assert booked("winner", "constant") == pytest.approx(lost, rel=1e-9)
+    assert booked("pass", "constant") == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_users_op_replaces_nothing_silently(tmp_path: Path) -> None:
@@ -171,7 +178,7 @@ def test_a_users_op_replaces_nothing_silently(tmp_path: Path) -> None:
 
 
 def test_a_preset_without_its_rule_is_refused(tmp_path: Path) -> None:
-    row = {"family": "weighted_sum", "use": "flat"}
+    row = {"family": "weighted_sum", "use": "own_flat"}
     with pytest.raises(PresetError, match="flat"):
         lrp.Engine(net(), inputs(), preset=preset_file(tmp_path, row))
 

@@ -1,0 +1,159 @@
+"""Reads an eval-mode batch norm as part of the weighted sum before or after it.
+
+The forward pass stays as it is, bit for bit: the folded op stands in the graph with the changed
+weights, for the rules to see, and its value is the one that the model computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from ..call import bind
+from ..capture import Captured
+from ..graph import VALUE_OF, value
+from ..template import inline, is_getitem, part_of, trace
+from .rewriting import Copies, remapped
+
+aten = torch.ops.aten
+
+_NORMS = {aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default}
+_TRANSPOSED = {
+    aten.conv_transpose1d.default,
+    aten.conv_transpose2d.input,
+    aten.conv_transpose3d.input,
+}
+_SUMS = {aten.linear.default, aten.conv1d.default, aten.conv2d.default, aten.conv3d.default}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """`result` is read as `weighted_sum` of `input`, its weight and bias changed by `norm`."""
+
+    result: fx.Node
+    weighted_sum: fx.Node
+    norm: fx.Node
+    input: fx.Node
+    changed: Callable[..., list[Tensor]]
+
+
+def fold_batch_norm(captured: Captured) -> Captured:
+    """Requires functional ATen ops; ensures that batch norms beside a linear op or convolution are
+    read as part of it. Others stay as they are."""
+    folds = {fold.result: fold for fold in _folds(captured.graph)}
+    graph = fx.Graph()
+    copies: Copies = {}
+    for node in captured.graph.nodes:
+        copies[node] = graph.node_copy(node, lambda n: copies[n])
+        if node in folds:
+            copies[node] = _stand_in(folds[node], graph, copies)
+    graph.lint()
+    return remapped(captured, graph, copies)
+
+
+def _folds(graph: fx.Graph) -> list[Fold]:
+    found: list[Fold] = []
+    for node in graph.nodes:
+        norm = _norm_of(node)
+        if norm is None:
+            continue
+        before = bind(norm.target, norm.args, norm.kwargs)["input"]
+        if before.target in _SUMS | _TRANSPOSED and _is_constant(before):
+            x = bind(before.target, before.args, before.kwargs)["input"]
+            found.append(Fold(node, before, norm, x, _after(before)))
+        elif before.op != "get_attr":
+            found += [
+                Fold(user, user, norm, before, into_input)
+                for user in node.users
+                if user.target in _SUMS and _reads(user, node) and _is_unpadded(user)
+            ]
+    return found
+
+
+def _norm_of(node: fx.Node) -> fx.Node | None:
+    """The eval-mode batch norm whose result a node is."""
+    norm = part_of(node)[0] if is_getitem(node) and part_of(node)[1] == 0 else node
+    if norm.target not in _NORMS or (norm is node and not isinstance(value(node), Tensor)):
+        return None
+    arguments = bind(norm.target, norm.args, norm.kwargs)
+    return None if arguments.get("training") else norm
+
+
+def _is_constant(weighted_sum: fx.Node) -> bool:
+    """Whether its weight is a parameter, and not computed from an input."""
+    return (
+        bind(weighted_sum.target, weighted_sum.args, weighted_sum.kwargs)["weight"].op == "get_attr"
+    )
+
+
+def _reads(user: fx.Node, node: fx.Node) -> bool:
+    return bind(user.target, user.args, user.kwargs)["input"] is node and _is_constant(user)
+
+
+def _is_unpadded(user: fx.Node) -> bool:
+    """Padding zeros are no batch norm's zeros: the shift would differ along the border."""
+    padding = bind(user.target, user.args, user.kwargs).get("padding", 0)
+    return not any(padding) if isinstance(padding, (list, tuple)) else padding == 0
+
+
+def _after(weighted_sum: fx.Node) -> Callable[..., list[Tensor]]:
+    if weighted_sum.target not in _TRANSPOSED:
+        return into_output
+    groups = bind(weighted_sum.target, weighted_sum.args, weighted_sum.kwargs)["groups"]
+
+    def into_output_transposed(scale: Tensor, shift: Tensor, w: Tensor, b: Tensor | None) -> Any:
+        per_row = scale.view(groups, -1).repeat_interleave(w.shape[0] // groups, 0)
+        spread = per_row.view(per_row.shape + (1,) * (w.dim() - 2))
+        return [w * spread, shift if b is None else b * scale + shift]
+
+    return into_output_transposed
+
+
+def into_output(scale: Tensor, shift: Tensor, w: Tensor, b: Tensor | None) -> list[Tensor]:
+    """scale (w x + b) + shift."""
+    spread = scale.view((-1,) + (1,) * (w.dim() - 1))
+    return [w * spread, shift if b is None else b * scale + shift]
+
+
+def into_input(scale: Tensor, shift: Tensor, w: Tensor, b: Tensor | None) -> list[Tensor]:
+    """w (scale x + shift) + b, group by group of the channels that a filter sees."""
+    groups = scale.shape[0] // w.shape[1]
+    rows = w.shape[0] // groups
+    spread, moved = (
+        v.view(groups, -1).repeat_interleave(rows, 0).view(w.shape[:2] + (1,) * (w.dim() - 2))
+        for v in (scale, shift)
+    )
+    more = (w * moved).flatten(1).sum(1)
+    return [w * spread, more if b is None else b + more]
+
+
+def _stand_in(fold: Fold, graph: fx.Graph, copies: Copies) -> fx.Node:
+    """The folded op, in the place of the value that the model computes."""
+    own = bind(fold.weighted_sum.target, fold.weighted_sum.args, fold.weighted_sum.kwargs)
+    norm = bind(fold.norm.target, fold.norm.args, fold.norm.kwargs)
+    names = ("running_mean", "running_var", "weight", "bias")
+    places = [norm[n] for n in names] + [own["weight"], own["bias"]]
+    given = [n for n in places if n is not None]
+
+    def changed(*tensors: Any) -> list[Tensor]:
+        rest: Any = iter(tensors)
+        found: list[Any] = [n if n is None else next(rest) for n in places]
+        mean, var, gain, offset, w, b = found
+        scale = torch.rsqrt(var + norm["eps"])
+        scale = scale if gain is None else scale * gain
+        shift = -mean * scale if offset is None else offset - mean * scale
+        return fold.changed(scale, shift, w, b)
+
+    template = trace(changed, [value(n) for n in given])
+    weight, bias = inline(template, graph, [copies[n] for n in given], fold.weighted_sum)
+    arguments = {n: copies[v] if isinstance(v, fx.Node) else v for n, v in own.items()}
+    arguments |= {"input": copies[fold.input], "weight": weight, "bias": bias}
+    target: Any = fold.weighted_sum.target
+    ordered = tuple(arguments[a.name] for a in target._schema.arguments)
+    node = graph.call_function(target, ordered)
+    node.meta = {**fold.result.meta, VALUE_OF: copies[fold.result]}
+    return node

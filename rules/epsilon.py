@@ -1,0 +1,88 @@
+"""LRP-0 and LRP-epsilon for weighted sums, and what becomes of the bias under them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from lrp_engine.call import Call
+from lrp_engine.op import Coefficients, Passed, WeightedSum
+from lrp_engine.rule import Form, amount, booked, rule
+
+from .summation import bias_of, relevance, shared_out, transposed, without_bias
+
+
+class Bias(Enum):
+    """What becomes of the bias' share of a weighted sum's relevance.
+
+    ABSORB: it stays with the bias, and the ledger books it. DISTRIBUTE: the inputs share it in
+    proportion to what they contribute. MAGNITUDE: it stays there, but the share is
+    |b| / (|z - b| + |b|), as DynamicLRP splits sums.
+    """
+
+    ABSORB = "absorb"
+    DISTRIBUTE = "distribute"
+    MAGNITUDE = "magnitude"
+
+
+def bias_share(call: Call[WeightedSum], c: Tensor) -> dict[str, Tensor]:
+    """Sum of c * b: what the bias contributed."""
+    bias = bias_of(call)
+    return {} if bias is None else {"bias": booked(c, bias.expand_as(c))}
+
+
+def zero_absorbs(call: Call[WeightedSum], c: Tensor, passed: Passed) -> dict[str, Tensor]:
+    """LRP-0 loses the bias' share and nothing else."""
+    return bias_share(call, c)
+
+
+@rule("zero", family=WeightedSum, cites="bach2015, eq. 56", absorbs=zero_absorbs)
+def zero(call: Call[WeightedSum], c: Tensor) -> Coefficients:
+    """LRP-0: R_i = sum_j x_i w_ij R_j / z_j, that is c_in = W^T c. Nothing is divided."""
+    return call.only(transposed(call, c))
+
+
+@rule("gradient", family=WeightedSum, cites="simonyan2014", absorbs=zero_absorbs)
+def gradient(call: Call[WeightedSum], c: Tensor) -> Coefficients:
+    """The plain gradient: W^T c, the same as LRP-0 in coefficient form."""
+    return call.only(transposed(call, c))
+
+
+def quotient(call: Call[WeightedSum], flow: Tensor, epsilon: float, bias: Bias) -> Tensor:
+    """R_j / (z_j + epsilon sign z_j), z_j with the bias or without it."""
+    b = bias_of(call)
+    if b is None or bias is Bias.ABSORB:
+        return shared_out(call, flow, call.out, epsilon)
+    own = without_bias(call)
+    kept = shared_out(call, flow, own, epsilon)
+    if bias is Bias.DISTRIBUTE:
+        return kept
+    return kept * (own.abs() / (own.abs() + b.abs()).clamp_min(torch.finfo(own.dtype).tiny))
+
+
+def absorbs(
+    call: Call[WeightedSum], flow: Tensor, passed: Passed, epsilon: float, bias: Bias
+) -> dict[str, Tensor]:
+    """kept (z - b) is passed on; the bias has its share, the stabiliser what is missing from R."""
+    b, kept = bias_of(call), quotient(call, flow, epsilon, bias)
+    if b is None:
+        taken, own = {}, call.out
+    elif bias is Bias.MAGNITUDE:
+        own = without_bias(call)
+        share = b.abs() / (own.abs() + b.abs()).clamp_min(torch.finfo(own.dtype).tiny)
+        taken = {"bias": booked(relevance(call, flow), share)}
+    else:
+        own = without_bias(call)
+        taken = bias_share(call, kept) if bias is Bias.ABSORB else {}
+    rest = amount(call, flow, call.out) - booked(kept, own) - sum(taken.values())
+    return {"stabiliser": rest} | taken
+
+
+@rule("epsilon", family=WeightedSum, cites="bach2015, eq. 58", takes=Form.EITHER, absorbs=absorbs)
+def epsilon(
+    call: Call[WeightedSum], c: Tensor, epsilon: float = 1e-6, bias: Bias = Bias.ABSORB
+) -> Coefficients:
+    """R_i = sum_j x_i w_ij R_j / (z_j + epsilon sign z_j); z_j has the bias unless it is shared."""
+    return call.only(transposed(call, quotient(call, c, epsilon, bias)))

@@ -1,0 +1,88 @@
+"""Max pooling as a sum: its window shares the relevance in proportion, or the winner takes most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lrp_engine.call import Call
+from lrp_engine.op import Coefficients, Op, Selection
+from lrp_engine.rule import Form, rule, stabilise
+
+
+def has_windows(op: Op) -> bool:
+    """Pooling with windows of fixed size."""
+    return any(a.name == "kernel_size" for a in op.target._schema.arguments)
+
+
+def per_axis(call: Call[Selection], name: str) -> list[int]:
+    """A pooling setting, for each spatial axis."""
+    declared = next(a for a in call.op.target._schema.arguments if a.name == "kernel_size")
+    given = call[name]
+    items = list(given) if isinstance(given, (list, tuple)) else [given]
+    return items * declared.N if len(items) == 1 else items
+
+
+def windows(call: Call[Selection], x: Tensor, fill: float) -> Tensor:
+    """The entries that each result was picked from, along a new last axis; padded with `fill`."""
+    if call["ceil_mode"]:
+        raise ValueError("with ceil_mode, windows may reach beyond the padding: not supported")
+    kernel, dilation, padding = (per_axis(call, k) for k in ("kernel_size", "dilation", "padding"))
+    stride = per_axis(call, "stride") or kernel
+    n = len(kernel)
+    x = F.pad(x, [p for q in reversed(padding) for p in (q, q)], value=fill)
+    first = x.dim() - n
+    for i in range(n):
+        # Each unfold appends the window's axis and keeps the others in their place.
+        x = x.unfold(first + i, (kernel[i] - 1) * dilation[i] + 1, stride[i])
+        x = x[..., :: dilation[i]]
+    return x.flatten(-n)
+
+
+def gathered(call: Call[Selection], flow: Tensor) -> Tensor:
+    """The adjoint of `windows`: what every entry gets from the windows that it lies in."""
+    (x,) = map(call.operand, call.live)
+    with torch.enable_grad():
+        leaf = torch.zeros_like(x).requires_grad_()
+        spread = windows(call, leaf, 0.0)
+        (back,) = torch.autograd.grad(spread, leaf, flow.expand_as(spread))
+    return back
+
+
+def relevance(call: Call[Selection], c: Any) -> Tensor:
+    """R at the pooled values, along a new last axis; an op may return its indices as well."""
+    flow, out = (c, call.out) if isinstance(c, Tensor) else (c[0], call.out[0])
+    return (flow if call.form is Form.RELEVANCE else flow * out).unsqueeze(-1)
+
+
+@rule(
+    "proportional",
+    family=Selection,
+    cites="montavon2017",
+    takes=Form.EITHER,
+    absorbs="stabiliser",
+    serves=has_windows,
+)
+def proportional(call: Call[Selection], c: Any, stabiliser: float = 1e-6) -> Coefficients:
+    """As in sum pooling: R_i = sum_j x_i R_j / sum of x over window j. Meant for x >= 0."""
+    (x,) = map(call.operand, call.live)
+    total = windows(call, x, 0.0).sum(-1, keepdim=True)
+    return call.only(gathered(call, relevance(call, c) / stabilise(total, stabiliser)))
+
+
+@rule(
+    "takes_most",
+    family=Selection,
+    cites="kauffmann2020",
+    takes=Form.EITHER,
+    gives=Form.RELEVANCE,
+    serves=has_windows,
+)
+def takes_most(call: Call[Selection], c: Any, beta: float = 1.0) -> Coefficients:
+    """R_i = sum_j p_ij R_j, p the softmax of beta x over window j: the winner's as beta grows."""
+    (x,) = map(call.operand, call.live)
+    share = torch.softmax(beta * windows(call, x, -torch.inf), -1)
+    return call.only(gathered(call, share * relevance(call, c)))

@@ -1,0 +1,51 @@
+"""Gradients with another backward pass at rectifiers: what people compare LRP with.
+
+The coefficient is the modified gradient. None of these conserves relevance: the remainder is booked
+as "gradient".
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lrp_engine.call import Call
+from lrp_engine.op import Coefficients, Selection
+from lrp_engine.rule import rule
+
+from .selection import entrywise
+
+
+@rule(
+    "guided",
+    family=Selection,
+    cites="springenberg2015",
+    absorbs="gradient",
+    linear=False,
+    serves=entrywise,
+)
+def guided(call: Call[Selection], c: Tensor) -> Coefficients:
+    """Guided backprop: c_in = f'(x) c where c > 0, 0 elsewhere."""
+    return call.vjp(c.clamp(min=0))
+
+
+@rule(
+    "deconvnet",
+    family=Selection,
+    cites="zeiler2014",
+    absorbs="gradient",
+    linear=False,
+    serves=entrywise,
+)
+def deconvnet(call: Call[Selection], c: Tensor) -> Coefficients:
+    """DeconvNet: c_in = c where c > 0, 0 elsewhere, whatever x is."""
+    return call.only(c.clamp(min=0))
+
+
+@rule(
+    "smooth", family=Selection, cites="dombrowski2019, eq. 9", absorbs="gradient", serves=entrywise
+)
+def smooth(call: Call[Selection], c: Tensor, beta: float = 10.0) -> Coefficients:
+    """The gradient of softplus in place of relu: c_in = c sigmoid(beta x)."""
+    (x,) = map(call.operand, call.live)
+    return call.only(c * torch.sigmoid(beta * x))

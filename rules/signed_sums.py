@@ -1,0 +1,238 @@
+"""Rules that treat positive and negative contributions x_i w_ij apart: gamma, z+, alpha-beta.
+
+Negative inputs are allowed: a contribution is positive if x and w have the same sign. In the
+coefficient form a sum over positive contributions is w+^T c for inputs above zero and w-^T c for
+those below.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrp_engine.call import Call
+from lrp_engine.op import Coefficients, Passed, WeightedSum
+from lrp_engine.rule import Form, amount, booked, rule, stabilise
+
+from .epsilon import Bias
+from .summation import (
+    bias_of,
+    by_sign,
+    input_of,
+    shared_out,
+    summed,
+    transposed,
+    weight_of,
+    without_bias,
+)
+
+
+class Share(NamedTuple):
+    """Relevance shared out over one sum: q = R / whole (stabilised), of which the bias has q b."""
+
+    q: Tensor
+    whole: Tensor
+    bias: Tensor | None
+
+
+def halves(w: Tensor) -> tuple[Tensor, Tensor]:
+    """w+ and w-."""
+    return w.clamp(min=0), w.clamp(max=0)
+
+
+def positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
+    """Shared out over P_j = sum_i (x_i w_ij)+ + b_j+."""
+    (x_up, x_down), (up, down) = halves(input_of(call)), halves(weight_of(call))
+    total = summed(call, x_up, up) + summed(call, x_down, down)
+    b = bias_of(call) if bias is Bias.ABSORB else None
+    whole = total if b is None else total + b.clamp(min=0)
+    return Share(
+        shared_out(call, c, whole, stabiliser), whole, None if b is None else b.clamp(min=0)
+    )
+
+
+def negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
+    """Shared out over N_j = sum_i (x_i w_ij)- + b_j-."""
+    (x_up, x_down), (up, down) = halves(input_of(call)), halves(weight_of(call))
+    total = summed(call, x_up, down) + summed(call, x_down, up)
+    b = bias_of(call) if bias is Bias.ABSORB else None
+    whole = total if b is None else total + b.clamp(max=0)
+    return Share(
+        shared_out(call, c, whole, stabiliser), whole, None if b is None else b.clamp(max=0)
+    )
+
+
+def left(call: Call[WeightedSum], c: Tensor, *shares: tuple[float, Share]) -> dict[str, Tensor]:
+    """The biases have their parts of each sum, the stabilisers what is missing from R."""
+    used = [k * booked(s.q, s.whole) for k, s in shares]
+    biases = [k * booked(s.q, s.bias.expand_as(s.q)) for k, s in shares if s.bias is not None]
+    found = {"stabiliser": amount(call, c, call.out) - torch.stack(used).sum()}
+    return found | ({"bias": torch.stack(biases).sum()} if biases else {})
+
+
+def z_plus_absorbs(
+    call: Call[WeightedSum], c: Tensor, passed: Passed, stabiliser: float, bias: Bias
+) -> dict[str, Tensor]:
+    """b+ keeps its share of P."""
+    return left(call, c, (1.0, positive(call, c, stabiliser, bias)))
+
+
+@rule(
+    "z_plus",
+    family=WeightedSum,
+    cites="montavon2017, z+-rule",
+    takes=Form.EITHER,
+    absorbs=z_plus_absorbs,
+)
+def z_plus(
+    call: Call[WeightedSum], c: Tensor, stabiliser: float = 1e-6, bias: Bias = Bias.ABSORB
+) -> Coefficients:
+    """R_i = sum_j (x_i w_ij)+ R_j / P_j."""
+    q = positive(call, c, stabiliser, bias).q
+    up, down = halves(weight_of(call))
+    return by_sign(call, transposed(call, q, up), transposed(call, q, down))
+
+
+def alpha_beta_absorbs(
+    call: Call[WeightedSum],
+    c: Tensor,
+    passed: Passed,
+    alpha: float,
+    beta: float,
+    stabiliser: float,
+    bias: Bias,
+) -> dict[str, Tensor]:
+    """b+ and b- keep their shares of P and N."""
+    p, n = positive(call, c, stabiliser, bias), negative(call, c, stabiliser, bias)
+    return left(call, c, (alpha, p), (-beta, n))
+
+
+@rule(
+    "alpha_beta",
+    family=WeightedSum,
+    cites="bach2015, eq. 60",
+    takes=Form.EITHER,
+    absorbs=alpha_beta_absorbs,
+)
+def alpha_beta(
+    call: Call[WeightedSum],
+    c: Tensor,
+    alpha: float = 2.0,
+    beta: float = 1.0,
+    stabiliser: float = 1e-6,
+    bias: Bias = Bias.ABSORB,
+) -> Coefficients:
+    """R_i = sum_j (alpha (x_i w_ij)+ / P_j - beta (x_i w_ij)- / N_j) R_j, alpha - beta = 1."""
+    if abs(alpha - beta - 1) > 1e-12 or alpha < 0 or beta < 0:
+        raise ValueError(f"alpha - beta must be 1 with neither below 0, not {alpha} - {beta}")
+    up, down = halves(weight_of(call))
+    p = alpha * positive(call, c, stabiliser, bias).q
+    n = -beta * negative(call, c, stabiliser, bias).q
+    above = transposed(call, p, up) + transposed(call, n, down)
+    return by_sign(call, above, transposed(call, p, down) + transposed(call, n, up))
+
+
+def lifted(
+    call: Call[WeightedSum], c: Tensor, gamma: float, stabiliser: float, bias: Bias
+) -> Share:
+    """Shared out over sum_i x_i (w_ij + gamma w_ij+) + b_j + gamma b_j+."""
+    b = bias_of(call) if bias is Bias.ABSORB else None
+    b = None if b is None else b + gamma * b.clamp(min=0)
+    z = summed(call, input_of(call), lifted_weight(call, gamma))
+    whole = z if b is None else z + b
+    return Share(shared_out(call, c, whole, stabiliser), whole, b)
+
+
+def lifted_weight(call: Call[WeightedSum], gamma: float) -> Tensor:
+    """w + gamma w+."""
+    weight = weight_of(call)
+    return weight + gamma * weight.clamp(min=0)
+
+
+def gamma_absorbs(
+    call: Call[WeightedSum],
+    c: Tensor,
+    passed: Passed,
+    gamma: float,
+    stabiliser: float,
+    bias: Bias,
+) -> dict[str, Tensor]:
+    """b + gamma b+ keeps its share."""
+    return left(call, c, (1.0, lifted(call, c, gamma, stabiliser, bias)))
+
+
+@rule(
+    "gamma",
+    family=WeightedSum,
+    cites="montavon2019, sec. 10.2.1",
+    takes=Form.EITHER,
+    absorbs=gamma_absorbs,
+)
+def gamma(
+    call: Call[WeightedSum],
+    c: Tensor,
+    gamma: float = 0.25,
+    stabiliser: float = 1e-6,
+    bias: Bias = Bias.ABSORB,
+) -> Coefficients:
+    """R_i = sum_j x_i (w_ij + gamma w_ij+) R_j / sum_i x_i (w_ij + gamma w_ij+), for x >= 0."""
+    q = lifted(call, c, gamma, stabiliser, bias).q
+    return call.only(transposed(call, q, lifted_weight(call, gamma)))
+
+
+def both_signs(
+    call: Call[WeightedSum], c: Tensor, gamma: float, stabiliser: float, bias: Bias
+) -> tuple[Share, Share]:
+    """Where z > 0 shared out over z + gamma P, where z < 0 over z + gamma N, with N = z - P."""
+    b = bias_of(call)
+    whole = call.out if b is None or bias is Bias.ABSORB else without_bias(call)
+    p = positive(call, c, stabiliser, bias).whole
+    flow = c if call.form is Form.RELEVANCE else c * call.out
+
+    def share(part: Tensor, b_part: Tensor | None, elsewhere: Tensor) -> Share:
+        z = whole + gamma * part
+        kept = b if bias is Bias.ABSORB else None
+        extra = None if kept is None or b_part is None else kept + gamma * b_part
+        return Share((flow / stabilise(z, stabiliser)).masked_fill(elsewhere, 0.0), z, extra)
+
+    up, down = (None, None) if b is None else halves(b)
+    return share(p, up, call.out <= 0), share(whole - p, down, call.out >= 0)
+
+
+def generalised_gamma_absorbs(
+    call: Call[WeightedSum],
+    c: Tensor,
+    passed: Passed,
+    gamma: float,
+    stabiliser: float,
+    bias: Bias,
+) -> dict[str, Tensor]:
+    """The lifted bias keeps its share of either sum; at z = 0 nothing is passed on."""
+    above, below = both_signs(call, c, gamma, stabiliser, bias)
+    return left(call, c, (1.0, above), (1.0, below))
+
+
+@rule(
+    "generalised_gamma",
+    family=WeightedSum,
+    cites="andeol2023",
+    takes=Form.EITHER,
+    absorbs=generalised_gamma_absorbs,
+)
+def generalised_gamma(
+    call: Call[WeightedSum],
+    c: Tensor,
+    gamma: float = 0.25,
+    stabiliser: float = 1e-6,
+    bias: Bias = Bias.ABSORB,
+) -> Coefficients:
+    """Contributions of the sign of z_j are lifted by 1 + gamma: for z_j > 0,
+    R_i = sum_j (x_i w_ij + gamma (x_i w_ij)+) R_j / (z_j + gamma P_j), for z_j < 0 with - and N_j.
+    """
+    above, below = (s.q for s in both_signs(call, c, gamma, stabiliser, bias))
+    up = weight_of(call).clamp(min=0)
+    a, b = transposed(call, above), transposed(call, below)
+    extra = transposed(call, above, up) - transposed(call, below, up)
+    return by_sign(call, a + b + gamma * (extra + b), a + b + gamma * (a - extra))
