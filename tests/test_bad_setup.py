@@ -222,7 +222,7 @@ def test_a_row_that_speaks_of_nothing_is_refused(tmp_path, selector, hint):
 
 def test_a_rule_without_its_parameters_is_refused():
     model = seeded(lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)))
-    x = torch.rand(3, 1, 4, 4)
+    x = torch.rand(3, 1, 4, 4).double()
     with pytest.raises(PresetError, match="needs low and high"):
         Engine(model, x, preset="epsilon_gamma_box")
     with pytest.raises(PresetError, match="unknown key 'lwo'; did you mean 'low'"):
