@@ -15,7 +15,8 @@ from lrp_engine import Preset
 from lrp_engine.call import Call
 from lrp_engine.errors import InputError
 from lrp_engine.op import Coefficients, Pointwise
-from lrp_engine.preset import Entry, load
+from lrp_engine.preset import Entry
+from lrp_engine.preset_file import load
 from lrp_engine.registry import standard
 from tests.nets import Functional, Mlp, Norms, Residual, TiedLanguage, net
 from tests.references import models
