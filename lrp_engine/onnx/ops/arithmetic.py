@@ -89,7 +89,7 @@ def power(a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0) ->
 
 @op("Mod", since=10)
 def mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
-    return torch.fmod(a, b) if fmod else torch.remainder(a, b)
+    return _wide(torch.fmod if fmod else torch.remainder)(a, b)
 
 
 @op("Where", since=9)
@@ -99,12 +99,12 @@ def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @op("Max")
 def maximum(*xs: Tensor) -> Tensor:
-    return reduce(torch.maximum, xs)
+    return reduce(_wide(torch.maximum), xs)
 
 
 @op("Min")
 def minimum(*xs: Tensor) -> Tensor:
-    return reduce(torch.minimum, xs)
+    return reduce(_wide(torch.minimum), xs)
 
 
 @op("Sum")
