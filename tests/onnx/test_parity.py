@@ -43,10 +43,11 @@ def cnn() -> Example:
 
 
 class Block(nn.Module):
-    """Attention by hand with a mask, layer norm, a gelu of either kind."""
+    """Embedding, attention, layer norms, a gelu of the kind that older opsets spell out."""
 
-    def __init__(self) -> None:
+    def __init__(self, causal: bool = True) -> None:
         super().__init__()
+        self.causal = causal
         self.words = nn.Embedding(11, 8)
         self.before, self.after = nn.LayerNorm(8), nn.LayerNorm(8)
         self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
@@ -55,7 +56,7 @@ class Block(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         x = self.words(ids)
         q, k, v = self.qkv(self.before(x)).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
-        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         x = x + self.out(y.transpose(1, 2).flatten(2))
         return x + self.down(nn.functional.gelu(self.up(self.after(x)), approximate="tanh"))
 

@@ -8,6 +8,7 @@ of their range pass nothing, like a clipped activation.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,10 +39,11 @@ def rounded(x: Tensor) -> Tensor:
 def codes(x: Tensor, scale: Tensor, zero: Value | None, dtype: torch.dtype) -> Tensor:
     """round(x / scale) + zero, cut off at the ends of the integer type `dtype`."""
     ends = torch.iinfo(dtype)
-    whole = rounded(x / scale)
-    if zero is not None and not is_zero(zero):
-        whole = whole + as_float(zero, whole.dtype)
-    return torch.clamp(whole, ends.min, ends.max)
+    if zero is None or is_zero(zero):
+        return rounded(torch.clamp(x / scale, ends.min, ends.max))
+    # Cut off first, widely, because a mask may be infinite; then exactly, with the zero point.
+    steps = torch.clamp(x / scale, 2 * ends.min - ends.max, 2 * ends.max - ends.min)
+    return torch.clamp(rounded(steps) + as_float(zero, x.dtype), ends.min, ends.max)
 
 
 def as_float(value: Value, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -56,6 +58,15 @@ def shifted(value: Value, zero: Value | None, dtype: torch.dtype = torch.float32
     """Codes less their zero point, as floats."""
     x = as_float(value, dtype)
     return x if zero is None or is_zero(zero) else x - as_float(zero, x.dtype)
+
+
+def finite(scale: Value) -> Tensor:
+    """A scale; refuses one that is known to be infinite."""
+    if isinstance(scale, Host) and scale.concrete and not np.isfinite(scale.array).all():
+        raise Refused(
+            "its scale is infinite: the model was calibrated on infinite values, such as a mask"
+        )
+    return as_tensor(scale)
 
 
 def is_zero(zero: Value) -> bool:
@@ -93,8 +104,9 @@ def dtype_of_codes(zero: Value | None, output_dtype: int = 0) -> torch.dtype:
 
 
 def _quantised(
-    x: Tensor, scale: Tensor, zero: Value | None, axis: int, block: int, output_dtype: int
+    x: Tensor, factors: Value, zero: Value | None, axis: int, block: int, output_dtype: int
 ) -> Tensor:
+    scale = finite(factors)
     dtype = dtype_of_codes(zero, output_dtype)
     x = x if x.is_floating_point() else x.to(scale.dtype)
     factor = spread(scale, x, axis, block).to(x.dtype)
@@ -109,7 +121,7 @@ def _quantised(
 @op("QuantizeLinear", since=10)
 def quantize(
     x: Tensor,
-    y_scale: Tensor,
+    y_scale: Value,
     y_zero_point: Value | None = None,
     *,
     axis: int = 1,
@@ -125,12 +137,13 @@ def quantize(
 
 @op("QuantizeLinear", domain=MICROSOFT)
 def quantize_microsoft(
-    x: Tensor, y_scale: Tensor, y_zero_point: Value | None = None, *, axis: int = 1
+    x: Tensor, y_scale: Value, y_zero_point: Value | None = None, *, axis: int = 1
 ) -> Tensor:
     return _quantised(x, y_scale, y_zero_point, axis, 0, 0)
 
 
-def _dequantised(x: Value, scale: Tensor, zero: Value | None, axis: int, block: int) -> Tensor:
+def _dequantised(x: Value, factors: Value, zero: Value | None, axis: int, block: int) -> Tensor:
+    scale = finite(factors)
     q = as_float(x, scale.dtype)
     return shifted(q, spread_zero(zero, q, axis, block)) * spread(scale, q, axis, block)
 
@@ -138,7 +151,7 @@ def _dequantised(x: Value, scale: Tensor, zero: Value | None, axis: int, block: 
 @op("DequantizeLinear", since=10)
 def dequantize(
     x: Value,
-    x_scale: Tensor,
+    x_scale: Value,
     x_zero_point: Value | None = None,
     *,
     axis: int = 1,
@@ -146,12 +159,12 @@ def dequantize(
     output_dtype: int = 0,
 ) -> Tensor:
     y = _dequantised(x, x_scale, x_zero_point, axis, block_size)
-    return y.to(dtype_of(output_dtype) if output_dtype else x_scale.dtype)
+    return y.to(dtype_of(output_dtype) if output_dtype else as_tensor(x_scale).dtype)
 
 
 @op("DequantizeLinear", domain=MICROSOFT)
 def dequantize_microsoft(
-    x: Value, x_scale: Tensor, x_zero_point: Value | None = None, *, axis: int = 1
+    x: Value, x_scale: Value, x_zero_point: Value | None = None, *, axis: int = 1
 ) -> Tensor:
     return _dequantised(x, x_scale, x_zero_point, axis, 0)
 
