@@ -25,6 +25,7 @@ from .module import MARK, OnnxModule
 from .ports import inputs_of, outputs_of
 from .reasons import reason_for
 from .table import standard
+from .tables import with_real_tables
 from .values import known
 
 
@@ -74,6 +75,7 @@ def of_model(model: Model, more: tuple[str, ...] = ()) -> OnnxModule:
     _refuse_unknown(graph, scope, model.path.name)
     used = {name for step in graph.steps for name in step.uses} | set(numbers)
     constants = {n: known(model.weight(n)) for n in model.initializers if n in used}
+    graph = with_real_tables(graph, constants)
     with torch.no_grad():
         folded = fold(graph, constants, scope, folding_budget(model.weight_bytes))
     folded = with_biases(folded)
