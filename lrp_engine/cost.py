@@ -13,11 +13,12 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
-from .aten import SAME_STORAGE
+from .aten import DROPOUT, SAME_STORAGE
+from .call import bind
 from .graph import hint, value
 
 # Arithmetic done in the time in which one byte is moved: tensor cores do about 200, CPUs 10 to 50.
-FLOPS_PER_BYTE = 100
+FLOPS_PER_BYTE = 150
 _ENTRYWISE = {torch.Tag.pointwise, torch.Tag.reduction}
 
 
@@ -64,6 +65,11 @@ class Costs:
         if node not in self._work:
             self._work[node] = self._computed(node)
         return self._work[node]
+
+    def keeping(self, node: fx.Node) -> int:
+        """Bytes that keeping a node takes: a view keeps all of the tensor it is a part of."""
+        owner = self.owner(node)
+        return self.bytes(owner) if is_keepable(owner) else self.bytes(node)
 
     def owner(self, node: fx.Node) -> fx.Node:
         """The node that allocated what `node` shows: itself unless it is a view."""
@@ -112,8 +118,11 @@ class Costs:
 
 
 def is_random(node: fx.Node) -> bool:
-    """Whether computing a node again could give another value."""
-    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+    """Whether computing a node again could differ; attention without dropout does not."""
+    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return False
+    arguments = bind(node.target, node.args, node.kwargs)
+    return DROPOUT not in arguments or arguments[DROPOUT] != 0.0
 
 
 def is_keepable(node: fx.Node) -> bool:

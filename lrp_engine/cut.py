@@ -101,7 +101,9 @@ def minimum_cut(crossing: Crossing, costs: Costs, price: float) -> frozenset[fx.
     network = _Network({node: i for i, node in enumerate(above)})
     sink = network.source + 1
     for node in above:
-        keep = max(1, costs.bytes(node)) if is_keepable(node) else np.inf
+        # Of several views, the tensor itself is the one to keep.
+        view = costs.owner(node) is not node
+        keep = max(1, costs.keeping(node)) + view if is_keepable(node) else np.inf
         again = np.inf if is_random(node) else price * costs.work(node)
         network.edge(network.front(node), network.back(node), keep)
         network.edge(network.source, network.front(node), again)

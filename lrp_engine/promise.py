@@ -120,7 +120,7 @@ def promises(joint: Joint, cut: Cut, costs: Costs) -> Promises:
                 comes_from=_comes_from(node, fate, cut),
             )
         )
-    kept = sum(costs.bytes(node) for node in cut.kept)
+    kept = sum(costs.bytes(owner) for owner in {costs.owner(node) for node in cut.kept})
     return Promises(tuple(rows), kept, cut.memory.peak, cut.work_again)
 
 

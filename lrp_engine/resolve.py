@@ -7,7 +7,8 @@ computed again from the inputs; policies differ in bytes and work.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,9 +25,11 @@ from .schedule import assertions, forward_order, inputs_of, relevance_order
 from .segments import Stretch
 
 # `balanced` does at most this share of the whole explanation's work a second time.
-BALANCED_SHARE = 0.15
+BALANCED_SHARE = 0.1
 # What computing again may cost for a byte saved, from nothing to what no policy would pay.
 PRICES = tuple(0.5 * 0.6**k for k in range(12))
+# A blend of two sets changes from one to the other at one of so many places.
+_BORDERS = 64
 # Within this of the lowest peak, less work is preferred.
 _NEAR = 1.02
 
@@ -135,12 +138,33 @@ class Resolver:
 
     @cached_property
     def _balanced(self) -> _Option:
+        limit = BALANCED_SHARE * self._total_work
         found = [self._keep]
         for option in self._priced():
-            if option.work > BALANCED_SHARE * self._total_work:
+            if option.work > limit:
+                found += self._blended(option, found[-1], lambda o: o.work <= limit)
                 break
             found.append(option)
-        return _leanest(found)
+        return _leanest([option for option in found if option.work <= limit])
+
+    def _blended(
+        self, lean: _Option, rich: _Option, enough: Callable[[_Option], bool]
+    ) -> list[_Option]:
+        """`lean` early in the forward pass and `rich` late, the border where `enough` changes.
+
+        Equal layers have equal prices, so a cut at one price takes all of them or none.
+        """
+        position, count = self._stretch.position, len(self._stretch.order)
+        found: list[_Option] = []
+        low, high = 0, _BORDERS
+        while high - low > 1:
+            middle = (low + high) // 2
+            border = count * middle // _BORDERS
+            early = {n for n in lean.kept if position.get(n, 0) < border}
+            late = {n for n in rich.kept if position.get(n, 0) >= border}
+            found.append(self._option(early | late | self._random))
+            low, high = (middle, high) if enough(found[-1]) else (low, middle)
+        return found
 
     @cached_property
     def _stretch(self) -> Stretch:
@@ -174,7 +198,11 @@ class Resolver:
         """The option of least work whose peak the budget allows."""
         if self._keep.peak <= budget.bytes:
             return self._keep
-        found = [self._keep, *self._priced(), *self._checkpointed()]
+        found = [self._keep, *self._priced()]
+        for rich, lean in itertools.pairwise(found[:]):
+            if lean.peak <= budget.bytes < rich.peak:
+                found += self._blended(lean, rich, lambda option: option.peak > budget.bytes)
+        found += self._checkpointed()
         for places in self._boundaries():
             low, high = 0, len(places) - 1
             while low < high:

@@ -68,8 +68,8 @@ class Stretch:
     @cached_property
     def asked_bytes(self) -> np.ndarray:
         """Bytes of promises made up to and including each op."""
-        each = [self.costs.bytes(n) if n in self.asked else 0 for n in self.order]
-        return np.cumsum(each)
+        owners = dict.fromkeys(self.costs.owner(n) for n in self.order if n in self.asked)
+        return np.cumsum([self.costs.bytes(n) if n in owners else 0 for n in self.order])
 
     def boundaries(self, segment: float) -> tuple[int, ...]:
         """Places that leave about `segment` bytes of promises between them, where least crosses."""
