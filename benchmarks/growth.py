@@ -36,7 +36,7 @@ def measured(layers: int, width: int, tokens: int, batch: int) -> dict[str, tupl
     model = model.to(torch.bfloat16).eval().requires_grad_(False)
     # A small vocabulary: the logits would hide what the layers need.
     model.lm_head = torch.nn.Linear(width, 512, bias=False, device="cuda", dtype=torch.bfloat16)
-    model.requires_grad_(False)
+    model.eval().requires_grad_(False)
     inputs = drawn(model, batch, tokens)
     engine = lrp.Engine(model, inputs)
     runs: dict[str, Any] = {"plain": plain(model, inputs)}

@@ -11,6 +11,11 @@ from torch import Tensor, fx
 TRANSPARENT = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
 SAME_STORAGE = TRANSPARENT | {torch.ops.aten._unsafe_view.default}  # views, though not declared so
 DROPOUT = "dropout_p"  # the argument without which a random op is none
+# Views that a batched tensor may not allow; a reshape copies where it must.
+LOOSE = {
+    torch.ops.aten.view.default: torch.ops.aten.reshape.default,
+    torch.ops.aten._unsafe_view.default: torch.ops.aten.reshape.default,
+}
 SIZE = torch.ops.aten.sym_size.int
 SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y

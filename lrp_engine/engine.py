@@ -25,6 +25,7 @@ from .differentiable import made_differentiable
 from .errors import InputError, SourceError, TargetError
 from .explanation import Explanation, Provenance, provenance_of
 from .ledger import Ledger, ledger_of
+from .many import run_many
 from .memory import Timeline
 from .op import Op
 from .plan import Coverage, Plan
@@ -200,6 +201,37 @@ class Engine:
         for target in targets:
             yield run.explain(target, position=position)
 
+    def explain_all(
+        self,
+        inputs: Any,
+        targets: Iterable[Target] | None = None,
+        *,
+        position: Position = None,
+        at_once: int = 32,
+    ) -> list[Explanation]:
+        """One forward pass, then all targets together: one explanation each, in order.
+
+        `targets`: default is every class of the output. `at_once` of them travel through the
+        relevance program together, which takes that many times the memory of one. For one target
+        at several positions give (target, position) pairs. Raises InputError, TargetError;
+        RuleError if an op cannot be run for several targets together.
+
+        Example:
+            >>> import torch, lrp_engine as lrp
+            >>> engine = lrp.Engine(torch.nn.Linear(4, 3).eval(), torch.ones(1, 4))
+            >>> [float(e.explained[0]) for e in engine.explain_all(torch.zeros(1, 4), [2, 0])]
+            ... # doctest: +ELLIPSIS
+            [...]
+        """
+        chosen = None if targets is None else list(targets)
+        rows = isinstance(position, (int, Sequence, Tensor)) or _paired(chosen)
+        way = (self._at_row if rows else None) or self._whole
+        run = self._forward(inputs, way)
+        if chosen is None:
+            chosen = list(range(run.explained_output.shape[-1]))
+        pairs = chosen if _paired(chosen) else [(target, position) for target in chosen]
+        return run.explain_all(pairs, max(1, at_once))  # type: ignore[arg-type]
+
     @cached_property
     def provenance(self) -> Provenance:
         """Versions and hashes that every result carries."""
@@ -346,14 +378,33 @@ class Forward:
         self.kept.clear()
         return self._explain(target, position, kept)
 
-    def _explain(self, target: Target, position: Position, kept: list[Any]) -> Explanation:
-        plan = self.engine.plan
+    def explain_all(
+        self, targets: Sequence[tuple[Target, Position]], at_once: int
+    ) -> list[Explanation]:
+        """Explains (target, position) pairs, `at_once` of them together."""
+        # Compiled programs are not for vmap: the plain one is taken.
+        relevance = self.way.wanted.program.batched
         with torch.set_grad_enabled(self.way.with_grad):
-            seed = seed_of(self.outputs[plan.output.position], target, position)
+            seeds = [seed_of(self.explained_output, *pair) for pair in targets]
+            dense = [self.way.seeds(seed) for seed in seeds]
+            found = run_many(relevance, dense, [*self.leaves, *self.kept], at_once)
+        return [self._explanation(s, results) for s, results in zip(seeds, found, strict=True)]
+
+    @property
+    def explained_output(self) -> Tensor:
+        """The output that targets speak of."""
+        return self.outputs[self.engine.plan.output.position]
+
+    def _explain(self, target: Target, position: Position, kept: list[Any]) -> Explanation:
+        with torch.set_grad_enabled(self.way.with_grad):
+            seed = seed_of(self.explained_output, target, position)
         values = [*self.way.seeds(seed), *self.leaves, *kept]
         kept.clear()
         with torch.set_grad_enabled(self.way.with_grad):
             results = list(self.way.relevance(values))
+        return self._explanation(seed, results)
+
+    def _explanation(self, seed: Seed, results: list[Tensor]) -> Explanation:
         if not torch.isfinite(seed.explained).all():
             raise TargetError(f"the explained output is not finite: {seed.explained.tolist()}")
         wanted = self.way.wanted
@@ -444,6 +495,11 @@ def _assigned(captured: Captured, question: Question, preset: Preset) -> Plan:
         lost = [s.name for s in sources if s not in plan.sources]
         raise SourceError(f"no relevance from {plan.output.name!r} reaches {', '.join(lost)}")
     return plan
+
+
+def _paired(targets: Sequence[Any] | None) -> bool:
+    """Whether targets come with positions of their own."""
+    return bool(targets) and all(isinstance(t, tuple) for t in targets or ())
 
 
 def _sizes(captured: Captured, inputs: Any) -> dict[Any, int]:

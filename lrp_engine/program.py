@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.fx.graph import CodeGen
 
 from .cost import Costs
 from .joint import Joint
+from .many import loosened
 from .memory import Timeline
 from .policy import Choice
 from .promise import Promises, promises
@@ -40,6 +42,11 @@ class Program:
     def kept_bytes(self) -> int:
         """What the kept values occupy at the example's sizes."""
         return self.promises.kept_bytes
+
+    @cached_property
+    def batched(self) -> fx.GraphModule:
+        """The relevance program in a form that torch.vmap can run for many seeds."""
+        return loosened(self.relevance)
 
     def print_readable(self) -> str:
         """Prints both programs as Python code, and returns them."""

@@ -82,10 +82,13 @@ class Promises(Sequence[Promise]):
         """The table as text, without its head."""
         return [promise.row() for promise in self.made]
 
+    def counts(self) -> dict[str, int]:
+        """How many promises are kept, recomputed, derived, free."""
+        return dict(Counter(promise.fate.name.lower() for promise in self.made))
+
     def line(self) -> str:
         """Counts, bytes and work in one line."""
-        counts = Counter(promise.fate.name.lower() for promise in self.made)
-        fates = ", ".join(f"{n} {fate}" for fate, n in counts.items())
+        fates = ", ".join(f"{n} {fate}" for fate, n in self.counts().items())
         return (
             f"{len(self.made)} promises ({fates}); {readable(self.kept_bytes)} kept between the"
             f" programs, peak {readable(self.peak_bytes)}, {self.work_again:.0%} of the work done"

@@ -220,6 +220,28 @@ def test_coverage_lists_every_gap(run: Run) -> None:
     assert "nothing was computed" in result.stderr
 
 
+def test_plan_foretells_memory_per_policy_and_draws_it(run: Run, tmp_path: Path) -> None:
+    result = run("plan", "cli_models:image", "--inputs", _pictures(tmp_path), "--plot", "m.png")
+    assert result.exit_code == 0, result.stderr
+    assert all(name in result.stdout for name in ("keep", "balanced", "low_memory", "m.png"))
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+    data = json.loads(run("plan", "cli_models:with_example", "--policy", "1MB", "--json").stdout)
+    (only,) = data["policies"]
+    assert 0 < only["peak_bytes"] <= 1_000_000
+    assert sum(only["fates"].values()) == only["promises"]
+    table = run("plan", "cli_models:with_example", "--promises", "--policy", "keep").stdout
+    assert "how it is honoured" in table
+    refused = run("plan", "cli_models:with_example", "--policy", "1B")
+    assert refused.exit_code == 1
+    assert "the smallest that would do" in " ".join(refused.stderr.split())
+
+
+def _pictures(folder: Path) -> Path:
+    file = folder / "pictures.npz"
+    np.savez(file, input=np.ones((2, 1, 8, 8), "f4"))
+    return file
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -17,19 +17,20 @@ class LiveBytes(TorchDispatchMode):
         super().__init__()
         self.peak = 0
         self._made: list[weakref.ref[Tensor]] = []
-        self._foreign: set[int] = set()
+        self._foreign: list[weakref.ref[Tensor]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._foreign |= self._storages((args, kwargs)).keys() - self._alive().keys()
+        known = self._storages([r() for r in self._made])
+        given = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        self._foreign += [weakref.ref(t) for t in given if not self._storages(t).keys() & known]
         result = func(*args, **(kwargs or {}))
         self._made += [weakref.ref(t) for t in pytree.tree_leaves(result) if isinstance(t, Tensor)]
         self._made = [r for r in self._made if r() is not None]
-        alive = {k: v for k, v in self._alive().items() if k not in self._foreign}
-        self.peak = max(self.peak, sum(alive.values()))
+        self._foreign = [r for r in self._foreign if r() is not None]
+        foreign = self._storages([r() for r in self._foreign])
+        alive = self._storages([r() for r in self._made])
+        self.peak = max(self.peak, sum(v for k, v in alive.items() if k not in foreign))
         return result
-
-    def _alive(self) -> dict[int, int]:
-        return self._storages([r() for r in self._made])
 
     @staticmethod
     def _storages(tree: Any) -> dict[int, int]:

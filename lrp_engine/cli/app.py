@@ -12,6 +12,7 @@ from .circuit import circuit
 from .coverage import coverage
 from .demo import demo
 from .explain import explain
+from .plan import plan
 from .presets import presets
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, explain, circuit, coverage, check, presets):
+for command in (demo, explain, circuit, coverage, plan, check, presets):
     app.command()(command)
 
 

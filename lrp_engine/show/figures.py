@@ -33,7 +33,8 @@ def figure(
     return _bars(per_position.reshape(-1), tokens, title)
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches. Raises InputError without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -43,7 +44,7 @@ def _new_figure(width: float, height: float) -> Figure:
 
 def _heat_map(relevance: Tensor, image: Tensor | None, title: str) -> Figure:
     plane = relevance.sum(0) if relevance.dim() == 3 else relevance
-    figure = _new_figure(8 if image is not None else 4.6, 4)
+    figure = new_figure(8 if image is not None else 4.6, 4)
     axes = figure.subplots(1, 2 if image is not None else 1, squeeze=False)[0]
     if image is not None:
         picture = image.detach().float().cpu()
@@ -65,7 +66,7 @@ def _bars(amounts: Tensor, tokens: Sequence[str] | None, title: str) -> Figure:
     labels = list(tokens) if tokens is not None else [str(i) for i in range(len(amounts))]
     if len(labels) != len(amounts):
         raise InputError(f"{len(labels)} tokens were given for {len(amounts)} positions")
-    figure = _new_figure(max(4.0, 0.42 * len(labels)), 3.4)
+    figure = new_figure(max(4.0, 0.42 * len(labels)), 3.4)
     axis = figure.subplots()
     colours = ["#c0392b" if a >= 0 else "#2c5fa8" for a in amounts.tolist()]
     axis.bar(range(len(labels)), amounts.tolist(), color=colours)
