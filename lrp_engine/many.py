@@ -53,7 +53,8 @@ def loosened(relevance: fx.GraphModule) -> fx.GraphModule:
 @contextmanager
 def _without_warnings() -> Iterator[None]:
     """An op that torch knows no batched form of is called seed by seed: slower, not wrong."""
-    switch = torch._C._functorch._set_vmap_fallback_warning_enabled
+    functorch: Any = torch._C._functorch
+    switch = functorch._set_vmap_fallback_warning_enabled
     switch(False)
     try:
         yield
