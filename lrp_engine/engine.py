@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from . import onnx, validate
 from .accounts import read_accounts
 from .assign import Uncovered, assign
+from .bibliography import bibtex
 from .canonicalise import canonicalise, decompose, fold_batch_norm
 from .capture import Captured, OutputPort, capture
 from .capture.inputs import as_call
@@ -141,6 +142,11 @@ class Engine:
     def coverage(self) -> Coverage:
         """Counts of live ops per op, family and rule, and where relevance stops on purpose."""
         return self.plan.coverage()
+
+    def cite(self) -> str:
+        """BibTeX of the papers whose rules this plan uses, and of the preset's own."""
+        used = [a.rule.cites for a in self.plan.assignments]
+        return bibtex([*self.plan.preset.cites, *dict.fromkeys(used)])
 
     @property
     def program(self) -> Program:

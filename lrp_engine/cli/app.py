@@ -23,8 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, explain, circuit, coverage, plan, check, presets):
+for command in (demo, explain, circuit, coverage, plan, check):
     app.command()(command)
+app.add_typer(presets, name="presets")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,63 @@
+"""CONTRIBUTING.md is followed to the letter: a new op and a new rule, one file each."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+import lrp_engine as lrp
+from lrp_engine.registry import entries_of, standard
+from lrp_engine.testing.cases import cases_of
+from tests.rules.checks import assert_balanced, assert_matches_definition
+
+TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def module_with(word: str, folder: Path) -> ModuleType:
+    """The code block that holds a word, saved as a file and imported."""
+    (code,) = [block for block in BLOCKS if word in block]
+    path = folder / "written.py"
+    path.write_text(code)
+    spec = importlib.util.spec_from_file_location("written", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Bessel(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.special.i1(x).sum(-1, keepdim=True)
+
+
+def test_a_new_op_is_one_file(tmp_path: Path) -> None:
+    entries = entries_of(module_with("special_i1", tmp_path))
+    (op,) = entries
+    assert op.target not in standard().ops, "the example must be an op without a record"
+    registry = standard().with_entries(entries)
+    for case in cases_of(op, registry):
+        assert_matches_definition(case)
+        assert_balanced(case)
+    x = torch.tensor([[0.0, 0.5, -2.0]], dtype=torch.float64)
+    explained = lrp.explain(Bessel().eval(), x, 0, rules=entries)
+    torch.testing.assert_close(explained.relevance["x"], torch.special.i1(x))
+    explained.check()
+
+
+def test_a_rule_of_ones_own_is_proved_and_used(tmp_path: Path) -> None:
+    absolute = module_with("check_rule(absolute)", tmp_path).absolute
+    preset = tmp_path / "own.toml"
+    row = '[[rule]]\nfamily = "weighted_sum"\nuse = "absolute"\nmodule = "0"\n'
+    preset.write_text(f'extends = "epsilon"\n{row}')
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).double().eval()
+    x = torch.randn(2, 4, dtype=torch.float64)
+    engine = lrp.Engine(model, x, preset=preset, rules=[absolute])
+    assert engine.plan.assignments[0].rule is absolute
+    engine.explain(x, 1).check()
