@@ -5,6 +5,13 @@ from .circuit import Circuit, by_threshold, greedy, overlap, top_edges
 from .edges import EdgeScores, edge_scores
 from .estimators import ESTIMATORS, Estimator, compare, score
 from .exports import dot, eap_json, write_eap_json, write_graphml
+from .features import (
+    FeatureScores,
+    Splice,
+    feature_curve,
+    patch_features,
+    score_features,
+)
 from .layout import Drawing, arrange
 from .model import CircuitModel
 from .page import page
@@ -27,10 +34,12 @@ __all__ = [
     "Drawing",
     "EdgeScores",
     "Estimator",
+    "FeatureScores",
     "LogitDifference",
     "Pairs",
     "Quality",
     "Scores",
+    "Splice",
     "Trust",
     "Verification",
     "arrange",
@@ -42,14 +51,17 @@ __all__ = [
     "dot",
     "eap_json",
     "edge_scores",
+    "feature_curve",
     "greedy",
     "logit_difference",
     "overlap",
     "page",
     "patch",
+    "patch_features",
     "quality",
     "read_prompts",
     "score",
+    "score_features",
     "top_edges",
     "verify",
     "write_eap_json",

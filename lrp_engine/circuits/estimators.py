@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, fx
@@ -53,6 +54,8 @@ ESTIMATORS: Mapping[str, Estimator] = {
         at_base("relp_ah", "relp_ah", "relp2025", "RelP with attention weights held constant"),
         at_base("attnlrp", "attnlrp", "achtibat2024", "the coefficients of AttnLRP"),
         along_path("eap_ig", "gradient", 5, "hanna2024", "gradients over the path of embeddings"),
+        along_path("relp_mid", "relp", 1, "relp2025", "RelP halfway between the runs"),
+        along_path("relp_ig", "relp", 2, "relp2025", "RelP at two points of the path"),
     )
 }
 
@@ -70,7 +73,8 @@ def estimator(chosen: str | Estimator) -> Estimator:
 class Both:
     """The two runs of a batch: base (patched) and other (what it is patched with).
 
-    Inputs of each, then its output, then activations by node.
+    Inputs of each, then its output, then activations by node. `known` holds coefficients on the
+    base run by preset, where they came with it.
     """
 
     direction: Direction
@@ -80,6 +84,7 @@ class Both:
     other_output: Tensor
     base_values: Mapping[fx.Node, Tensor]
     other_values: Mapping[fx.Node, Tensor]
+    known: Mapping[str, Mapping[fx.Node, Tensor]]
 
     def delta(self, node: fx.Node) -> Tensor:
         """Clean less corrupt activation."""
@@ -93,13 +98,27 @@ class Both:
 
 
 def both_runs(
-    model: CircuitModel, pairs: Pairs, nodes: Iterable[fx.Node], direction: Direction
+    model: CircuitModel,
+    pairs: Pairs,
+    nodes: Iterable[fx.Node],
+    direction: Direction,
+    first: str | None = None,
 ) -> Both:
-    """Runs clean and corrupt inputs and keeps the activations at the nodes."""
+    """Runs clean and corrupt inputs and keeps the activations at the nodes.
+
+    `first` names a preset whose coefficients on the base run are taken along: the base is then run
+    only once.
+    """
     wanted = tuple(dict.fromkeys(nodes))
     given = [model.leaves(pairs.corrupt), model.leaves(pairs.clean)]
     base, other = given if direction is Direction.DENOISE else given[::-1]
-    base_output, base_values = model.activations(wanted, base)
+    known: dict[str, Mapping[fx.Node, Tensor]] = {}
+    if first is None:
+        base_output, found = model.activations(wanted, base)
+        base_values: Mapping[fx.Node, Tensor] = dict(zip(wanted, found, strict=True))
+    else:
+        run = model.coefficients(first, wanted).run(base, partial(slope, pairs.metric))
+        base_output, base_values, known[first] = run.output, run.activations, run.coefficients
     other_output, other_values = model.activations(wanted, other)
     return Both(
         direction,
@@ -107,8 +126,9 @@ def both_runs(
         other,
         base_output,
         other_output,
-        dict(zip(wanted, base_values, strict=True)),
+        base_values,
         dict(zip(wanted, other_values, strict=True)),
+        known,
     )
 
 
@@ -146,13 +166,14 @@ def compare(
     estimators: Iterable[str | Estimator] = tuple(ESTIMATORS),
     direction: Direction | str = Direction.DENOISE,
 ) -> list[Scores]:
-    """Scores by several estimators side by side; the two plain runs are shared."""
+    """Scores by several estimators side by side; the two runs are shared."""
     direction, sites = Direction(direction), model.choose(components)
     nodes = tuple(dict.fromkeys(site.node for site in sites))
-    both: Both | None = None
+    candidates = [_estimator(e) for e in estimators]
+    starts = [preset for e in candidates for t, _, preset in e.points if t == 0]
+    both = both_runs(model, pairs, nodes, direction, first=starts[0] if starts else None)
     found = []
-    for chosen in map(_estimator, estimators):
-        both = both or both_runs(model, pairs, nodes, direction)
+    for chosen in candidates:
         total = coefficients(model, pairs, both, chosen, nodes)
         found.append(_scores(chosen.name, sites, both, total, pairs))
     return found
@@ -167,11 +188,13 @@ def coefficients(
     """The estimator's coefficient at each node that relevance reaches."""
     total: dict[fx.Node, Tensor] = {}
     for t, weight, preset in chosen.points:
-        leaves = list(both.base)
-        for i in model.embedding_places() if t else ():
-            leaves[i] = torch.lerp(both.base[i], both.other[i], t)
-        program = model.coefficients(preset, nodes)
-        _, _, found = program.run(leaves, lambda output: slope(pairs.metric, output))
+        found = both.known.get(preset) if t == 0 else None
+        if found is None:
+            leaves = list(both.base)
+            for i in model.embedding_places() if t else ():
+                leaves[i] = torch.lerp(both.base[i], both.other[i], t)
+            program = model.coefficients(preset, nodes)
+            found = program.run(leaves, partial(slope, pairs.metric)).coefficients
         for node, c in found.items():
             c = c if weight == 1.0 else weight * wide(c)
             total[node] = total[node] + c if node in total else c

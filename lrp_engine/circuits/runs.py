@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -86,27 +86,35 @@ def tensors_of(captured: Captured, graph: fx.Graph) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Programs that give, at each of `reached`, the activation and the coefficient.
+    """Programs that give the activation at each of `nodes`, and the coefficient at `reached`.
 
     `forward(*inputs)` returns the output, the activations, then what `relevance` needs. Nodes that
-    no relevance reaches under the preset (query and key under the AH-rule) are left out.
+    no relevance reaches under the preset (query and key under the AH-rule) have no coefficient.
     """
 
     program: Program
+    nodes: tuple[fx.Node, ...]
     reached: tuple[fx.Node, ...]
 
-    def run(
-        self, inputs: Sequence[Tensor], seed: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, dict[fx.Node, Tensor], dict[fx.Node, Tensor]]:
-        """(output, activation by node, coefficient by node); `seed` maps the output to its c."""
+    def run(self, inputs: Sequence[Tensor], seed: Callable[[Tensor], Tensor]) -> Traced:
+        """One forward and one relevance pass; `seed` maps the output to its coefficient."""
         with torch.no_grad():
             values = list(self.program.forward(*inputs))
-            output, count = values[0], len(self.reached)
-            activations = dict(zip(self.reached, values[1:], strict=False))
+            output, count = values[0], len(self.nodes)
+            activations = dict(zip(self.nodes, values[1:], strict=False))
             given = [seed(output), *inputs, *values[1 + count :]]
             del values
             found = list(self.program.relevance(given))
-        return output, activations, dict(zip(self.reached, found, strict=True))
+        return Traced(output, activations, dict(zip(self.reached, found, strict=True)))
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What one run with its relevance pass gives: activations and coefficients by node."""
+
+    output: Tensor
+    activations: Mapping[fx.Node, Tensor]
+    coefficients: Mapping[fx.Node, Tensor]
 
 
 def coefficient_program(
@@ -134,6 +142,6 @@ def coefficient_program(
         if flow is None:
             raise RuleError(f"no rule passed any relevance on to {describe(node)}")
         results.append(flow)
-    outputs = [output.node, *reached]
+    outputs = [output.node, *nodes]
     program = build(propagation.joint, captured.tensors, outputs, results, Policy.KEEP)
-    return Coefficients(program, reached)
+    return Coefficients(program, tuple(nodes), reached)
