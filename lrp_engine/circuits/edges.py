@@ -18,21 +18,13 @@ from enum import Enum
 import torch
 from torch import Tensor, fx
 
-from ..assign import assign
-from ..errors import InputError, RuleError, SourceError
-from ..graph import describe, value
-from ..joint import Joint
-from ..plan import Plan, SourcePort
-from ..preset_file import load
-from ..program import Program, build
-from ..promise import Policy
-from ..propagate import Loop
-from ..rule import Form
-from ..wires import Flow
+from ..errors import InputError, SourceError
+from ..graph import value
 from .estimators import Both, Estimator, both_runs, coefficients, estimator
 from .model import CircuitModel
 from .pairs import Pairs
 from .scores import Direction
+from .segments import segments, starts_of
 from .sites import wide
 from .structure import Block, Branch
 from .suffix import stack, suffix
@@ -269,128 +261,21 @@ def _read(
     """The coefficient that each reader alone sends into the stream, block by block:
     (reader, batch, position, feature)."""
     ((t, _, preset),) = one.points
-    ends = [n for b in branches for n in _seeded(b)]
+    ends = [n for b in branches for n in starts_of(b)]
     found = coefficients(model, pairs, both, one, (*ends, model.output.node))
     leaves = list(both.base)
     for i in model.embedding_places() if t else ():
         leaves[i] = torch.lerp(both.base[i], both.other[i], t)
-    program = segments(model, preset, branches)
-    back = program.run(leaves, found)
+    back = segments(model, preset, branches).run(leaves, found)
     like = both.delta(branches[0].skip)
     for b in branches:
-        for node in _seeded(b):
+        for node in starts_of(b):
             if node in back:
                 yield wide(back[node])
             else:
                 heads = value(node).shape[1] if b.heads is not None else 1
                 yield like.new_zeros(int(heads), *like.shape)
     yield wide(back[model.output.node])
-
-
-def _seeded(b: Branch) -> tuple[fx.Node, ...]:
-    """Where a block's readers start: query, key and value, or the block's output."""
-    return (b.heads.query, b.heads.key, b.heads.value) if b.heads is not None else (b.out,)
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Programs from each reader back to the stream; heads go one at a time, side by side."""
-
-    program: Program
-    heads: tuple[fx.Node, ...]
-    whole: tuple[fx.Node, ...]
-
-    def run(self, leaves: Sequence[Tensor], seeds: dict[fx.Node, Tensor]) -> dict[fx.Node, Tensor]:
-        """The coefficient in the stream per reader: (head, batch, ...) or (1, batch, ...)."""
-        with torch.no_grad():
-            kept = list(self.program.forward(*leaves))[self.program.outputs :]
-
-            def back(*given: Tensor) -> Sequence[Tensor]:
-                return self.program.relevance([*given, *leaves, *kept])
-
-            wholes = [seeds[n] for n in self.whole]
-            counts = sorted({seeds[n].shape[1] for n in self.heads})
-            assert len(counts) <= 1, "all blocks have the same number of heads"
-            if not counts:
-                found = [f.unsqueeze(0) for f in back(*wholes)]
-                return dict(zip(self.whole, found, strict=True))
-            alone = [_one_head_each(seeds[n]) for n in self.heads]
-            # The whole blocks ride along with head 0 and are silent in the others.
-            silent = [torch.cat([w[None], w.new_zeros(counts[0] - 1, *w.shape)]) for w in wholes]
-            found = list(torch.vmap(lambda *g: tuple(back(*g)))(*alone, *silent))
-        result = dict(zip((*self.heads, *self.whole), found, strict=True))
-        return {n: r if n in self.heads else r[:1] for n, r in result.items()}
-
-
-def _one_head_each(c: Tensor) -> Tensor:
-    """(head, batch, head, ...): entry h holds the coefficient of head h and nothing else."""
-    count = c.shape[1]
-    only = torch.eye(count, dtype=c.dtype, device=c.device).view(count, 1, count, 1, 1)
-    return c.unsqueeze(0) * only
-
-
-def segments(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Segments:
-    """The programs from every reader back to the stream, under the rules of the whole model."""
-    found: Segments = model.remember(
-        ("segments", preset), lambda: _write_segments(model, preset, branches)
-    )
-    return found
-
-
-def _write_segments(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Segments:
-    chosen = load(preset, model.registry)
-    sources = tuple(SourcePort(n.name, n) for n in model.embeddings)
-    plan = assign(model.graph, chosen, model.registry, sources, model.output)
-    reached = {a.node for a in plan.assignments}
-    joint = Joint.of(model.graph)
-    heads: list[fx.Node] = []
-    whole: list[fx.Node] = []
-    results: dict[fx.Node, fx.Node] = {}
-    for b in branches:
-        for node in _seeded(b):
-            back = _back(model, plan, joint, node, b.reads) if _meets(node, reached) else None
-            if back is not None:
-                (heads if b.heads is not None else whole).append(node)
-                results[node] = back
-    last = model.structure.last
-    assert last is not None
-    end = _back(model, plan, joint, model.output.node, last)
-    if end is None:
-        raise RuleError(f"no rule passed any relevance on to {describe(last)}")
-    whole.append(model.output.node)
-    results[model.output.node] = end
-    order = (*heads, *whole)
-    joint.seeds.sort(key=lambda s: [n.name for n in order].index(s.meta["seeds"]))
-    program = build(
-        joint,
-        model.graph.tensors,
-        [model.output.node],
-        [results[n] for n in order],
-        Policy.KEEP,
-    )
-    return Segments(program, tuple(heads), tuple(whole))
-
-
-def _meets(node: fx.Node, reached: set[fx.Node]) -> bool:
-    return node in reached or any(n in reached for n in node.all_input_nodes)
-
-
-def _back(
-    model: CircuitModel, plan: Plan, joint: Joint, start: fx.Node, stop: fx.Node
-) -> fx.Node | None:
-    """The coefficient that a seed at `start` sends to `stop`; None if no rule lets it pass."""
-    loop = Loop(plan, joint, model._cache)
-    seed = joint.seed(f"seed_{start.name}", value(start))
-    seed.meta["seeds"] = start.name
-    loop.wires.add(start, Flow(seed, Form.COEFFICIENT))
-    for assignment in reversed(plan.assignments):
-        if assignment.node is stop:
-            break
-        loop.step(assignment)
-    flow = loop.wires.at(stop, Form.COEFFICIENT)
-    if flow is None:
-        joint.seeds.remove(seed)
-    return flow
 
 
 def merged(parts: Sequence[EdgeScores]) -> EdgeScores:

@@ -83,7 +83,7 @@ class CircuitModel:
         self.output = output_port(self.graph, output)
         self.structure: Structure = read_structure(self.graph, self.registry, self.embeddings)
         self.sites: tuple[Site, ...] = find_sites(self.graph, self.structure)
-        self._cache: Cache = {}
+        self.traces: Cache = {}
         self._programs: dict[Any, Any] = {}
 
     def choose(self, components: Iterable[str] | str) -> tuple[Site, ...]:
@@ -133,7 +133,7 @@ class CircuitModel:
                 self.output,
                 self.embeddings,
                 nodes,
-                self._cache,
+                self.traces,
             )
         found: Coefficients = self._programs[key]
         return found
