@@ -1,6 +1,6 @@
 """From each reader of the residual stream back to the stream, one reader at a time.
 
-A reader is a head's query, key or value, an MLP, or the output. A seed at the reader alone is walked
+A reader is a head's query, key or value, an MLP, or the output. A seed at one reader is walked
 back through the same assignments as in the whole model, so that the readers' coefficients add up to
 the stream's. Heads run side by side under `vmap`.
 """
