@@ -19,7 +19,7 @@ from ..errors import RuleError
 from ..graph import describe, value
 from ..joint import Joint
 from ..plan import Plan, SourcePort
-from ..preset import load
+from ..preset_file import load
 from ..program import Program, build
 from ..promise import Policy
 from ..propagate import Loop
