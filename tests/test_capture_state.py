@@ -54,6 +54,29 @@ class Branching(nn.Module):
         return self.up(x) if x.sum() > 0 else self.down(x)
 
 
+class Hooking(nn.Module):
+    """Installs hooks on its own modules at the first call, as transformers' models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.head, self.seen = nn.Linear(6, 5), nn.Linear(5, 4), []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not getattr(self, "hooked", False):
+            self.inner.register_forward_hook(lambda m, given, out: self.seen.append(out))
+            self.hooked = True
+        self.seen.clear()
+        self.inner(x)
+        return self.head(sum(self.seen))
+
+
+def test_a_model_that_hooks_itself_gives_the_same_before_and_after_capture():
+    model, untouched = seeded(Hooking), seeded(Hooking)
+    engine = Engine(model, X)
+    assert torch.equal(model(X), untouched(X))
+    assert torch.equal(engine.explain(X[:1], target=1).output, untouched(X[:1]))
+
+
 @pytest.mark.parametrize("kind", [nets.Conv, nets.Norms, nets.Tied, Writing, Branching])
 def test_the_model_is_left_exactly_as_it_was(kind):
     if kind in nets.INPUTS:

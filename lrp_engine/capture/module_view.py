@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,20 +14,48 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 _PLAIN = (Tensor, int, float, bool, str, type(None))
+_CONTAINERS = (dict, OrderedDict, list, set)
 
 
 @contextmanager
-def left_as_it_was(module: nn.Module) -> Iterator[None]:
-    """Takes back what the model writes to its own attributes while it is captured."""
-    before = [(m, dict(vars(m))) for m in module.modules()]
+def left_as_it_was(*roots: nn.Module) -> Iterator[None]:
+    """Takes back what the model writes to itself while it is captured.
+
+    Attributes, and what their dicts, lists and sets hold: hooks that a model installs on its own
+    modules when it is first called would otherwise be there twice after the next call.
+    """
+    modules = {id(m): m for root in roots for m in root.modules()}.values()
+    before = [(vars(m), dict(vars(m)), _contents(vars(m))) for m in modules]
     try:
         yield
     finally:
-        for m, attributes in before:
-            now = vars(m)
-            if now.keys() != attributes.keys() or any(now[k] is not attributes[k] for k in now):
+        for now, attributes, contents in before:
+            if _differs(now, attributes):
                 now.clear()
                 now.update(attributes)
+            for name, content in contents.items():
+                _refill(attributes[name], content)
+
+
+def _contents(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Shallow copies of the plain containers among a module's attributes."""
+    return {k: copy.copy(v) for k, v in attributes.items() if type(v) in _CONTAINERS}
+
+
+def _refill(container: Any, content: Any) -> None:
+    if isinstance(container, dict):
+        if _differs(container, content):
+            container.clear()
+            container.update(content)
+    elif isinstance(container, list):
+        container[:] = content
+    else:
+        container.clear()
+        container.update(content)
+
+
+def _differs(now: dict[Any, Any], before: dict[Any, Any]) -> bool:
+    return list(now) != list(before) or any(now[k] is not v for k, v in before.items())
 
 
 class ModuleView:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -58,15 +59,23 @@ def capture(
     shown = call if example is None else as_call(example)
     for attempt in _attempts(view.module, call, dynamic, shown):
         try:
-            with left_as_it_was(module):
+            with left_as_it_was(module, view.module):
                 program, how, note = attempt()
         except Exception as error:
             problems.append(f"{attempt.__doc__}: {_first_line(error)}")
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
         captured = from_exported(program, names, how, notes)
-        return replace(captured, holders=_holders(module, captured), rerun=view.module)
+        return replace(
+            captured, holders=_holders(module, captured), rerun=partial(_rerun, module, view.module)
+        )
     raise CaptureError("the model could not be captured:\n  " + "\n  ".join(problems))
+
+
+def _rerun(module: nn.Module, view: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """The model's own result; what it writes to itself on the way is taken back."""
+    with left_as_it_was(module, view):
+        return view(*args, **kwargs)
 
 
 def _holders(module: nn.Module, captured: Captured) -> dict[str, tuple[nn.Module, str]]:

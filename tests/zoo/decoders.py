@@ -8,7 +8,7 @@ import torch
 import transformers as tf
 from torch import nn
 
-from .entry import VOCABULARY, Entry, tokens
+from .entry import VOCABULARY, Entry, short_tokens, tokens
 
 SMALL = {
     "vocab_size": VOCABULARY,
@@ -144,6 +144,7 @@ DECODERS = {
     "mixtral": _attending(mixtral, dtype=torch.float32),
     "mixtral_batched": _attending(mixtral_batched),
     "qwen2_moe": _attending(qwen2_moe, dtype=torch.float32),
-    "mamba": Entry(mamba, tokens, length=True, position=-1),
+    # Without its fused kernel Mamba steps through the text in Python: one length per capture.
+    "mamba": Entry(mamba, short_tokens, position=-1),
     "mamba2": Entry(mamba2, tokens, length=True, position=-1),
 }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tests.references.models import FullDouble
+
 VOCABULARY = 29
+SHORT = 4
 DTYPE = torch.float64
 
 Inputs = dict[str, Tensor]
@@ -19,20 +23,26 @@ Inputs = dict[str, Tensor]
 class Entry:
     """One architecture.
 
-    `build(**settings)` makes the model; `inputs(batch, length)` calls that fit it. `length`: the
-    calls may have any length. `attention`: the model offers "eager" and "sdpa". `position` is
-    where the target sits, for models with an output per position. `output` is explained.
+    `build(**settings)` makes the model; `inputs(batch, length)` calls that fit it. `batch`,
+    `length`: calls may differ in them. `attention`: the model offers "eager" and "sdpa".
+    `position` is where the target sits, for models with an output per position. `output` is
+    explained.
     `dtype`: what the model can compute in; double precision unless it cannot.
     """
 
     build: Callable[..., nn.Module]
     inputs: Callable[[int, int], Inputs]
+    batch: bool = True
     length: bool = False
     attention: bool = False
     position: int | None = None
     output: str | None = None
     target: Any = 1
     dtype: torch.dtype = DTYPE
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Inside, a model in double precision stays in it."""
+        return StayDouble() if self.dtype == torch.float64 else nullcontext()
 
     def model(self, attention: str | None = None, seed: int = 0) -> nn.Module:
         """The model with weights from which no step is close to trivial."""
@@ -41,6 +51,15 @@ class Entry:
             torch.manual_seed(seed)
             model = self.build(**settings).eval()
         return lively(model, seed).to(self.dtype)
+
+
+class StayDouble(FullDouble):
+    """Whole numbers become double, too, where a model asks for single precision."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is Tensor.float and not args[0].dtype.is_floating_point:
+            return args[0].double()
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def lively(model: nn.Module, seed: int) -> nn.Module:
@@ -83,6 +102,11 @@ def padded(batch: int, length: int) -> Tensor:
 def tokens(batch: int, length: int) -> Inputs:
     """Token ids alone."""
     return {"input_ids": ids(batch, length)}
+
+
+def short_tokens(batch: int, length: int) -> Inputs:
+    """Few tokens, for models that are unrolled step by step."""
+    return {"input_ids": ids(batch, SHORT)}
 
 
 def masked_tokens(batch: int, length: int) -> Inputs:

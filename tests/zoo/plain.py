@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .entry import VOCABULARY, Entry, Inputs, ids, numbers
+from .entry import SHORT, VOCABULARY, Entry, Inputs, ids, numbers
 
 
 class Recurrent(nn.Module):
@@ -104,11 +104,11 @@ class Quantised(nn.Sequential):
 
 
 def _words(batch: int, length: int) -> Inputs:
-    return {"words": ids(batch, length)}
+    return {"words": ids(batch, SHORT)}
 
 
 def _series(batch: int, length: int) -> Inputs:
-    return {"series": numbers(batch, length, 4)}
+    return {"series": numbers(batch, SHORT, 4)}
 
 
 def _vectors(batch: int, length: int) -> Inputs:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from lrp_engine.capture.captured import How
-from tests.references.models import FullDouble
 from tests.support import assert_balances
 
 from .entry import Entry, Inputs
@@ -34,14 +33,16 @@ def test_architecture(name: str) -> None:
         explained(entry, engine.with_preset("epsilon"), inputs).ledger, tolerance(entry)
     )
     if entry.attention:
-        _, eager = captured(entry, "eager")
+        _, eager = captured(entry, "eager", dynamic=False)
         assert_same(entry, explained(entry, eager, inputs, ledger=False), whole)
 
 
-def captured(entry: Entry, attention: str | None = None) -> tuple[nn.Module, lrp.Engine]:
-    model = entry.model(attention)
-    with FullDouble():
-        return model, lrp.Engine(model, entry.inputs(BATCH, LENGTH), output=entry.output)
+def captured(
+    entry: Entry, attention: str | None = None, dynamic: bool = True
+) -> tuple[nn.Module, lrp.Engine]:
+    model, inputs = entry.model(attention), entry.inputs(BATCH, LENGTH)
+    with entry.precision():
+        return model, lrp.Engine(model, inputs, output=entry.output, dynamic=dynamic)
 
 
 def explained(
@@ -70,7 +71,7 @@ def assert_own_forward(
     entry: Entry, model: nn.Module, inputs: Inputs, found: lrp.Explanation
 ) -> None:
     """Bit for bit what the model itself gives without gradients."""
-    with torch.no_grad(), FullDouble():
+    with torch.no_grad(), entry.precision():
         own = model(**inputs)
     assert torch.equal(output_of(entry, found.output), output_of(entry, own))
 
@@ -79,10 +80,11 @@ def assert_other_sizes(
     entry: Entry, model: nn.Module, engine: lrp.Engine, whole: lrp.Explanation
 ) -> None:
     """Samples are explained as they are without the rest of their batch; lengths may change."""
-    fewer = entry.inputs(FEWER, LENGTH)
-    alone = explained(entry, engine, fewer)
-    assert_own_forward(entry, model, fewer, alone)
-    assert_same(entry, alone, whole)
+    if entry.batch:
+        fewer = entry.inputs(FEWER, LENGTH)
+        alone = explained(entry, engine, fewer)
+        assert_own_forward(entry, model, fewer, alone)
+        assert_same(entry, alone, whole)
     if entry.length:
         longer = entry.inputs(BATCH, LONGER)
         ex = explained(entry, engine, longer)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers as tf
-from torch import nn
+from torch import Tensor, nn
 
 from .entry import VOCABULARY, Entry, Inputs, at, ids, numbers, padded, pixels
 
@@ -69,7 +69,7 @@ def segformer() -> nn.Module:
         num_encoder_blocks=2,
         depths=[1, 1],
         sr_ratios=[2, 1],
-        hidden_sizes=[8, 12],
+        hidden_sizes=[8, 8],
         patch_sizes=[3, 3],
         strides=[2, 2],
         num_attention_heads=[2, 4],
@@ -150,6 +150,11 @@ def captions(batch: int, length: int) -> Inputs:
     return text | pixels(batch, length)
 
 
+def own_pair(logits: Tensor) -> Tensor:
+    """Every image with its own caption; the others are of other samples."""
+    return logits.diagonal().sum()
+
+
 VISION = {
     "vit": Entry(vit, pixels, attention=True),
     "dinov2": Entry(dinov2, pixels, attention=True),
@@ -158,6 +163,14 @@ VISION = {
     "swin": Entry(swin, pixels, attention=True),
     "segformer": Entry(segformer, pixels, target=at(1, 3, 2)),
     "detr": Entry(detr, pixels, attention=True, position=2),
-    "siglip2": Entry(siglip2, patches_and_captions, attention=True, output="logits_per_image"),
-    "clip": Entry(clip, captions, attention=True, output="logits_per_image"),
+    # Position embeddings are resized image by image, in a Python loop: one batch size per capture.
+    "siglip2": Entry(
+        siglip2,
+        patches_and_captions,
+        batch=False,
+        attention=True,
+        output="logits_per_image",
+        target=own_pair,
+    ),
+    "clip": Entry(clip, captions, attention=True, output="logits_per_image", target=own_pair),
 }
