@@ -65,6 +65,8 @@ def timed(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
         for name, function in functions.items():
             started = time.perf_counter()
             function()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             seconds[name].append(time.perf_counter() - started)
     return {name: statistics.median(s) for name, s in seconds.items()}
 
@@ -75,15 +77,18 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--length", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--patching", action="store_true", help="time the exact sweep as well")
     args = parser.parse_args()
-    model = net(args.model)
+    model = net(args.model).to(args.device)
     for parameter in model.parameters():
         parameter.requires_grad_(False)  # autograd need not compute their gradients
     model.get_input_embeddings().weight.requires_grad_(True)
     size = (args.batch, args.length)
     vocabulary = model.config.vocab_size
-    clean, corrupt = ({"input_ids": torch.randint(0, vocabulary, size)} for _ in range(2))
+    clean, corrupt = (
+        {"input_ids": torch.randint(0, vocabulary, size).to(args.device)} for _ in range(2)
+    )
     metric = logit_difference(torch.zeros(args.batch).long(), torch.ones(args.batch).long())
     pairs = Pairs(clean, corrupt, metric)
     layers = range(model.config.n_layer)

@@ -63,6 +63,9 @@ _HOOKS = {
 }
 
 
+_ALIASES = {"result": "z", "head": "z", "residual": "resid_pre"}
+
+
 @dataclass(frozen=True)
 class Site:
     """One activation of the model. `name` is its hook name, `own` the model's own name for it."""
@@ -178,11 +181,15 @@ def choose(
 ) -> tuple[Site, ...]:
     """Sites by kind (`z`), hook name or glob (`blocks.*.hook_mlp_out`), module path or glob.
 
+    `result`, what a head writes into the stream, means `z`: the output projection is linear, so the
+    two have the same scores, and patching one is patching the other.
+
     Raises SourceError for a name that is none of these.
     """
     found: dict[str, Site] = {}
     for name in [wanted] if isinstance(wanted, str) else wanted:
-        matching = [s for s in sites if name == s.kind.value or fnmatchcase(s.name, name)]
+        known = _ALIASES.get(name, name.replace("hook_result", "hook_z"))
+        matching = [s for s in sites if known == s.kind.value or fnmatchcase(s.name, known)]
         matching = matching or list(_modules(captured, name))
         if not matching:
             raise SourceError(f"{name!r} is no component{_suggestion(name, sites, captured)}")

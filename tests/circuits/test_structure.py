@@ -59,6 +59,7 @@ def test_names_in_every_style() -> None:
     (z,) = model.choose("blocks.1.attn.hook_z")
     assert z.short(3) == "a1.h3"
     assert z.own == "transformer.h.1.attn:z"
+    assert model.choose("blocks.1.attn.hook_result") == (z,)
     (mlp,) = model.choose("blocks.1.hook_mlp_out")
     assert (mlp.short(), mlp.own) == ("m1", "transformer.h.1.mlp")
     assert [s.name for s in model.choose("transformer.h.*.ln_2")] == [
