@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import typer
@@ -16,6 +17,7 @@ from rich.table import Table
 from ..assign import Uncovered
 from ..errors import LrpError
 from ..graph import origin, target_name
+from ..onnx import Unsupported
 
 # Piped output has no width of its own; op names and reasons must not be cut off there.
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -89,6 +91,8 @@ def _error_data(error: LrpError) -> dict[str, Any]:
             {"node": node.name, "op": target_name(node), "place": str(origin(node))}
             for node in error.nodes
         ]
+    if isinstance(error, Unsupported):
+        data["refused"] = [asdict(refusal) for refusal in error.refusals]
     return data
 
 

@@ -92,14 +92,16 @@ def _place(node: fx.Node) -> None:
 
 def _values(graph: fx.Graph, places: Mapping[str, Sequence[fx.Node]]) -> dict[str, fx.Node]:
     """The file's value names, where it is clear which node holds the value."""
-    found: dict[str, fx.Node] = {}
+    results: dict[tuple[str, ...], list[fx.Node]] = {}
     for place, nodes in places.items():
         for node in nodes:
             marks = node.meta["custom"][MARK]
             outputs = next((o for name, _, o in marks if name == place), ())
-            wanted = [name for name in outputs if name]
-            if len(wanted) == len(nodes):
-                found |= dict(zip(wanted, nodes, strict=True))
+            results.setdefault(tuple(filter(None, outputs)), []).append(node)
+    found: dict[str, fx.Node] = {}
+    for names, nodes in results.items():
+        if len(names) == len(nodes):
+            found |= dict(zip(names, nodes, strict=True))
     return found
 
 
