@@ -53,10 +53,14 @@ def _joined(
         if product is None or uses[value] != 1:
             continue
         columns = _shape(constants[product.inputs[1]])[1]
-        if _shape(constants.get(bias)) == (columns,):
+        if _is_row(_shape(constants.get(bias)), columns):
             inputs = (*product.inputs, bias)
             return replace(step, op="Linear", domain=DOMAIN, inputs=inputs)
     return None
+
+
+def _is_row(shape: tuple[int, ...], columns: int) -> bool:
+    return bool(shape) and shape[-1] == columns and all(size == 1 for size in shape[:-1])
 
 
 def _shape(value: Value | None) -> tuple[int, ...]:

@@ -24,7 +24,9 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 @op("Linear", domain=AFFINE)
 def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     """x W + b, joined from two nodes; in no file."""
-    return F.linear(x, w.t(), b)
+    if b.dim() > x.dim():  # then the bias adds axes
+        return torch.matmul(x, w) + b
+    return F.linear(x, w.t(), b.reshape(-1))
 
 
 @op("Gemm")
