@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -116,18 +116,18 @@ def average_pool(
 
 
 def _window_sum(x: Tensor, found: Window) -> Tensor:
-    """The sum of a window's entries: strided slices, one per place in the window."""
+    """The sum of a window's entries, one axis after the other: strided slices."""
     x = F.pad(x, found.flat)
     counts = replace(found, pads=[(0, 0)] * found.rank).outputs(tuple(x.shape[2:]), False)
-    total: Any = 0
-    for place in itertools.product(*(range(k) for k in found.kernel)):
-        part = x
-        for i, at in enumerate(place):
-            start, step = at * found.dilations[i], found.strides[i]
-            end = start + (counts[i] - 1) * step + 1
-            part = part[(slice(None),) * (2 + i) + (slice(start, end, step),)]
-        total = total + part
-    return total
+    for i, (count, step) in enumerate(zip(counts, found.strides, strict=True)):
+        starts = [at * found.dilations[i] for at in range(found.kernel[i])]
+        cuts = [slice(start, start + (count - 1) * step + 1, step) for start in starts]
+        x = reduce(torch.add, [_cut(x, i, cut) for cut in cuts])
+    return x
+
+
+def _cut(x: Tensor, axis: int, where: slice) -> Tensor:
+    return x[(slice(None),) * (2 + axis) + (where,)]
 
 
 @op("LpPool")
