@@ -196,10 +196,9 @@ def curve(
     """Faithfulness of the circuits of each size. Positive and negative edges count by size alike.
 
     Example:
-        >>> from lrp_engine.demo.ioi import load_ioi_model, ioi_pairs
+        >>> from lrp_engine.demo.ioi import ioi_subject
         >>> from lrp_engine.circuits import edge_scores
-        >>> pairs = ioi_pairs(count=4)
-        >>> model = CircuitModel(load_ioi_model(), pairs.clean)
+        >>> model, pairs = ioi_subject()
         >>> found = curve(model, pairs, edge_scores(model, pairs), sizes=(0.1, 1))
         >>> round(found.faithfulness[-1], 4)
         1.0

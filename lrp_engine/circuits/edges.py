@@ -119,9 +119,8 @@ def edge_scores(
     is normalised between blocks (post-norm), where "what a component writes" is not a sum.
 
     Example:
-        >>> from lrp_engine.demo.ioi import load_ioi_model, ioi_pairs
-        >>> pairs = ioi_pairs(count=4)
-        >>> model = CircuitModel(load_ioi_model(), pairs.clean)
+        >>> from lrp_engine.demo.ioi import ioi_subject
+        >>> model, pairs = ioi_subject()
         >>> edges = edge_scores(model, pairs)
         >>> len(edges)
         479

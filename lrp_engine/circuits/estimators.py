@@ -148,9 +148,8 @@ def score(
     Raises SourceError for unknown components, InputError, TargetError.
 
     Example:
-        >>> from lrp_engine.demo.ioi import load_ioi_model, ioi_pairs
-        >>> pairs = ioi_pairs(count=4)
-        >>> model = CircuitModel(load_ioi_model(), pairs.clean)
+        >>> from lrp_engine.demo.ioi import ioi_subject
+        >>> model, pairs = ioi_subject()
         >>> scores = score(model, pairs, "z")
         >>> scores["blocks.3.attn.hook_z"].shape  # (prompt, position, head)
         torch.Size([4, 15, 4])

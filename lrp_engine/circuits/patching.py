@@ -37,12 +37,11 @@ def patch(
     goes.
 
     Example:
-        >>> from lrp_engine.demo.ioi import load_ioi_model, ioi_pairs
-        >>> pairs = ioi_pairs(count=2)
-        >>> model = CircuitModel(load_ioi_model(), pairs.clean)
+        >>> from lrp_engine.demo.ioi import ioi_subject
+        >>> model, pairs = ioi_subject()
         >>> exact = patch(model, pairs, "blocks.3.hook_mlp_out")
         >>> exact["blocks.3.hook_mlp_out"].shape  # (prompt, position)
-        torch.Size([2, 15])
+        torch.Size([4, 15])
     """
     direction = Direction(direction)
     sites = model.choose(components)

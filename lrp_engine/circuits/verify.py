@@ -33,10 +33,9 @@ def verify(
     Raises InputError if there are fewer than three components.
 
     Example:
-        >>> from lrp_engine.demo.ioi import load_ioi_model, ioi_pairs
+        >>> from lrp_engine.demo.ioi import ioi_subject
         >>> from lrp_engine.circuits import score
-        >>> pairs = ioi_pairs(count=4)
-        >>> model = CircuitModel(load_ioi_model(), pairs.clean)
+        >>> model, pairs = ioi_subject()
         >>> scores = verify(model, pairs, score(model, pairs, "mlp_out"), sample=20, top=4)
         >>> scores.verification.pearson > 0.5
         True

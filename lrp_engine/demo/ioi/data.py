@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...circuits.model import CircuitModel
 from ...circuits.pairs import Pairs, logit_difference
 
 HERE = Path(__file__).parent
@@ -45,6 +46,13 @@ def ioi_pairs(template: int = 0, count: int = 16) -> Pairs:
     clean, corrupt = (torch.stack([ids(p[side]) for p in chosen]) for side in ("clean", "corrupt"))
     answer, wrong = (ids([p[side] for p in chosen]) for side in ("answer", "wrong"))
     return Pairs({"input_ids": clean}, {"input_ids": corrupt}, logit_difference(answer, wrong))
+
+
+@cache
+def ioi_subject() -> tuple[CircuitModel, Pairs]:
+    """The model, captured, and four prompts of the first template; captured once per process."""
+    pairs = ioi_pairs(count=4)
+    return CircuitModel(load_ioi_model(), pairs.clean), pairs
 
 
 def tokenize(words: str | list[str]) -> list[int]:
