@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..engine import Engine, Model
+from ..engine import Engine
 from ..errors import BudgetError, CoverageError
 from ..explanation import Explanation
 from ..ledger import Ledger
+from ..planning import Model
 from .absorbed import TOTAL
 from .amplification import most_amplifying
 from .budget import relative_error_for

@@ -1,0 +1,109 @@
+"""One forward pass, and the explanations that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from . import validate
+from .accounts import read_accounts
+from .errors import InputError, TargetError
+from .explanation import Explanation
+from .ledger import Ledger, ledger_of
+from .many import run_many
+from .relevance import Wanted, ends
+from .target import Position, Seed, Target, seed_of
+from .ways import Way, Ways
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One forward pass with its promises kept, from which many targets can be explained."""
+
+    ways: Ways
+    way: Way
+    leaves: list[Any]
+    outputs: list[Any]
+    kept: list[Any]
+
+    @property
+    def output(self) -> Any:
+        """The model's output, in the model's own structure."""
+        return pytree.tree_unflatten(self.outputs, self.ways.plan.captured.out_spec)
+
+    def explain(self, target: Target = None, *, position: Position = None) -> Explanation:
+        """Explains one target; the promises stay for the next."""
+        return self._explain(target, position, list(self.kept))
+
+    def last(self, target: Target, position: Position) -> Explanation:
+        """Explains one target and lets every promise go after its last use."""
+        kept = list(self.kept)
+        self.kept.clear()
+        return self._explain(target, position, kept)
+
+    def explain_all(
+        self, targets: Sequence[tuple[Target, Position]], at_once: int
+    ) -> list[Explanation]:
+        """Explains (target, position) pairs, `at_once` of them together."""
+        # Compiled programs are not for vmap: the plain one is taken.
+        relevance = self.way.wanted.program.batched
+        with torch.set_grad_enabled(self.way.with_grad):
+            seeds = [seed_of(self.explained_output, *pair) for pair in targets]
+            dense = [self.way.seeds(seed) for seed in seeds]
+            found = run_many(relevance, dense, [*self.leaves, *self.kept], at_once)
+        return [self._explanation(s, results) for s, results in zip(seeds, found, strict=True)]
+
+    @property
+    def explained_output(self) -> Tensor:
+        """The output that targets speak of."""
+        return self.outputs[self.ways.plan.output.position]
+
+    def _explain(self, target: Target, position: Position, kept: list[Any]) -> Explanation:
+        with torch.set_grad_enabled(self.way.with_grad):
+            seed = seed_of(self.explained_output, target, position)
+        values = [*self.way.seeds(seed), *self.leaves, *kept]
+        kept.clear()
+        with torch.set_grad_enabled(self.way.with_grad):
+            results = list(self.way.relevance(values))
+        return self._explanation(seed, results)
+
+    def _explanation(self, seed: Seed, results: list[Tensor]) -> Explanation:
+        if not torch.isfinite(seed.explained).all():
+            raise TargetError(f"the explained output is not finite: {seed.explained.tolist()}")
+        wanted = self.way.wanted
+        versions = validate.versions(self.ways.plan.captured, self.leaves)
+        return Explanation(
+            output=self.output,
+            explained=seed.explained,
+            relevance=wanted.relevance(results),
+            coefficient=wanted.coefficients(results),
+            provenance=self.ways.provenance,
+            known_ledger=self._ledger(wanted, results, seed) if wanted.entries else None,
+            recount=lambda: self._recount(seed.detached(), versions),
+        )
+
+    def _recount(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
+        """Runs the explanation again with the ledger's sums."""
+        if validate.versions(self.ways.plan.captured, self.leaves) != versions:
+            raise InputError(
+                "inputs or parameters were changed in place since this explanation was computed;"
+                " ask for the ledger at once with explain(..., ledger=True)"
+            )
+        way = self.ways.audited
+        with torch.no_grad():
+            kept = list(way.forward(*self.leaves))[way.wanted.program.outputs :]
+            results = list(way.relevance([*way.seeds(seed), *self.leaves, *kept]))
+        return self._ledger(way.wanted, results, seed)
+
+    def _ledger(self, wanted: Wanted, results: list[Tensor], seed: Seed) -> Ledger:
+        plan = self.ways.plan
+        found = wanted.relevance(results)
+        arrived = {name: float(found[name].double().sum()) for name in ends(plan)}
+        accounts = read_accounts(wanted.entries, wanted.sums(results), plan)
+        total = float(seed.explained.sum())
+        return ledger_of(total, arrived, accounts, validate.coarsest_dtype(plan))

@@ -1,0 +1,117 @@
+"""The programs of a plan, each pair written when it is first wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from .differentiable import made_differentiable
+from .errors import InputError
+from .explanation import Provenance, provenance_of
+from .plan import Plan
+from .policy import Budget, Choice, readable
+from .program import Run
+from .propagate import Cache
+from .relevance import Wanted, write_program
+from .rows import can_start_at_row, start_at_row
+from .target import Seed
+
+
+@dataclass(frozen=True)
+class Way:
+    """One pair of programs, ready to run, and how to read their results."""
+
+    wanted: Wanted
+    forward: Run
+    relevance: Run
+    at_row: bool = False
+    with_grad: bool = False
+
+    @classmethod
+    def of(cls, wanted: Wanted, *, compiled: bool | str, at_row: bool = False) -> Way:
+        """The programs as they are, or through torch.compile."""
+        program = wanted.program
+        mode = compiled if isinstance(compiled, str) else None
+        runs = program.compiled(mode=mode) if compiled else (program.forward, program.relevance)
+        return cls(wanted, runs[0], runs[1], at_row)
+
+    def seeds(self, seed: Seed) -> list[Tensor]:
+        """What the relevance program starts from."""
+        if not self.at_row:
+            return [seed.dense()]
+        assert seed.row is not None
+        return [seed.row.weights.unsqueeze(1), seed.row.rows]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What there is to run for one plan under one policy; `cache` holds traces and may be shared.
+
+    `sizes` are the example's own: a budget is met at them.
+    """
+
+    plan: Plan
+    policy: Choice
+    compile: bool | str
+    cache: Cache
+    sizes: Mapping[Any, int]
+    _within_budget: set[tuple[int, tuple[int, ...]]] = field(default_factory=set)
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Versions and hashes that every result carries."""
+        return provenance_of(self.plan)
+
+    @cached_property
+    def whole(self) -> Way:
+        """Programs that start from the whole output."""
+        return Way.of(self._written(), compiled=self.compile)
+
+    @cached_property
+    def at_row(self) -> Way | None:
+        """Programs that start from one row of the output, if the output has independent rows."""
+        if not can_start_at_row(self.plan):
+            return None
+        return Way.of(self._written(start=start_at_row), compiled=self.compile, at_row=True)
+
+    @cached_property
+    def audited(self) -> Way:
+        """Programs that compute the ledger in the same pass."""
+        return Way.of(self._written(accounts=True), compiled=False)
+
+    @cached_property
+    def differentiable(self) -> Way:
+        """Programs whose every op torch can differentiate: fused attention's backward is not one.
+
+        The rules are traced anew, with attention as products and a softmax.
+        """
+        with sdpa_kernel(SDPBackend.MATH):
+            wanted = write_program(self.plan, self.policy, {}, sizes=self.sizes)
+        made_differentiable(wanted.program)
+        return replace(Way.of(wanted, compiled=False), with_grad=True)
+
+    def hold_to_budget(self, way: Way, leaves: list[Any]) -> None:
+        """A budget was met at the example's sizes; larger inputs may need more."""
+        if not isinstance(self.policy, Budget):
+            return
+        program = way.wanted.program
+        sizes = self.plan.captured.shapes.sizes(leaves)
+        key = (id(program), tuple(sizes.values()))
+        if key in self._within_budget or sizes == self.sizes:
+            return
+        peak = program.foretell(sizes).peak
+        if peak > self.policy.bytes:
+            raise InputError(
+                f"inputs of these sizes need {peak} bytes ({readable(peak)}), the budget is"
+                f" {self.policy.bytes}: explain fewer at a time, or make an Engine with these"
+                " inputs as its example, or with a larger budget"
+            )
+        self._within_budget.add(key)
+
+    def _written(self, **options: Any) -> Wanted:
+        return write_program(self.plan, self.policy, self.cache, sizes=self.sizes, **options)
