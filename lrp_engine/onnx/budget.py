@@ -99,18 +99,22 @@ class Guarded(TorchDispatchMode):
 
 
 def _bytes_allocated(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """Bytes of the results that are no views, worked out without data."""
-    if func.is_view:
-        return 0
+    """Bytes of the results, worked out without data.
+
+    A view takes no memory, but one that repeats entries would keep the next op busy: it is
+    charged for what it holds beyond its operand.
+    """
+    given = _bytes(tuple(pytree.tree_leaves((args, kwargs))))
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         fake_args, fake_kwargs = pytree.tree_map_only(Tensor, mode.from_tensor, (args, kwargs))
         try:
             out = func(*fake_args, **fake_kwargs)
         except torch._subclasses.fake_tensor.DynamicOutputShapeException:
-            return _bytes(tuple(pytree.tree_leaves((args, kwargs))))  # nonzero and its kin
+            return given  # nonzero and its kin
         except torch._subclasses.fake_tensor.DataDependentOutputException:
             return 0  # a number is read
-    return _bytes(tuple(pytree.tree_leaves(out)))
+    size = _bytes(tuple(pytree.tree_leaves(out)))
+    return max(size - given, 0) if func.is_view else size
 
 
 def _bytes(values: tuple[Any, ...]) -> int:
