@@ -14,7 +14,7 @@ from .graph import is_floating, origin, target_name, value
 from .ledger import Account
 from .plan import Assignment, Plan
 from .propagate import Cache, Passed, Propagation, Site
-from .rule import Form, booked
+from .rule import Form, relevance_of, total
 from .template import is_getitem, part_of, signature, trace
 from .wires import Conversion
 
@@ -138,13 +138,9 @@ def _conversion(
 
 def _lost(relevance: Tensor, c: Tensor, a: Tensor) -> list[Tensor]:
     """received, passed, their sums of |R|, and what is lost."""
-    received = _amount(relevance, a, Form.RELEVANCE)
-    passed = _amount(c, a, Form.COEFFICIENT)
-    sizes = [
-        _amount(relevance.abs(), a, Form.RELEVANCE),
-        _amount(c.abs(), a.abs(), Form.COEFFICIENT),
-    ]
-    return [received, passed, *sizes, received - passed]
+    received, coming = _amounts([(relevance, a)], Form.RELEVANCE)
+    passed, going = _amounts([(c, a)], Form.COEFFICIENT)
+    return [received, passed, coming, going, received - passed]
 
 
 def _producer(node: fx.Node) -> fx.Node:
@@ -159,21 +155,22 @@ def _sums(
     coming = arrived if isinstance(call.out, tuple) else (arrived,)
     front = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
     back = [(c, call.operand(o)) for c, o in zip(passed, call.live, strict=True)]
-    takes, gives = call.form, a.rule.form_given(call.form)
-    size = _total([(c.abs(), o.abs()) for c, o in front], takes)
-    size_passed = _total([(c.abs(), x.abs()) for c, x in back], gives)
+    received, size_received = _amounts(front, call.form)
+    passed_on, size_passed = _amounts(back, a.rule.form_given(call.form))
     amounts: Mapping[str, Tensor] = {}
     if callable(a.rule.absorbs):
         amounts = a.rule.absorbs(call, arrived, passed, **a.parameters)
     causes[:] = list(amounts)
-    return [_total(front, takes), _total(back, gives), size, size_passed, *amounts.values()]
+    return [received, passed_on, size_received, size_passed, *amounts.values()]
 
 
-def _total(pairs: Sequence[tuple[Tensor, Tensor]], form: Form) -> Tensor:
-    return torch.stack([_amount(flow, activation, form) for flow, activation in pairs]).sum()
+def _amounts(pairs: Sequence[tuple[Tensor, Tensor]], form: Form) -> tuple[Tensor, Tensor]:
+    """(sum of R, sum of |R|) over all flows, R being computed once for both."""
+    given = form is Form.RELEVANCE
+    found = [flow if given else relevance_of(flow, activation) for flow, activation in pairs]
+    return _summed(found), _summed([relevance.abs() for relevance in found])
 
 
-def _amount(flow: Tensor, activation: Tensor, form: Form) -> Tensor:
-    if form is Form.RELEVANCE:
-        return booked(flow, flow.new_ones(()).expand_as(flow))
-    return booked(flow, activation)
+def _summed(parts: Sequence[Tensor]) -> Tensor:
+    first, *rest = map(total, parts)
+    return sum(rest, first)

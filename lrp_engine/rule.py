@@ -99,8 +99,17 @@ def amount(call: Call[Any], flow: Tensor, a: Tensor) -> Tensor:
     return booked(flow, a if call.form is Form.COEFFICIENT else torch.ones_like(a))
 
 
+def relevance_of(c: Tensor, a: Tensor) -> Tensor:
+    """R = c * a, at least in float32; entries with c = 0 have none even where a is infinite."""
+    wide = torch.promote_types(torch.promote_types(c.dtype, a.dtype), torch.float32)
+    return torch.where(c == 0, 0.0, c.to(wide) * a.to(wide))
+
+
 def booked(c: Tensor, a: Tensor) -> Tensor:
     """Sum of c * a in double precision; entries with c = 0 book 0 even where a is infinite."""
-    wide = torch.promote_types(torch.promote_types(c.dtype, a.dtype), torch.float32)
-    product = (c.to(wide) * a.to(wide)).masked_fill(c == 0, 0.0)
-    return product.sum(dtype=torch.float64)
+    return total(relevance_of(c, a))
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum in double precision, row by row: converting every entry would cost far more."""
+    return (x.sum(-1) if x.dim() > 1 else x).sum(dtype=torch.float64)
