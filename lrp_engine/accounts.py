@@ -166,8 +166,10 @@ def _sums(
 
 def _amounts(pairs: Sequence[tuple[Tensor, Tensor]], form: Form) -> tuple[Tensor, Tensor]:
     """(sum of R, sum of |R|) over all flows, R being computed once for both."""
-    given = form is Form.RELEVANCE
-    found = [flow if given else relevance_of(flow, activation) for flow, activation in pairs]
+    if form is Form.RELEVANCE:
+        found = [R.to(torch.promote_types(R.dtype, torch.float32)) for R, _ in pairs]
+    else:
+        found = [relevance_of(c, activation) for c, activation in pairs]
     return _summed(found), _summed([relevance.abs() for relevance in found])
 
 

@@ -212,7 +212,7 @@ def test_a_changed_preset_is_plan_drift(tmp_path: Path) -> None:
     report = checked(small(), golden=golden, preset="attnlrp")
     assert "plan drift" in failed(report)
     text = report.text()
-    assert "linear.default in 0: rule epsilon(epsilon=1e-06) -> zero" in text
+    assert "linear.default in 0: rule epsilon(epsilon=1e-06, bias=absorb) -> zero" in text
     assert "preset: epsilon -> attnlrp" in text
     allowed = checked(small(), checks.Budget(rules=2), golden=golden, preset="attnlrp")
     assert "plan drift" not in failed(allowed)
