@@ -172,7 +172,8 @@ def deplot() -> Made:
 
 
 def mamba_130m() -> Made:
-    return tf.MambaForCausalLM(tf.MambaConfig(num_hidden_layers=24)), _tokens(64)
+    """At 8 tokens: it is unrolled step by step."""
+    return tf.MambaForCausalLM(tf.MambaConfig(num_hidden_layers=24)), _tokens(8)
 
 
 def bert_base() -> Made:

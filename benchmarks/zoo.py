@@ -23,7 +23,7 @@ from lrp_engine.promise import Fate
 
 from .published import FIFTEEN, MORE, Made, gpt2_small, without_memory
 
-DEPTHS = (2, 4, 8, 16, 32, 48)
+DEPTHS = (2, 6, 12, 24, 48)
 
 
 @dataclass(frozen=True)

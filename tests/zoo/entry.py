@@ -27,7 +27,8 @@ class Entry:
     `length`: calls may differ in them. `attention`: the model offers "eager" and "sdpa".
     `position` is where the target sits, for models with an output per position. `output` is
     explained.
-    `dtype`: what the model can compute in; double precision unless it cannot.
+    `dtype`: what the model can compute in; double precision unless it cannot. `dynamic` is handed
+    to the engine.
     """
 
     build: Callable[..., nn.Module]
@@ -39,6 +40,7 @@ class Entry:
     output: str | None = None
     target: Any = 1
     dtype: torch.dtype = DTYPE
+    dynamic: Any = True
 
     def precision(self) -> AbstractContextManager[Any]:
         """Inside, a model in double precision stays in it."""

@@ -12,29 +12,15 @@ from .entry import SHORT, VOCABULARY, Entry, Inputs, ids, numbers
 class Recurrent(nn.Module):
     """Two layers of a recurrent net over word vectors, both ways, and a linear head."""
 
-    def __init__(self, kind: type[nn.RNNBase], both_ways: bool = True) -> None:
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
         super().__init__()
         self.words = nn.Embedding(VOCABULARY, 6)
-        self.net = kind(6, 5, num_layers=2, batch_first=True, bidirectional=both_ways)
-        self.head = nn.Linear(10 if both_ways else 5, 3)
+        self.net = kind(6, 5, num_layers=2, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(10, 3)
 
     def forward(self, words: Tensor) -> Tensor:
         states, _ = self.net(self.words(words))
         return self.head(states[:, -1])
-
-
-class LstmByHand(nn.Module):
-    """An LSTM cell stepped in Python."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell, self.head = nn.LSTMCell(4, 5), nn.Linear(5, 3)
-
-    def forward(self, series: Tensor) -> Tensor:
-        h = c = series.new_zeros(series.shape[0], 5)
-        for step in range(series.shape[1]):
-            h, c = self.cell(series[:, step], (h, c))
-        return self.head(h)
 
 
 class GraphNet(nn.Module):
@@ -107,10 +93,6 @@ def _words(batch: int, length: int) -> Inputs:
     return {"words": ids(batch, SHORT)}
 
 
-def _series(batch: int, length: int) -> Inputs:
-    return {"series": numbers(batch, SHORT, 4)}
-
-
 def _vectors(batch: int, length: int) -> Inputs:
     return {"input": numbers(batch, 6)}
 
@@ -128,8 +110,6 @@ def _pairs(batch: int, length: int) -> Inputs:
 PLAIN = {
     "lstm": Entry(lambda: Recurrent(nn.LSTM), _words),
     "gru": Entry(lambda: Recurrent(nn.GRU), _words),
-    "rnn": Entry(lambda: Recurrent(nn.RNN, both_ways=False), _words),
-    "lstm_by_hand": Entry(LstmByHand, _series),
     "graph": Entry(GraphNet, _graph),
     "two_tower": Entry(TwoTower, _pairs, length=True, target=0),
     "int8": Entry(Quantised, _vectors),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -38,9 +40,10 @@ def test_architecture(name: str) -> None:
 
 
 def captured(
-    entry: Entry, attention: str | None = None, dynamic: bool = True
+    entry: Entry, attention: str | None = None, dynamic: Any = None
 ) -> tuple[nn.Module, lrp.Engine]:
     model, inputs = entry.model(attention), entry.inputs(BATCH, LENGTH)
+    dynamic = entry.dynamic if dynamic is None else dynamic
     with entry.precision():
         return model, lrp.Engine(model, inputs, output=entry.output, dynamic=dynamic)
 
