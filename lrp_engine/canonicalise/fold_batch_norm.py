@@ -155,5 +155,7 @@ def _stand_in(fold: Fold, graph: fx.Graph, copies: Copies) -> fx.Node:
     target: Any = fold.weighted_sum.target
     ordered = tuple(arguments[a.name] for a in target._schema.arguments)
     node = graph.call_function(target, ordered)
+    # A preset's row names the module of the weights, not that of the batch norm.
     node.meta = {**fold.result.meta, VALUE_OF: copies[fold.result]}
+    node.meta["nn_module_stack"] = fold.weighted_sum.meta.get("nn_module_stack")
     return node

@@ -1,0 +1,1 @@
+"""Parity with zennit, by numbers recorded from it."""
