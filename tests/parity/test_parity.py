@@ -20,9 +20,9 @@ from .record import DTYPES, FILE, TARGET, net
 
 # zennit: |sum of R - explained| / |explained|, and its distance from ours, by the largest entry.
 GAPS = {
-    "functional_residual": (1.00, None),
-    "functional_gelu": (0.27, None),
-    "reused_module": (0.0, None),
+    "functional_residual": (1.0, 3.347),
+    "functional_gelu": (0.273, 0.303),
+    "reused_module": (0.0, 3.712),
     "functional_relu": (0.0, 0.0),
 }
 
