@@ -97,7 +97,8 @@ def minimum_cut(crossing: Crossing, costs: Costs, price: float) -> frozenset[fx.
 
     A random op is never computed again. Inputs are free.
     """
-    above = crossing.above()
+    # In the order of the graph, so that equal cuts come out equal.
+    above = sorted(crossing.above())
     network = _Network({node: i for i, node in enumerate(above)})
     sink = network.source + 1
     for node in above:

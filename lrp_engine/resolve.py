@@ -202,7 +202,9 @@ class Resolver:
         for rich, lean in itertools.pairwise(found[:]):
             if lean.peak <= budget.bytes < rich.peak:
                 found += self._blended(lean, rich, lambda option: option.peak > budget.bytes)
-        found += self._checkpointed()
+        # Found for any budget, so that the smallest one that is named will do when it is asked for.
+        always = [*found[: 1 + len(PRICES)], *self._checkpointed()]
+        found += always
         for places in self._boundaries():
             low, high = 0, len(places) - 1
             while low < high:
@@ -211,7 +213,7 @@ class Resolver:
                 low, high = (low, middle) if found[-1].peak <= budget.bytes else (middle + 1, high)
         fitting = [option for option in found if option.peak <= budget.bytes]
         if not fitting:
-            least = min(option.peak for option in found)
+            least = min(option.peak for option in always)
             raise PromiseError(
                 f"a budget of {budget.bytes} bytes ({budget}) is too small: the smallest that would"
                 f" do is {least} bytes ({readable(least)}) at the example's sizes"

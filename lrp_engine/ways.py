@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .differentiable import made_differentiable
-from .errors import InputError
+from .errors import InputError, PromiseError
 from .explanation import Provenance, provenance_of
 from .plan import Plan
 from .policy import Budget, Choice, readable
@@ -74,10 +74,15 @@ class Ways:
 
     @cached_property
     def at_row(self) -> Way | None:
-        """Programs that start from one row of the output, if the output has independent rows."""
+        """Programs that start from one row of the output, if the output has independent rows and
+        the budget allows it; both ways give the same."""
         if not can_start_at_row(self.plan):
             return None
-        return Way.of(self._written(start=start_at_row), compiled=self.compile, at_row=True)
+        try:
+            wanted = self._written(start=start_at_row)
+        except PromiseError:
+            return None  # the whole output's programs may keep to a budget that these cannot
+        return Way.of(wanted, compiled=self.compile, at_row=True)
 
     @cached_property
     def audited(self) -> Way:
