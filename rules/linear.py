@@ -172,14 +172,12 @@ BATCH_NORM = (
         "input",
         samples=(sample(*_NORM, 0.1, 1e-5),),
         adjoint=batch_norm_adjoint,
-        elementwise=True,
     ),
     linear(
         aten.batch_norm.default,
         "input",
         samples=(sample(*_NORM, False, 0.1, 1e-5, False),),
         adjoint=batch_norm_adjoint,
-        elementwise=True,
         when=lambda arguments, _: not arguments["training"],
     ),
 )
@@ -218,7 +216,7 @@ def norm_absorbs(
 
 def adds(op: Op) -> bool:
     """Ops that add entries up: sums of two, reductions, average pooling."""
-    return not op.elementwise or len(op.operands) > 1
+    return op not in BATCH_NORM and (not op.elementwise or len(op.operands) > 1)
 
 
 def stabilised(call: Call[Linear], c: Any, stabiliser: float) -> Tensor:
@@ -244,8 +242,8 @@ def norm(call: Call[Linear], c: Any, stabiliser: float = 1e-6) -> Coefficients:
 
 
 def one_to_one(op: Op) -> bool:
-    """One operand, entry by entry."""
-    return op.elementwise and len(op.operands) == 1
+    """One operand, entry by entry: batch norms too, channel by channel."""
+    return op in BATCH_NORM or (op.elementwise and len(op.operands) == 1)
 
 
 def whole(c: Any) -> Tensor:
