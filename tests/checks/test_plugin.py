@@ -165,7 +165,6 @@ def test_fixtures(run: Run, pytester: pytest.Pytester) -> None:
     run().assert_outcomes(passed=3, failed=1)
 
 
-@pytest.mark.slow
 def test_under_xdist(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers agree on the items, and each makes do with its own reports."""
     pytester.makepyfile(plugged_models=MODELS)

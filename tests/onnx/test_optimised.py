@@ -90,7 +90,12 @@ class Samples(CalibrationDataReader):
 
 @pytest.mark.parametrize(
     "name, kind",
-    [("digits", "QDQ"), ("digits", "QOperator"), ("encoder", "QOperator"), ("encoder", "dynamic")],
+    [
+        ("digits", "QDQ"),
+        ("digits", "QOperator"),
+        pytest.param("encoder", "QOperator", marks=pytest.mark.slow),
+        pytest.param("encoder", "dynamic", marks=pytest.mark.slow),
+    ],
 )
 def test_quantised_files(name: str, kind: str, tmp_path: Path) -> None:
     path, inputs, arrays = exported(name, tmp_path)

@@ -122,8 +122,19 @@ CASES = [
 ]
 
 
+SLOW = {"bert dynamo 20", "llama dynamo 20", "vit dynamo 18", "block legacy 17"}
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("build, exporter", CASES, ids=[f"{b.__name__} {e}" for b, e in CASES])
+@pytest.mark.parametrize(
+    "build, exporter",
+    [
+        # The dearer ones are left to `pytest -m slow`.
+        pytest.param(b, e, marks=[pytest.mark.slow] if f"{b.__name__} {e}" in SLOW else [])
+        for b, e in CASES
+    ],
+    ids=[f"{b.__name__} {e}" for b, e in CASES],
+)
 def test_relevance_is_the_same(build: Callable[[], Example], exporter: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model, inputs = build()

@@ -19,7 +19,16 @@ BATCH, LENGTH = 3, 7
 FEWER, LONGER = 2, 9
 
 
-@pytest.mark.parametrize("name", ZOO)
+# Left to `pytest -m slow`: relatives of models that are always checked, and the dearest ones.
+SLOW = {
+    *("clip", "deberta_v2", "deplot", "detr", "flan_t5", "gpt_neox", "mamba2", "mixtral_batched"),
+    *("modernbert", "qwen2_moe", "qwen3", "roberta", "segformer", "siglip2", "swin", "wav2vec2"),
+    "whisper",
+}
+ENTRIES = [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in ZOO]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
 def test_architecture(name: str) -> None:
     """One capture serves all the checks."""
     entry = ZOO[name]
