@@ -23,7 +23,9 @@ FEWER, LONGER = 2, 9
 SLOW = {
     *("clip", "deberta_v2", "deplot", "detr", "flan_t5", "gpt_neox", "mamba2", "mixtral_batched"),
     *("modernbert", "qwen2_moe", "qwen3", "roberta", "segformer", "siglip2", "swin", "wav2vec2"),
-    "whisper",
+    *("whisper", "gemma3", "efficientnet_v2", "dinov2", "diffusion_block"),
+    # Compared with references of their own in tests/test_attnlrp_reference.py.
+    *("llama", "gpt2", "bert"),
 }
 ENTRIES = [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in ZOO]
 
