@@ -35,18 +35,58 @@ def drawn(model: Any, batch: int, tokens: int) -> dict[str, torch.Tensor]:
     return {"pixel_values": torch.randn(batch, 3, 224, 224, device="cuda", dtype=torch.bfloat16)}
 
 
-def plain(model: Any, inputs: dict[str, torch.Tensor]) -> Run:
+def load(name: str) -> Any:
+    """A model of published size on the GPU, in bfloat16."""
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        torch.set_default_dtype(torch.bfloat16)
+        model, _ = ON_GPU[name]()
+        torch.set_default_dtype(torch.float32)
+    return model.to(torch.bfloat16).eval().requires_grad_(False)
+
+
+def _compiled(step: Callable[[torch.Tensor], Any], mode: str | None) -> Callable[..., Any]:
+    """The step as it is, or through torch.compile; under CUDA graphs every call is a new step."""
+    if mode is None:
+        return step
+    run = torch.compile(step, fullgraph=True, mode=None if mode == "default" else mode)
+
+    def marked(x: torch.Tensor) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()
+        return run(x)
+
+    return marked
+
+
+def plain(model: Any, inputs: dict[str, torch.Tensor], mode: str | None = None) -> Run:
     """Forward and input gradient."""
+
+    def logit(x: torch.Tensor) -> torch.Tensor:
+        if "pixel_values" in inputs:
+            return model(pixel_values=x).logits[:, CLASS].sum()
+        return model(inputs_embeds=x, use_cache=False).logits[:, -1, CLASS].sum()
+
+    step = _compiled(logit, mode)
 
     def run() -> torch.Tensor:
         if "pixel_values" in inputs:
             x = inputs["pixel_values"].detach().requires_grad_()
-            logits = model(pixel_values=x).logits
         else:
             x = model.get_input_embeddings()(inputs["input_ids"]).detach().requires_grad_()
-            logits = model(inputs_embeds=x, use_cache=False).logits[:, -1]
-        logits[:, CLASS].sum().backward()
-        return (x.grad * x).sum(-1)
+        (gradient,) = torch.autograd.grad(step(x), x)
+        return (gradient * x).sum(-1)
+
+    return run
+
+
+def forward(model: Any, inputs: dict[str, torch.Tensor], mode: str | None = None) -> Run:
+    """The model alone."""
+    (name,) = inputs
+    step = _compiled(lambda x: model(**{name: x}).logits, mode)
+
+    def run() -> torch.Tensor:
+        with torch.no_grad():
+            return step(inputs[name])
 
     return run
 
@@ -124,12 +164,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        torch.set_default_dtype(torch.bfloat16)
-        model, _ = ON_GPU[options.model]()
-        torch.set_default_dtype(torch.float32)
-    model = model.to(torch.bfloat16).eval().requires_grad_(False)
+    model = load(options.model)
     rows = []
     for size in options.sizes:
         try:

@@ -94,7 +94,7 @@ def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entr
     """Traces the sums of one op; equal ops share the trace."""
     a, joint = step.assignment, propagation.joint
     wires = propagation.wires
-    site = Site.of(a, wires.settled(step.arrived), joint)
+    site = Site.of(a, wires.settled(step.arrived), joint.forward, joint.results_of(a.node))
     flows = [flow for flow in step.passed if flow is not None]
     passed = [wires.multiplied(flow.node, flow.scale) for flow in flows]
     there = tuple(node is not None for node in step.passed)

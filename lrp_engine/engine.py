@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from . import validate
 from .bibliography import bibtex
 from .capture import Captured
 from .capture.inputs import as_call
-from .errors import InputError
+from .cost import Costs
+from .errors import InputError, TargetError
 from .explanation import Explanation, Provenance
 from .forward import Forward
+from .graph import value
 from .memory import Timeline
 from .op import Op
 from .plan import Coverage, Plan
@@ -29,7 +30,7 @@ from .program import Program
 from .promise import Promises
 from .registry import standard
 from .rule import Rule
-from .target import Position, Target
+from .target import Position, Target, is_rows, rows_of
 from .ways import Way, Ways
 
 
@@ -183,6 +184,7 @@ class Engine:
         position: Position = None,
         ledger: bool = False,
         create_graph: bool = False,
+        full_output: bool = True,
     ) -> Explanation:
         """Explains one target per sample.
 
@@ -190,17 +192,18 @@ class Engine:
         pass; without, when it is first asked for. With `create_graph`, relevance, coefficients,
         explained numbers and the output can be differentiated, by the inputs and by the model's
         parameters, so that they can be part of a loss; attention is then written out, and nothing
-        is compiled. Raises InputError and TargetError.
+        is compiled. With `full_output=False`, a class at one position per sample is explained
+        without computing the output anywhere else (a language model's logits are often its largest
+        value): `output` is then None. Raises InputError and TargetError.
         """
+        if not full_output:
+            if ledger or create_graph:
+                raise InputError("full_output=False goes with neither ledger nor create_graph")
+            return self._explain_rows(inputs, target, position)
         if create_graph:
             found = self._forward(inputs, self._ways.differentiable).last(target, position)
             return replace(found, known_ledger=found.ledger) if ledger else found
-        at_row = not ledger and isinstance(position, (int, Sequence, Tensor))
-        way = (
-            self._ways.audited
-            if ledger
-            else (self._ways.at_row if at_row else None) or self._ways.whole
-        )
+        way = self._ways.audited if ledger else self._way_to(is_rows(position))
         return self._forward(inputs, way).last(target, position)
 
     def explain_each(
@@ -234,7 +237,7 @@ class Engine:
             [...]
         """
         chosen = None if targets is None else list(targets)
-        run = self._forward(inputs, self._way_to(_is_rows(position) or _paired(chosen)))
+        run = self._forward(inputs, self._way_to(is_rows(position) or _paired(chosen)))
         if chosen is None:
             chosen = list(range(run.explained_output.shape[-1]))
         pairs = chosen if _paired(chosen) else [(target, position) for target in chosen]
@@ -258,6 +261,23 @@ class Engine:
             with torch.no_grad():
                 self._prove(leaves, values[:count])
         return Forward(self._ways, way, leaves, values[:count], values[count:])
+
+    def _explain_rows(self, inputs: Any, target: Target, position: Position) -> Explanation:
+        """Explains a class where the output is computed at one row per sample only."""
+        if not is_rows(position):
+            raise TargetError("full_output=False needs a position: one, or one per sample")
+        way, leaves = self._ways.only_row, self._leaves(inputs)
+        self._ways.hold_to_budget(way, leaves)
+        sizes = Costs(self.captured.shapes.sizes(leaves))
+        example = value(self.plan.output.node)
+        batch, positions = (sizes.count(size) for size in example.shape[:2])
+        rows = rows_of(position, batch, positions, example.device)
+        with torch.no_grad(), validate.at_run_time(self.captured):
+            row, *kept = way.forward(*leaves, rows)
+            if validate.unproved(self.captured, leaves) not in {None, *self._proved}:
+                whole = self._ways.whole
+                self._prove(leaves, list(whole.forward(*leaves))[: whole.wanted.program.outputs])
+        return Forward(self._ways, way, leaves, [row], kept, rows).at_rows(target, positions)
 
     def _prove(self, leaves: list[Any], outputs: list[Any]) -> None:
         """Compares with the model itself where the trace may not hold; sizes of 1 only once."""
@@ -293,11 +313,6 @@ def explain(
     """
     engine = Engine(model, inputs, **options)
     return engine.explain(inputs, target, position=position, ledger=ledger)
-
-
-def _is_rows(position: Position) -> bool:
-    """Whether targets sit at one row per sample."""
-    return isinstance(position, (int, Sequence, Tensor))
 
 
 def _paired(targets: Sequence[Any] | None) -> bool:

@@ -17,7 +17,7 @@ from .explanation import Explanation
 from .ledger import Ledger, ledger_of
 from .many import run_many
 from .relevance import Wanted, ends
-from .target import Position, Seed, Target, seed_of
+from .target import Position, Seed, Target, seed_at_rows, seed_of
 from .ways import Way, Ways
 
 
@@ -30,10 +30,13 @@ class Forward:
     leaves: list[Any]
     outputs: list[Any]
     kept: list[Any]
+    rows: Tensor | None = None
 
     @property
     def output(self) -> Any:
-        """The model's output, in the model's own structure."""
+        """The model's output, in the model's own structure; None if only `rows` of it are known."""
+        if self.rows is not None:
+            return None
         return pytree.tree_unflatten(self.outputs, self.ways.plan.captured.out_spec)
 
     def explain(self, target: Target = None, *, position: Position = None) -> Explanation:
@@ -45,6 +48,14 @@ class Forward:
         kept = list(self.kept)
         self.kept.clear()
         return self._explain(target, position, kept)
+
+    def at_rows(self, target: Target, positions: int) -> Explanation:
+        """Explains a class at the rows that were computed, of so many positions."""
+        assert self.rows is not None
+        (row,) = self.outputs
+        kept = list(self.kept)
+        self.kept.clear()
+        return self._from(seed_at_rows(row, target, self.rows, positions), kept)
 
     def explain_all(
         self, targets: Sequence[tuple[Target, Position]], at_once: int
@@ -66,7 +77,11 @@ class Forward:
     def _explain(self, target: Target, position: Position, kept: list[Any]) -> Explanation:
         with torch.set_grad_enabled(self.way.with_grad):
             seed = seed_of(self.explained_output, target, position)
-        values = [*self.way.seeds(seed), *self.leaves, *kept]
+        return self._from(seed, kept)
+
+    def _from(self, seed: Seed, kept: list[Any]) -> Explanation:
+        given = self.leaves if self.rows is None else [*self.leaves, self.rows]
+        values = [*self.way.seeds(seed), *given, *kept]
         kept.clear()
         with torch.set_grad_enabled(self.way.with_grad):
             results = list(self.way.relevance(values))

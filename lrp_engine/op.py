@@ -6,7 +6,7 @@ rule serves it is the preset's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,6 +40,8 @@ class Op:
     restricts the record to calls for which `when(arguments, names of live operands)` holds;
     one target may have several records, the first that holds is taken.
     `idle_if_same_layout`: a result of the operand's own shape and strides is the operand.
+    `rowwise(arguments)`: whether a call acts on the last axis of its first operand alone, each row
+    of the other axes by itself, and is no entrywise op.
     """
 
     family: ClassVar[str] = ""
@@ -50,6 +52,7 @@ class Op:
     elementwise: bool = False
     at_zero: AtZero = AtZero.OTHER
     idle_if_same_layout: bool = False
+    rowwise: Callable[[Mapping[str, Any]], bool] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,8 +85,7 @@ class Linear(Op):
 class WeightedSum(Op):
     """z = op(input, weight) + bias with a constant weight: what the classical rules speak of.
 
-    `adjoint(call, c, weight)` is the transposed op, written with forward ops. `rowwise`: it acts
-    on the last axis alone, each row of the others by itself.
+    `adjoint(call, c, weight)` is the transposed op, written with forward ops.
     """
 
     family: ClassVar[str] = "weighted_sum"
@@ -91,7 +93,6 @@ class WeightedSum(Op):
     weight: str
     bias: str | None = None
     adjoint: Callable[[Call, Tensor, Tensor], Tensor] | None = None
-    rowwise: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -96,16 +96,16 @@ def build(
     policy: Choice,
     sizes: Mapping[Any, int] | None = None,
 ) -> Program:
-    """Writes the two programs. `outputs` are the model's leaves, `results` the relevance wanted.
+    """Writes the two programs. `outputs` is what the forward program returns (nodes, and values
+    that are none), `results` the relevance wanted.
 
     `sizes` (by symbol) are those that bytes and work are counted at. Raises PromiseError if the
     policy is a budget that is too small.
     """
-    leaves = [joint.forward(n) if isinstance(n, fx.Node) else n for n in outputs]
-    nodes = [n for n in leaves if isinstance(n, fx.Node)]
+    nodes = [n for n in outputs if isinstance(n, fx.Node)]
     resolver = Resolver(joint, nodes, results, Costs(sizes or {}))
     cut = resolver.resolve(policy)
-    forward = _forward_graph(joint, cut, leaves)
+    forward = _forward_graph(joint, cut, outputs)
     relevance = _relevance_graph(joint, cut, results)
     return Program(
         forward=fx.GraphModule(_held(tensors, forward), forward),

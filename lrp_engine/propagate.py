@@ -33,9 +33,13 @@ class Passed:
 
 @dataclass(frozen=True)
 class Propagation:
-    """The joint graph with the coefficient (or relevance) at every source and what passed where."""
+    """The joint graph with the coefficient (or relevance) at every source and what passed where.
+
+    `outputs` are what the forward program returns.
+    """
 
     joint: Joint
+    outputs: tuple[Any, ...]
     wires: Wires
     steps: tuple[Passed, ...]
     conversions: tuple[Conversion, ...]
@@ -69,8 +73,8 @@ class Loop:
         try:
             if not rule.linear:
                 arrived = self.wires.settled(arrived)
-            site = Site.of(assignment, arrived, self.joint)
-            passed = self.apply(assignment, site, arrived.scale)
+            site = Site.of(assignment, arrived, self.joint.forward, self.joint.results_of(node))
+            passed, again = self.apply(assignment, site, arrived.scale)
         except LrpError:
             raise
         except Exception as error:
@@ -83,21 +87,39 @@ class Loop:
             if flow is not None:
                 self.wires.add(pick(arguments, operand), flow)
         self.steps.append(Passed(assignment, arrived, tuple(passed)))
+        if again:
+            self._share(self.joint.copies[node], again)
 
-    def apply(self, a: Assignment, site: Site, scale: float) -> list[Flow | None]:
-        """Traces the rule (or takes an equal trace), and writes it into the joint graph."""
+    def model_outputs(self) -> list[Any]:
+        """The leaves that the model returns, in the joint graph."""
+        leaves: Any = self.plan.captured.graph.output_node().args[0]
+        return [self.joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
+
+    def apply(
+        self, a: Assignment, site: Site, scale: float
+    ) -> tuple[list[Flow | None], list[fx.Node]]:
+        """Traces the rule (or takes an equal trace), and writes it into the joint graph.
+
+        Gives what it passes on, and the op's own result if the rule had to compute it again.
+        """
         key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
         if key not in self.cache:
             self.cache[key] = site.trace(a)
         traced: Traced = self.cache[key]
         results = self.joint.write(traced.template, site.arguments, a.node)
-        primal = results[len(traced.factors) :]
-        if primal:
-            self._share(self.joint.copies[a.node], primal)
-        return [
+        flows = [
             None if back is None else Flow(back, a.rule.form_given(site.form), scale * factor)
             for back, factor in zip(results, traced.factors, strict=False)
         ]
+        return flows, results[len(traced.factors) :]
+
+    def write(self, function: Callable[..., Tensor], asks: fx.Node, *arguments: Any) -> fx.Node:
+        """Traces a plain function of values (or takes an equal trace), and writes it."""
+        examples = [value(n) for n in arguments]
+        key = (function, *(signature(e) for e in examples))
+        if key not in self.cache:
+            self.cache[key] = trace(function, examples)
+        return self.joint.write(self.cache[key], arguments, asks)[0]
 
     def _share(self, forward: fx.Node, primal: list[fx.Node]) -> None:
         """Lets the forward pass use the result that the rule had to compute again."""
@@ -124,13 +146,19 @@ class Site:
     form: Form
 
     @classmethod
-    def of(cls, a: Assignment, arrived: Arrived, joint: Joint) -> Site:
+    def of(
+        cls,
+        a: Assignment,
+        arrived: Arrived,
+        forward: Callable[[fx.Node], fx.Node],
+        outs: Sequence[fx.Node],
+    ) -> Site:
+        """`forward` gives the joint graph's node for an operand, `outs` are the op's results."""
         bound = bind(a.node.target, a.node.args, a.node.kwargs)
         leaves, spec = pytree.tree_flatten(bound)
         places = tuple(i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node))
         coming = [c for c in arrived.nodes if c is not None]
-        outs = joint.results_of(a.node)
-        nodes = [*coming, *outs, *(joint.forward(leaves[i]) for i in places)]
+        nodes = [*coming, *outs, *(forward(leaves[i]) for i in places)]
         constants = tuple(None if i in places else leaf for i, leaf in enumerate(leaves))
         return cls(
             arguments=tuple(nodes),
@@ -215,24 +243,29 @@ def _check(call: Call, passed: Sequence[Any]) -> None:
             )
 
 
-Start = Callable[[Loop], None]
+Start = Callable[[Loop], Sequence[Any]]
 
 
-def propagate(plan: Plan, cache: Cache | None = None, start: Start | None = None) -> Propagation:
+def start_at_output(loop: Loop) -> Sequence[Any]:
+    """Seeds the whole output; the forward program returns what the model returns."""
+    output = loop.plan.output.node
+    seed = loop.joint.seed("seed", value(output))
+    loop.wires.add(output, Flow(seed, Form.COEFFICIENT))
+    return loop.model_outputs()
+
+
+def propagate(
+    plan: Plan, cache: Cache | None = None, start: Start = start_at_output
+) -> Propagation:
     """Walks the plan backward from the explained output to the sources.
 
     `cache` holds traces by (rule, op, shapes); sharing it between calls saves set-up time.
-    `start` seeds the output and serves the op that made it.
+    `start` seeds the output, may serve the ops that made it, and says what the forward program
+    returns. Rules served there are done: `step` finds nothing left to pass on at their ops.
     """
     loop = Loop(plan, Joint.of(plan.captured), {} if cache is None else cache)
-    if start is None:
-        output = plan.output.node
-        seed = loop.joint.seed("seed", value(output))
-        loop.wires.add(output, Flow(seed, Form.COEFFICIENT))
-        rest = plan.assignments
-    else:
-        start(loop)
-        rest = plan.assignments[:-1]
-    for assignment in reversed(rest):
+    outputs = start(loop)
+    for assignment in reversed(plan.assignments):
         loop.step(assignment)
-    return Propagation(loop.joint, loop.wires, tuple(loop.steps), tuple(loop.wires.conversions))
+    conversions = tuple(loop.wires.conversions)
+    return Propagation(loop.joint, tuple(outputs), loop.wires, tuple(loop.steps), conversions)

@@ -15,7 +15,7 @@ from .graph import describe, value
 from .plan import Plan
 from .policy import Choice
 from .program import Program, build
-from .propagate import Cache, Propagation, Start, propagate
+from .propagate import Cache, Propagation, Start, propagate, start_at_output
 from .rule import Form
 from .template import signature, trace
 
@@ -48,7 +48,7 @@ def write_program(
     cache: Cache,
     *,
     accounts: bool = False,
-    start: Start | None = None,
+    start: Start = start_at_output,
     sizes: Mapping[Any, int] | None = None,
 ) -> Wanted:
     """Writes the programs of a plan; with `accounts` the ledger is computed in the same pass.
@@ -60,11 +60,10 @@ def write_program(
     found = [_at_source(propagation, source.node, cache) for source in plan.sources]
     relevance, coefficients = [r for r, _ in found], [c for _, c in found]
     entries, sums = write_accounts(propagation, cache) if accounts else ((), [])
-    outputs = plan.captured.graph.output_node().args[0]
     program = build(
         propagation.joint,
         plan.captured.tensors,
-        outputs,  # type: ignore[arg-type]
+        propagation.outputs,
         [*relevance, *coefficients, *sums],
         policy,
         sizes,

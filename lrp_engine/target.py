@@ -53,7 +53,7 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
 
     Raises TargetError if the target does not fit the output.
     """
-    if isinstance(target, Tensor) and target.dtype.is_floating_point:
+    if isinstance(target, Tensor) and _is_coefficient(target):
         seed = _ready(output, target)
     elif callable(target) and not isinstance(target, Tensor):
         seed = _of_metric(output, target)
@@ -66,6 +66,23 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
             "a position was given, but no class: a metric or a ready tensor chooses its positions"
         )
     return _whole(output, seed)
+
+
+def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> Seed:
+    """The seed for a class at `rows` (batch,), where only those of the output are known.
+
+    `row` has shape (batch, 1, classes). Raises TargetError.
+    """
+    if target is None or callable(target) or _is_coefficient(target):
+        raise TargetError(
+            "only classes can be explained at the rows alone: for a metric or a ready coefficient"
+            " leave full_output=True"
+        )
+    return _at_rows(row[:, 0], _weights(row, target), rows, positions)
+
+
+def _is_coefficient(target: Target) -> bool:
+    return isinstance(target, Tensor) and target.dtype.is_floating_point
 
 
 def _whole(output: Tensor, seed: Tensor) -> Seed:
@@ -128,30 +145,38 @@ def _of_classes(output: Tensor, target: Any, position: Position) -> Seed:
         seed = torch.zeros_like(output)
         seed[:, position] = weights[:, None]
         return _whole(output, seed)
-    return _at_rows(output, weights, _rows(output, position))
+    batch, positions = output.shape[:2]
+    rows = rows_of(position, batch, positions, output.device)
+    there = output[torch.arange(batch, device=output.device), rows]
+    return _at_rows(there, weights, rows, positions)
 
 
-def _at_rows(output: Tensor, weights: Tensor, rows: Tensor) -> Seed:
-    """One position per sample."""
-    batch = torch.arange(output.shape[0], device=output.device)
+def _at_rows(there: Tensor, weights: Tensor, rows: Tensor, positions: int) -> Seed:
+    """One position per sample; `there` (batch, classes) is the output at them."""
+    batch, classes = there.shape
 
     def dense() -> Tensor:
-        return torch.zeros_like(output).index_put((batch, rows), weights)
+        index = (torch.arange(batch, device=there.device), rows)
+        return there.new_zeros(batch, positions, classes).index_put(index, weights)
 
-    return Seed(dense, explained(output[batch, rows], weights), Row(weights, rows))
+    return Seed(dense, explained(there, weights), Row(weights, rows))
 
 
 def _weights(output: Tensor, target: Any) -> Tensor:
-    """(batch, classes): the weight of each class for each sample."""
+    """(batch, classes): the weight of each class for each sample.
+
+    Written on the output's device, and nothing there is waited for: an accelerator may still be at
+    work on the forward pass.
+    """
     batch, classes = output.shape[0], output.shape[-1]
-    weights = torch.zeros(batch, classes, dtype=output.dtype)
+    weights = output.new_zeros(batch, classes)
     if isinstance(target, Mapping):
         for index, weight in target.items():
             weights[:, _checked(index, classes)] += weight
-        return weights.to(output.device)
+        return weights
     if isinstance(target, int):
         weights[:, _checked(target, classes)] = 1
-        return weights.to(output.device)
+        return weights
     try:
         per_sample = torch.as_tensor(target, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
@@ -166,8 +191,12 @@ def _weights(output: Tensor, target: Any) -> Tensor:
             f" {tuple(per_sample.shape)}"
         )
     chosen = [_checked(int(c), classes) for c in per_sample]
-    weights[torch.arange(batch), chosen] = 1
-    return weights.to(output.device)
+    return weights.scatter_(1, _sent(chosen, output.device)[:, None], 1)
+
+
+def _sent(numbers: Sequence[int], device: torch.device) -> Tensor:
+    """Whole numbers on a device, without waiting for it."""
+    return torch.tensor(numbers).to(device, non_blocking=True)
 
 
 def _checked(index: Any, size: int, what: str = "class") -> int:
@@ -180,13 +209,17 @@ def _checked(index: Any, size: int, what: str = "class") -> int:
     return index % size
 
 
-def _rows(output: Tensor, position: Any) -> Tensor:
-    """(batch,): where the target sits in each sample."""
-    batch, positions = output.shape[:2]
+def is_rows(position: Position) -> bool:
+    """Whether a position means one row per sample."""
+    return isinstance(position, (int, Sequence, Tensor))
+
+
+def rows_of(position: Any, batch: int, positions: int, device: torch.device) -> Tensor:
+    """(batch,): where the target sits in each sample. Raises TargetError."""
     if isinstance(position, int):
         chosen = [_checked(position, positions, "position")] * batch
     else:
         chosen = [_checked(p, positions, "position") for p in position]
     if len(chosen) != batch:
         raise TargetError(f"one position per sample is needed: {batch}, not {len(chosen)}")
-    return torch.tensor(chosen, device=output.device)
+    return _sent(chosen, device)

@@ -148,6 +148,17 @@ def _see_through(graph: fx.Graph) -> None:
             node.replace_all_uses_with(node.args[0])
 
 
+def run_without_data(target: Any, args: Any, kwargs: Any) -> Any:
+    """An op's result on the example values of its arguments."""
+    filled = pytree.tree_map(_example, (args, kwargs))
+    with _fake_mode_of(filled), enable_python_dispatcher(), torch.no_grad():
+        return target(*filled[0], **filled[1])
+
+
+def _example(leaf: Any) -> Any:
+    return leaf.meta["val"] if isinstance(leaf, fx.Node) else leaf
+
+
 def _fake_mode_of(examples: Sequence[Any]) -> contextlib.AbstractContextManager[Any]:
     modes = [e.fake_mode for e in pytree.tree_leaves(examples) if isinstance(e, FakeTensor)]
     return modes[0] if modes else contextlib.nullcontext()

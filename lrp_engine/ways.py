@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,34 +18,53 @@ from .policy import Budget, Choice, readable
 from .program import Run
 from .propagate import Cache
 from .relevance import Wanted, write_program
-from .rows import can_start_at_row, start_at_row
+from .rows import can_start_at_row, start_at_only_row, start_at_row
 from .target import Seed
+
+
+def in_full(seed: Seed) -> list[Tensor]:
+    """For a relevance program that starts from the whole output."""
+    return [seed.dense()]
+
+
+def row_and_place(seed: Seed) -> list[Tensor]:
+    """For one that starts from one row, and is told which."""
+    assert seed.row is not None
+    return [seed.row.weights.unsqueeze(1), seed.row.rows]
+
+
+def row_alone(seed: Seed) -> list[Tensor]:
+    """For one that starts from the row that the forward program was told."""
+    assert seed.row is not None
+    return [seed.row.weights.unsqueeze(1)]
 
 
 @dataclass(frozen=True)
 class Way:
-    """One pair of programs, ready to run, and how to read their results."""
+    """One pair of programs, ready to run, and how to read their results.
+
+    `seeds` gives what the relevance program starts from.
+    """
 
     wanted: Wanted
     forward: Run
     relevance: Run
-    at_row: bool = False
+    seeds: Callable[[Seed], list[Tensor]] = in_full
     with_grad: bool = False
 
     @classmethod
-    def of(cls, wanted: Wanted, *, compiled: bool | str, at_row: bool = False) -> Way:
+    def of(
+        cls,
+        wanted: Wanted,
+        *,
+        compiled: bool | str,
+        seeds: Callable[[Seed], list[Tensor]] = in_full,
+    ) -> Way:
         """The programs as they are, or through torch.compile."""
         program = wanted.program
         mode = compiled if isinstance(compiled, str) else None
         runs = program.compiled(mode=mode) if compiled else (program.forward, program.relevance)
-        return cls(wanted, runs[0], runs[1], at_row)
-
-    def seeds(self, seed: Seed) -> list[Tensor]:
-        """What the relevance program starts from."""
-        if not self.at_row:
-            return [seed.dense()]
-        assert seed.row is not None
-        return [seed.row.weights.unsqueeze(1), seed.row.rows]
+        return cls(wanted, runs[0], runs[1], seeds)
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,21 @@ class Ways:
             wanted = self._written(start=start_at_row)
         except PromiseError:
             return None  # the whole output's programs may keep to a budget that these cannot
-        return Way.of(wanted, compiled=self.compile, at_row=True)
+        return Way.of(wanted, compiled=self.compile, seeds=row_and_place)
+
+    @cached_property
+    def only_row(self) -> Way:
+        """Programs that are told the row and compute no other row of the output.
+
+        Raises InputError if the output has no rows that are computed by themselves.
+        """
+        if not can_start_at_row(self.plan):
+            raise InputError(
+                f"output {self.plan.output.name!r} is needed in full: its rows (batch, position)"
+                " are not each computed from one row of what is before; leave full_output=True"
+            )
+        wanted = self._written(start=start_at_only_row)
+        return Way.of(wanted, compiled=self.compile, seeds=row_alone)
 
     @cached_property
     def audited(self) -> Way:

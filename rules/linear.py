@@ -12,6 +12,8 @@ from lrp_engine.op import AtZero, Coefficients, Linear, Op, Passed
 from lrp_engine.rule import Form, amount, booked, rule, stabilise
 from lrp_engine.samples import Sample, coarse, integers, mask, positive, real, sample
 
+from .rowwise import reduces_last
+
 aten = torch.ops.aten
 
 
@@ -122,9 +124,9 @@ CHOICES = (
 
 REDUCTIONS = (
     linear(aten.sum.default, "self", samples=(sample(real(2, 3)),)),
-    linear(aten.sum.dim_IntList, "self", samples=(sample(real(2, 3), [1]),)),
+    linear(aten.sum.dim_IntList, "self", samples=(sample(real(2, 3), [1]),), rowwise=reduces_last),
     linear(aten.mean.default, "self", samples=(sample(real(2, 3)),)),
-    linear(aten.mean.dim, "self", samples=(sample(real(2, 3), [1], True),)),
+    linear(aten.mean.dim, "self", samples=(sample(real(2, 3), [1], True),), rowwise=reduces_last),
     linear(aten.cumsum.default, "self", samples=(sample(real(2, 3), 1),)),
     linear(aten.diff.default, "self", samples=(sample(real(2, 5)),)),
 )

@@ -12,6 +12,8 @@ from lrp_engine.op import Coefficients, Normalisation, Normaliser, Passed
 from lrp_engine.rule import Form, booked, rule
 from lrp_engine.samples import positive, real, sample
 
+from .rowwise import normalises_last
+
 aten = torch.ops.aten
 
 
@@ -74,12 +76,14 @@ NORMS = (
         samples=(sample(real(2, 3, 4), [4], real(4), real(4)), sample(real(2, 3, 4), [3, 4])),
         frozen=layer_norm_frozen,
         bias="bias",
+        rowwise=normalises_last,
     ),
     Normalisation(
         target=aten.rms_norm.default,
         operands=("input",),
         samples=(sample(real(2, 3, 4), [4], real(4), 1e-6), sample(real(2, 4), [4])),
         frozen=rms_norm_frozen,
+        rowwise=normalises_last,
     ),
     Normalisation(
         target=aten.group_norm.default,

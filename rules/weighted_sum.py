@@ -12,6 +12,7 @@ from lrp_engine.op import WeightedSum
 from lrp_engine.samples import Sample, real, sample
 
 from .convolution import CONVOLUTIONS, TRANSPOSED
+from .rowwise import always
 
 aten = torch.ops.aten
 
@@ -53,7 +54,7 @@ MATRIX = (
         *_LINEAR,
         bias="bias",
         adjoint=linear_adjoint,
-        rowwise=True,
+        rowwise=always,
     ),
     matrix(
         aten.addmm.default, "mat1", "mat2", sample(real(4), real(2, 3), real(3, 4)), bias="self"
