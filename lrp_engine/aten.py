@@ -87,10 +87,20 @@ def _layer_scale(x: Tensor, shape: Sequence[int], _w: Any, _b: Any, eps: float) 
     return torch.rsqrt(x.var(_axes(shape), correction=0, keepdim=True) + eps)
 
 
-# Results beside the first that torch does not differentiate, and what they are. Torch's derivative
-# of these ops leaves them out without a word.
-BY_PRODUCTS: dict[Any, dict[int, Callable[..., Tensor]]] = {
+def _layer_back(
+    c: Tensor, x: Tensor, shape: Sequence[int], mean: Tensor, rstd: Tensor, w: Any, *_: Any
+) -> Tensor:
+    axes, c = _axes(shape), c if w is None else c * w
+    normal = (x - mean) * rstd
+    back = c - c.mean(axes, keepdim=True) - normal * (c * normal).mean(axes, keepdim=True)
+    return back * rstd
+
+
+# Results that torch does not differentiate, or not by all that they depend on, and what they are.
+# Torch's derivative of these ops leaves that out without a word.
+WRITTEN_OUT: dict[Any, dict[int, Callable[..., Tensor]]] = {
     torch.ops.aten.native_layer_norm.default: {1: _layer_mean, 2: _layer_scale},
+    torch.ops.aten.native_layer_norm_backward.default: {0: _layer_back},
 }
 
 # Ops all of whose results torch differentiates.

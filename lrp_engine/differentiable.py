@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import fx
 
-from .aten import BY_PRODUCTS, WHOLLY_DIFFERENTIABLE
+from .aten import WHOLLY_DIFFERENTIABLE, WRITTEN_OUT
 from .errors import InputError
 from .graph import describe, is_floating, value
 from .program import Program
@@ -33,6 +33,8 @@ def made_differentiable(program: Program) -> Program:
 
 def _is_by_product(node: fx.Node) -> bool:
     producer, index = part_of(node)
+    if index in WRITTEN_OUT.get(producer.target, {}):
+        return True
     schema = getattr(producer.target, "_schema", None)
     if index == 0 or schema is None or len(schema.returns) == 1 or not is_floating(node):
         return False
@@ -41,7 +43,7 @@ def _is_by_product(node: fx.Node) -> bool:
 
 def _write_out(graph: fx.Graph, node: fx.Node) -> None:
     producer, index = part_of(node)
-    formula = BY_PRODUCTS.get(producer.target, {}).get(index)
+    formula = WRITTEN_OUT.get(producer.target, {}).get(index)
     if formula is None:
         raise InputError(
             f"relevance reads result {index} of {describe(producer)}, which torch cannot"

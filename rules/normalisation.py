@@ -24,15 +24,21 @@ def native_layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
     return ((scaled - scaled.mean(axes, keepdim=True)) * call.out[2]).to(c.dtype)
 
 
+def held_scale(c: Tensor, rstd: Tensor, shape: list[int], weight: Tensor | None) -> Tensor:
+    """(w c - mean(w c)) * rstd in one pass: torch's own derivative of a layer norm, told that every
+    normalised entry is 0. What those multiply is the part that comes from the scale."""
+    nothing, mean = torch.zeros_like(c), c.new_zeros(rstd.shape, dtype=rstd.dtype)
+    wanted = [True, False, False]
+    return aten.native_layer_norm_backward(c, nothing, shape, mean, rstd, weight, None, wanted)[0]
+
+
 def layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
     """(x - mean) * rstd * weight + bias with rstd constant."""
-    shape = call["normalized_shape"]
+    shape, weight = call["normalized_shape"], call["weight"]
     call.primal, _, rstd = torch.native_layer_norm(
-        call["input"], shape, call["weight"], call["bias"], call["eps"]
+        call["input"], shape, weight, call["bias"], call["eps"]
     )
-    scaled = c if call["weight"] is None else c * call["weight"]
-    centred = scaled - scaled.mean(tuple(range(-len(shape), 0)), keepdim=True)
-    return (centred * rstd).to(c.dtype)
+    return held_scale(c, rstd, shape, weight)
 
 
 def rms_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:

@@ -38,19 +38,13 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def gated(c: Tensor, gate: Tensor) -> Tensor:
-    """c (1 + gate)/2. In low precision 1 + gate is rounded once, at the end."""
-    if gate.dtype != c.dtype:
-        return c * (0.5 * gate + 0.5).to(c.dtype)
-    return 0.5 * torch.addcmul(c, c, gate)
-
-
 def gelu(c: Tensor, x: Tensor, approximate: str = "none") -> Tensor:
-    """gelu(x)/x = Phi(x) = (1 + erf(x/sqrt 2))/2, or its tanh approximation."""
+    """gelu(x)/x = Phi(x) = erfc(-x/sqrt 2)/2, or its tanh approximation: (1 + tanh u)/2 =
+    sigmoid(2u). Neither cancels where Phi is small, and the half is free beside the tensor."""
     x = wide(x)
     if approximate == "none":
-        return gated(c, torch.erf(x * math.sqrt(0.5)))
-    return gated(c, torch.tanh(x * (0.035677408136300125 * x * x + math.sqrt(2 / math.pi))))
+        return 0.5 * (c * torch.special.erfc(x * -math.sqrt(0.5)).to(c.dtype))
+    return c * torch.sigmoid(x * (0.07135481627260025 * x * x + math.sqrt(8 / math.pi))).to(c.dtype)
 
 
 GELU = Pointwise(

@@ -142,6 +142,6 @@ def coefficient_program(
         if flow is None:
             raise RuleError(f"no rule passed any relevance on to {describe(node)}")
         results.append(flow)
-    outputs = [output.node, *nodes]
+    outputs = [propagation.joint.forward(node) for node in (output.node, *nodes)]
     program = build(propagation.joint, captured.tensors, outputs, results, Policy.KEEP)
     return Coefficients(program, tuple(nodes), reached)
