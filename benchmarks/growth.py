@@ -1,6 +1,6 @@
 """How time and peak memory grow with depth, width, length and batch: fitted exponents, one GPU.
 
-    python -m benchmarks.growth
+    python -m benchmarks.growth --axes tokens batch
 
 Llama-shaped, bf16, eager. The exponent b of y = a x^b is the slope in the log-log plane over the
 larger half of the sizes, where launch overhead matters less.
@@ -8,15 +8,14 @@ larger half of the sizes, where launch overhead matters less.
 
 from __future__ import annotations
 
+import argparse
 import itertools
-from typing import Any
 
 import numpy as np
 import torch
 
-import lrp_engine as lrp
-
-from .gpu import POLICIES, drawn, ours, plain
+from .contestants import Contestants, drawn
+from .gpu import EAGER
 from .models import llama
 from .timing import alternate, peak_bytes
 
@@ -37,10 +36,8 @@ def measured(layers: int, width: int, tokens: int, batch: int) -> dict[str, tupl
     # A small vocabulary: the logits would hide what the layers need.
     model.lm_head = torch.nn.Linear(width, 512, bias=False, device="cuda", dtype=torch.bfloat16)
     model.eval().requires_grad_(False)
-    inputs = drawn(model, batch, tokens)
-    engine = lrp.Engine(model, inputs)
-    runs: dict[str, Any] = {"plain": plain(model, inputs)}
-    runs |= {policy: ours(engine.with_policy(policy), inputs) for policy in POLICIES}
+    contestants = Contestants(model, drawn(model, batch, tokens))
+    runs = {name: contestants.run(name) for name in EAGER}
     times = alternate(runs, rounds=4, warm_up=1)
     return {name: (times[name].median, peak_bytes(run)) for name, run in runs.items()}
 
@@ -53,7 +50,10 @@ def exponent(sizes: tuple[int, ...], values: list[float]) -> float:
 
 def main() -> None:
     """Prints one row per run and axis."""
-    for axis, sizes in SWEEPS.items():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--axes", nargs="*", choices=SWEEPS, default=list(SWEEPS))
+    for axis in parser.parse_args().axes:
+        sizes = SWEEPS[axis]
         found = [measured(**(BASE | {axis: size})) for size in sizes]
         for run, which in itertools.product(found[0], (0, 1)):
             values = [f[run][which] for f in found]
@@ -61,7 +61,7 @@ def main() -> None:
             shown = [v / 2**20 if which else v for v in values]
             listed = " ".join(f"{v:.0f}" for v in shown)
             fit = exponent(sizes, values)
-            print(f"{axis:7s} {run:10s} {unit:3s} ^{fit:.2f}  [{listed}]", flush=True)
+            print(f"{axis:7s} {run:15s} {unit:3s} ^{fit:.2f}  [{listed}]", flush=True)
 
 
 if __name__ == "__main__":

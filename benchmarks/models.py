@@ -82,11 +82,20 @@ def llama_8b(tokens: int = 512, batch: int = 1, layers: int = 32) -> Made:
     return llama(tokens, batch, layers, 4096, 14336, 32, tied=False)
 
 
+def mamba(tokens: int = 8, batch: int = 1, layers: int = 24) -> Made:
+    """Mamba 130M: 24 layers of width 768. Without its own kernels it steps through the text."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    model = MambaForCausalLM(MambaConfig(num_hidden_layers=layers, use_cache=False))
+    return model, {"input_ids": torch.randint(0, 50280, (batch, tokens))}
+
+
 ON_GPU: dict[str, Callable[[], Made]] = {
     "llama-1b": lambda: llama_1b(8),
     "llama-8b": lambda: llama_8b(8),
     "gpt2-xl": lambda: gpt2_xl(8),
     "vit-l": vit_large,
+    "mamba": mamba,
 }
 
 ON_CPU: dict[str, Callable[[], Made]] = {

@@ -21,6 +21,7 @@ SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
 JOIN = torch.ops.aten.cat.default
+CAST = torch.ops.aten._to_copy.default
 
 _PLACED = torch.ops.aten.slice_backward.default  # a slice's adjoint: zeros around its argument
 

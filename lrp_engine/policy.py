@@ -15,7 +15,7 @@ _AMOUNT = re.compile(r"\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>(k|m|g)?i?)b\s*", r
 class Policy(Enum):
     """How promises are honoured."""
 
-    KEEP = "keep"  # all are kept: fastest
+    KEEP = "keep"  # all are kept, but for what a compiler fuses with its reader: fastest
     BALANCED = "balanced"  # what is cheap for its bytes is computed again
     LOW_MEMORY = "low_memory"  # checkpoints; everything between them is computed again
 

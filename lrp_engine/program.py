@@ -95,15 +95,17 @@ def build(
     results: Sequence[fx.Node],
     policy: Choice,
     sizes: Mapping[Any, int] | None = None,
+    *,
+    fused: bool = False,
 ) -> Program:
     """Writes the two programs. `outputs` is what the forward program returns (nodes, and values
     that are none), `results` the relevance wanted.
 
-    `sizes` (by symbol) are those that bytes and work are counted at. Raises PromiseError if the
-    policy is a budget that is too small.
+    `sizes` (by symbol) are those that bytes and work are counted at. `fused`: the programs will be
+    compiled. Raises PromiseError if the policy is a budget that is too small.
     """
     nodes = [n for n in outputs if isinstance(n, fx.Node)]
-    resolver = Resolver(joint, nodes, results, Costs(sizes or {}))
+    resolver = Resolver(joint, nodes, results, Costs(sizes or {}), fused)
     cut = resolver.resolve(policy)
     forward = _forward_graph(joint, cut, outputs)
     relevance = _relevance_graph(joint, cut, results)

@@ -50,10 +50,12 @@ def write_program(
     accounts: bool = False,
     start: Start = start_at_output,
     sizes: Mapping[Any, int] | None = None,
+    fused: bool = False,
 ) -> Wanted:
     """Writes the programs of a plan; with `accounts` the ledger is computed in the same pass.
 
     `sizes` (by symbol): where the policy weighs bytes; default are the sizes of the capture.
+    `fused`: the programs will be compiled.
     """
     propagation = propagate(plan, cache, start)
     names = tuple(source.name for source in plan.sources)
@@ -67,6 +69,7 @@ def write_program(
         [*relevance, *coefficients, *sums],
         policy,
         sizes,
+        fused=fused,
     )
     return Wanted(program, names, entries)
 

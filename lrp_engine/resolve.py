@@ -17,15 +17,17 @@ from torch import fx
 from .cost import Costs, is_keepable
 from .cut import Crossing, minimum_cut, must_be_kept
 from .errors import PromiseError
+from .fusion import FusedCosts
 from .graph import after
 from .joint import Joint
 from .memory import Run, Timeline, timeline
 from .policy import Budget, Choice, Policy, readable
 from .schedule import assertions, forward_order, inputs_of, relevance_order
 from .segments import Stretch
+from .template import upstream
 
 # `balanced` does at most this share of the whole explanation's work a second time.
-BALANCED_SHARE = 0.1
+BALANCED_SHARE = 0.15
 # What computing again may cost for a byte saved, from nothing to what no policy would pay.
 PRICES = tuple(0.5 * 0.6**k for k in range(12))
 # A blend of two sets changes from one to the other at one of so many places.
@@ -58,12 +60,16 @@ class _Option:
 
 @dataclass
 class Resolver:
-    """One joint graph, with what its two programs must return."""
+    """One joint graph, with what its two programs must return.
+
+    `fused`: the programs will be compiled, so that entrywise ops cost next to nothing.
+    """
 
     joint: Joint
     outputs: Sequence[fx.Node]
     results: Sequence[fx.Node]
     costs: Costs = field(default_factory=Costs)
+    fused: bool = False
     _options: dict[frozenset[fx.Node], _Option] = field(default_factory=dict)
 
     def resolve(self, policy: Choice) -> Cut:
@@ -90,10 +96,11 @@ class Resolver:
     def crossing(self) -> Crossing:
         """Forward values with a reader in the relevance program."""
         results = set(self.results)
+        readers = self.relevance & upstream(self.results)
         read = tuple(
             n
             for n in self.joint.graph.nodes
-            if n not in self.relevance and (n in results or not self.relevance.isdisjoint(n.users))
+            if n not in self.relevance and (n in results or not readers.isdisjoint(n.users))
         )
         crossing = Crossing(read, self._constants())
         for node in crossing.asked:
@@ -128,7 +135,10 @@ class Resolver:
 
     @cached_property
     def _keep(self) -> _Option:
-        return self._option(self.crossing.asked)
+        if not self.fused:
+            return self._option(self.crossing.asked)
+        costs = FusedCosts(self.costs.sizes, relevance=self.relevance)
+        return self._option(minimum_cut(self.crossing, costs, price=1.0) | self._random)
 
     def _priced(self) -> Iterator[_Option]:
         """Minimum cuts, from little work done again to much."""

@@ -120,7 +120,7 @@ class Ways:
     @cached_property
     def audited(self) -> Way:
         """Programs that compute the ledger in the same pass."""
-        return Way.of(self._written(accounts=True), compiled=False)
+        return Way.of(self._written(accounts=True, fused=False), compiled=False)
 
     @cached_property
     def differentiable(self) -> Way:
@@ -152,4 +152,5 @@ class Ways:
         self._within_budget.add(key)
 
     def _written(self, **options: Any) -> Wanted:
+        options = {"fused": bool(self.compile)} | options
         return write_program(self.plan, self.policy, self.cache, sizes=self.sizes, **options)

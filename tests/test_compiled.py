@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lrp_engine import Engine
+from lrp_engine.promise import Fate
 from tests.support import assert_close, seeded
 
 
@@ -55,3 +56,28 @@ def test_new_lengths_and_batches_are_not_compiled_anew(monkeypatch):
     assert given == [True, True]
     # Two programs: once for the first sizes, once for sizes left open; then never again.
     assert seen[-1] == seen[1] <= 4
+
+
+class Gated(nn.Module):
+    """A gated layer: its product's factors live inside a fused kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up, self.down = (nn.Linear(8, 8) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(nn.functional.silu(self.gate(x)) * self.up(x))
+
+
+def test_what_a_compiler_fuses_is_computed_again_rather_than_written():
+    x = torch.ones(3, 8, dtype=torch.float64)
+    eager, compiled = (Engine(seeded(Gated), x, compile=c) for c in (False, True))
+    kept = {p.made_by for p in compiled.promises if p.fate is Fate.KEPT}
+    assert kept == {"aten.linear.default"}
+    assert compiled.promises.kept_bytes < eager.promises.kept_bytes
+    program = compiled.program
+    seed = torch.ones(3, 8, dtype=torch.float64)
+    promises = list(program.forward(x))[program.outputs :]
+    found, _ = program.relevance([seed, x, *promises])
+    expected = eager.explain(x, seed).relevance["input"]
+    assert_close(found, expected, 1e-12)
