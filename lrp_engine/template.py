@@ -61,9 +61,14 @@ def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
 def signature(example: Any) -> tuple[Any, ...]:
     """What a trace depends on: two arguments of equal signature give the same template."""
     if isinstance(example, Tensor):
-        shape, stride = tuple(map(str, example.shape)), tuple(map(str, example.stride()))
+        shape, stride = tuple(map(_size, example.shape)), tuple(map(_size, example.stride()))
         return (shape, stride, example.dtype, str(example.device))
     return (type(example).__name__, str(example))
+
+
+def _size(size: Any) -> Any:
+    # The expression and not its text: printing one costs more than all the rest of a walk.
+    return size.node.expr if isinstance(size, torch.SymInt) else size
 
 
 def inline(

@@ -11,6 +11,8 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from ..errors import CaptureError
 from .captured import Captured, How, InputPort, OutputPort
+from .copying import Copier
+from .functional import Functional
 from .inputs import leaf_names, output_names
 from .modules import module_outputs
 from .shapes import contract_of
@@ -19,27 +21,31 @@ _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
 def from_exported(
-    program: ExportedProgram, names: tuple[str, ...], how: How, notes: tuple[str, ...] = ()
+    functional: Functional, names: tuple[str, ...], how: How, notes: tuple[str, ...] = ()
 ) -> Captured:
     """Copies an exported program's graph; its tensors stay the model's own objects."""
+    program, writes = functional
     graph = fx.Graph()
     tensors: dict[str, Tensor] = {}
     placeholders: list[fx.Node] = []
     specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
-    copies: dict[fx.Node, fx.Node] = {}
-    for node in program.graph.nodes:
-        if node.op == "output":
-            leaves = _user_outputs(program, node, copies)
-            graph.output(tuple(leaves))
-        elif node.op != "placeholder":
-            copies[node] = graph.node_copy(node, lambda n: copies[n])
-        elif specs[node.name].kind in _HELD:
+    copier = Copier(graph, writes)
+    copies = copier.copies
+    for node in program.graph.find_nodes(op="placeholder"):
+        if specs[node.name].kind in _HELD:
             copies[node] = _hold(graph, node, program, specs[node.name].target, tensors)
         elif specs[node.name].kind == InputKind.USER_INPUT:
-            copies[node] = graph.node_copy(node, lambda n: copies[n])
+            copies[node] = graph.node_copy(node)
             placeholders.append(copies[node])
         else:
             raise CaptureError(f"inputs of kind {specs[node.name].kind} are not supported")
+    copier.name_sizes(placeholders)
+    for node in program.graph.nodes:
+        if node.op not in ("placeholder", "output"):
+            copier.call(node)
+    leaves = _user_outputs(program, program.graph.output_node(), copies)
+    graph.output(tuple(leaves))
+    graph.eliminate_dead_code()
     return _assemble(program, graph, tensors, placeholders, leaves, names, how, notes)
 
 
@@ -103,7 +109,7 @@ def _hold(
 
 
 def _user_outputs(
-    program: ExportedProgram, output: fx.Node, copies: dict[fx.Node, fx.Node]
+    program: ExportedProgram, output: fx.Node, copies: dict[fx.Node, Any]
 ) -> list[Any]:
     """The leaves that the model returns (mutated buffers and inputs are left out)."""
     leaves: list[Any] = []

@@ -18,6 +18,7 @@ from torch.export import ExportedProgram
 from ..errors import CaptureError, InputError
 from .captured import Captured, How
 from .exported import from_exported
+from .functional import Functional, functional, retraced
 from .inputs import apart, argument_names, as_call
 from .module_view import ModuleView, left_as_it_was
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
@@ -49,7 +50,7 @@ def capture(
     in training mode.
     """
     if isinstance(model, ExportedProgram):
-        return from_exported(model, (), How.EXPORTED)
+        return from_exported(functional(model), (), How.EXPORTED)
     if isinstance(model, torch.jit.ScriptModule):
         raise CaptureError("a TorchScript module hides its ops: give the module it was made from")
     module = model if isinstance(model, nn.Module) else _Function(model)
@@ -95,23 +96,23 @@ def _attempts(
 ) -> Iterator[Callable[[], Any]]:
     """Ways to capture, best first; each returns (program, how, note)."""
 
-    def free_sizes() -> tuple[ExportedProgram, How, str]:
+    def free_sizes() -> tuple[Functional, How, str]:
         """capture with free sizes"""
         if dynamic is not True:
             return _export(module, shown, dynamic), How.EXPORTED, ""
         example = with_distinct_batch(call) if batch_size(call) else call
         return _export(module, example, _by_argument(module, example)), How.EXPORTED, ""
 
-    def fixed_sizes() -> tuple[ExportedProgram, How, str]:
+    def fixed_sizes() -> tuple[Functional, How, str]:
         """capture with fixed sizes"""
         note = "sizes are fixed to those of the example" if dynamic is not False else ""
         return _export(module, call, None), How.EXPORTED, note
 
-    def recorded() -> tuple[ExportedProgram, How, str]:
+    def recorded() -> tuple[Functional, How, str]:
         """recorded trace"""
         with torch.no_grad(), _quiet():
             program = torch.export.draft_export(module, *call, strict=False)
-            return program.run_decompositions({}), How.RECORDED, "recorded: one call's control flow"
+            return retraced(program), How.RECORDED, "recorded: one call's control flow"
 
     if dynamic is not False:
         yield free_sizes
@@ -119,14 +120,13 @@ def _attempts(
     yield recorded
 
 
-def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> ExportedProgram:
+def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> Functional:
     args, kwargs = call
     with torch.no_grad(), _quiet():
         program = torch.export.export(
             module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
         )
-        # An empty table functionalises and keeps every composite op whole.
-        return program.run_decompositions({})
+        return functional(program)
 
 
 def _by_argument(module: nn.Module, call: Call) -> dict[str, Any]:

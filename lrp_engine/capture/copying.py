@@ -1,0 +1,102 @@
+"""Copies the calls of an exported program, each written as what it comes to here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from ..aten import SIZE
+from ..graph import holds_tensors, value
+from ..parts import Traces, is_composite, write_parts
+from ..template import is_getitem, part_of
+from .in_place import Write, is_silent, only_detaches
+
+
+@dataclass
+class Copier:
+    """A graph under construction, and what stands in it for the program's nodes.
+
+    Composite ops that may or may not copy (`reshape`, `to`, `contiguous`, dropout) are written as
+    what they do at these shapes: a view, a copy, nothing. Those that compute stay whole. An op that
+    writes into its operand becomes one that returns the new value. Sizes are read off the inputs.
+    """
+
+    graph: fx.Graph
+    writes: Mapping[fx.Node, Write]
+    copies: dict[fx.Node, Any] = field(default_factory=dict)
+    _sizes: dict[str, fx.Node] = field(default_factory=dict)
+    _traces: Traces = field(default_factory=dict)
+
+    def call(self, node: fx.Node) -> None:
+        """Copies one call."""
+        if node in self.writes:
+            write = self.writes[node]
+            self.copies.update(dict.fromkeys(write.names, self._returned(node, write)))
+        else:
+            self.copies[node] = self._copy(node)
+
+    def name_sizes(self, inputs: Iterable[fx.Node]) -> None:
+        """Reads every free size off an input; what nothing asks for is dead code."""
+        for node in inputs:
+            fake = value(node)
+            for axis, size in enumerate(fake.shape if isinstance(fake, Tensor) else ()):
+                if isinstance(size, torch.SymInt) and str(size) not in self._sizes:
+                    made = self.graph.call_function(SIZE, (node, axis))
+                    made.meta["val"] = size
+                    self._sizes[str(size)] = made
+
+    def _copy(self, node: fx.Node) -> Any:
+        if node.target is SIZE and (known := self._size(value(node))) is not None:
+            return known
+        if only_detaches(node):
+            return self.copies[node.all_input_nodes[0]]
+        if is_getitem(node):
+            producer, index = part_of(node)
+            results = self.copies[producer]
+            return results[index] if isinstance(results, list) else self._as_it_is(node)
+        if _is_undecided(node):
+            return self._parts(node)
+        return self._as_it_is(node)
+
+    def _as_it_is(self, node: fx.Node) -> fx.Node:
+        copy = self.graph.node_copy(node, lambda n: self.copies[n])
+        if isinstance(value(node), torch.SymInt):
+            self._sizes.setdefault(str(value(node)), copy)
+        return copy
+
+    def _size(self, size: Any) -> Any:
+        """A size that is known without the tensor that has it; None for all else."""
+        if not isinstance(size, (int, torch.SymInt)):
+            return None
+        fixed = isinstance(size, int) or size.node.expr.is_number
+        return int(size) if fixed else self._sizes.get(str(size))
+
+    def _returned(self, node: fx.Node, write: Write) -> fx.Node:
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.copies[n])
+        made = self.graph.call_function(write.op, args, kwargs)
+        made.meta = dict(node.meta)
+        return made
+
+    def _parts(self, node: fx.Node) -> Any:
+        target: Any = node.target
+
+        def emit(target: Any, args: Any, kwargs: Any, val: Any) -> Any:
+            if (known := self._size(val)) is not None:
+                return known
+            made = self.graph.call_function(target, args, kwargs)
+            made.meta = {**node.meta, "val": val}
+            return made
+
+        return write_parts(node, target.decompose, self.graph, self.copies, self._traces, emit)
+
+
+def _is_undecided(node: fx.Node) -> bool:
+    """Whether only the kernel of an op says if its result is a copy (or what else it comes to)."""
+    target: Any = node.target
+    if not is_composite(target) or not holds_tensors(node):
+        return False
+    return is_silent(target) or any(a.alias_info is not None for a in target._schema.arguments)

@@ -1,0 +1,73 @@
+"""ExportedProgram -> one whose graph says what every op reads and returns, and nothing else.
+
+torch.export records what the model calls, writes into tensors included. Torch's own way to a graph
+without them, `run_decompositions`, traces the whole program again and takes 2.5 times as long as
+the export. Most programs need none of it: their graph holds no write, or only ones that can be read
+as ops that return a new value. Where that is not plain to see, torch's way is taken.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.export import ExportedProgram
+
+from ..call import bind
+from ..graph import value
+from ..template import is_getitem
+from .in_place import Entangled, Write, is_silent, out_of_place
+
+_PLAIN = {Tensor, nn.Parameter, nn.Buffer}
+_NUMBERS = (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
+
+
+class Functional(NamedTuple):
+    """A program, and how to read those of its ops that write into operands."""
+
+    program: ExportedProgram
+    writes: dict[fx.Node, Write]
+
+
+def functional(program: ExportedProgram) -> Functional:
+    """The cheapest way to a functional graph that is sure to be right for this program."""
+    if _is_flat(program.graph) and _holds_plain_tensors(program):
+        try:
+            return Functional(program, out_of_place(program.graph))
+        except Entangled:
+            pass
+    return retraced(program)
+
+
+def retraced(program: ExportedProgram) -> Functional:
+    """Torch's own way."""
+    with torch.no_grad():
+        # An empty table functionalises and keeps every composite op whole.
+        return Functional(program.run_decompositions({}), {})
+
+
+def _is_flat(graph: fx.Graph) -> bool:
+    """Whether every node is an input, an op or arithmetic on sizes: no graph within the graph."""
+    return all(node.op in ("placeholder", "output") or _is_plain(node) for node in graph.nodes)
+
+
+def _is_plain(node: fx.Node) -> bool:
+    if node.op != "call_function":
+        return False
+    if isinstance(node.target, OpOverload):
+        return not (is_silent(node.target) and _is_training(node.target, node))
+    return is_getitem(node) or isinstance(value(node), _NUMBERS)
+
+
+def _is_training(op: OpOverload, node: fx.Node) -> bool:
+    arguments = bind(op, node.args, node.kwargs)
+    return any(arguments.get(name) is True for name in ("train", "training"))
+
+
+def _holds_plain_tensors(program: ExportedProgram) -> bool:
+    """Whether no weight is of a class of its own, whose ops would hide what is computed."""
+    held = [*program.state_dict.values(), *program.constants.values()]
+    return all(type(t) in _PLAIN or isinstance(t, FakeTensor) for t in held)

@@ -1,0 +1,167 @@
+"""Ops that write into an operand, read as ops that return a new value, where that is the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils import _pytree as pytree
+
+from ..aten import TRANSPARENT
+from ..call import bind
+from ..graph import value, values
+from ..template import is_getitem, part_of
+
+
+class Entangled(Exception):
+    """A write that others may see: it takes torch's own functionalisation to say what they see."""
+
+
+def writes(node: fx.Node) -> bool:
+    """Whether an op changes an operand."""
+    op = node.target
+    return isinstance(op, OpOverload) and op._schema.is_mutable and _form(op) not in TRANSPARENT
+
+
+def only_detaches(node: fx.Node) -> bool:
+    """Whether what an op declares to write is nothing but autograd's own record."""
+    op = node.target
+    return isinstance(op, OpOverload) and op._schema.is_mutable and _form(op) in TRANSPARENT
+
+
+@dataclass(frozen=True)
+class Write:
+    """The op that returns what a node writes, and the names of the tensor that is written to."""
+
+    op: OpOverload
+    names: frozenset[fx.Node]
+
+
+def is_silent(op: OpOverload) -> bool:
+    """Whether an op's schema does not say that it may return its operand (dropout) or write (batch
+    norm in training)."""
+    return torch.Tag.maybe_aliasing_or_mutating in op.tags
+
+
+def is_its_operand(node: fx.Node) -> bool:
+    """Detachment, and dropout that is switched off: another name for the operand.
+
+    Dropout is traced as a copy; were it read as one, a later write would not reach the operand.
+    """
+    if only_detaches(node):
+        return True
+    if not isinstance(node.target, OpOverload) or not is_silent(node.target):
+        return False
+    return bind(node.target, node.args, node.kwargs).get("train") is False
+
+
+def out_of_place(graph: fx.Graph) -> dict[fx.Node, Write]:
+    """For each op that writes, the op that returns instead what it would write.
+
+    After such a node, all names of the tensor mean the new value. That is all there is to it only
+    if no other view of the same memory is read later: if one is, or if an input, a parameter or a
+    buffer is written to, Entangled is raised.
+    """
+    if not any(writes(node) for node in graph.nodes):
+        return {}
+    sharing = _sharing(graph)
+    position = {node: i for i, node in enumerate(graph.nodes)}
+    found: dict[fx.Node, Write] = {}
+    names: dict[fx.Node, set[fx.Node]] = {}
+    for node in graph.nodes:
+        if not (writes(node) or is_its_operand(node)):
+            continue
+        operand = node.args[0] if node.args else None
+        if not isinstance(operand, fx.Node) or operand not in sharing[node]:
+            raise Entangled(f"{node.target} does not return what it writes to")
+        same = names.setdefault(operand, {operand})
+        same.add(node)
+        names[node] = same
+        if not writes(node):
+            continue
+        for other in sharing[node]:
+            seen_later = any(position[user] > position[node] for user in other.users)
+            before = position[other] < position[node] and other not in same
+            if other.op != "call_function" or (before and seen_later):
+                raise Entangled(f"{other} shares the memory that {node.target} writes to")
+        found[node] = Write(_functional(node), frozenset(same))
+    return found
+
+
+def _functional(node: fx.Node) -> OpOverload:
+    """The op that writes nothing, if its result is what is written."""
+    target: Any = node.target
+    op = _form(target)
+    if op is None:
+        raise Entangled(f"{target} has no functional form")
+    if _signature(op) != _signature(target) or op._schema.is_mutable:
+        raise Entangled(f"{op} takes other arguments than {target}")
+    written = value(node)
+    if not isinstance(written, FakeTensor):
+        raise Entangled(f"{target} returns no tensor")
+    args, kwargs = values((node.args, node.kwargs))
+    with written.fake_mode, torch.no_grad():
+        result = op(*args, **kwargs)
+    if _layout(result) != _layout(written):
+        raise Entangled(f"{op} returns another layout than {target} writes to")
+    return op
+
+
+def _form(op: OpOverload) -> OpOverload | None:
+    """The op of the same name without the underscore."""
+    name = op._schema.name.split("::")[1]
+    if name.endswith("__") or not name.endswith("_"):
+        return None
+    packet = getattr(getattr(torch.ops, op.namespace), name.removesuffix("_"), None)
+    return getattr(packet, op._overloadname, None)
+
+
+def _signature(op: OpOverload) -> list[tuple[str, str, bool]]:
+    return [(a.name, str(a.type), a.kwarg_only) for a in op._schema.arguments]
+
+
+def _layout(tensor: Any) -> tuple[Any, ...]:
+    return tensor.dtype, tuple(map(str, tensor.shape)), tuple(map(str, tensor.stride()))
+
+
+def _sharing(graph: fx.Graph) -> dict[fx.Node, set[fx.Node]]:
+    """node -> the nodes that may share memory with it.
+
+    Traced values lie in the same storage if the model's own do. Where an op may hand on its operand
+    without saying so, and tracing copied it, the op's tag tells; its schema tells the rest.
+    """
+    groups: dict[fx.Node, set[fx.Node]] = {}
+    storages: dict[int, fx.Node] = {}
+
+    def join(a: fx.Node, b: fx.Node) -> None:
+        if groups[a] is not groups[b]:
+            groups[a] |= groups[b]
+            for member in groups[b]:
+                groups[member] = groups[a]
+
+    for node in graph.nodes:
+        groups[node] = {node}
+        traced = value(node)
+        if isinstance(traced, Tensor):
+            join(node, storages.setdefault(traced.untyped_storage()._cdata, node))
+        for operand in _handed_on(node):
+            join(node, operand)
+    return groups
+
+
+def _handed_on(node: fx.Node) -> tuple[fx.Node, ...]:
+    """Operands that a node's result may be, or be a view of."""
+    if is_getitem(node):
+        producer, _ = part_of(node)
+        return (producer,) if _handed_on(producer) else ()
+    if not isinstance(node.target, OpOverload):
+        return ()
+    arguments = bind(node.target, node.args, node.kwargs)
+    declared = [a.name for a in node.target._schema.arguments if a.alias_info is not None]
+    names = list(arguments)[:1] if is_silent(node.target) else declared
+    leaves = pytree.tree_leaves([arguments[name] for name in names])
+    return tuple(leaf for leaf in leaves if isinstance(leaf, fx.Node))

@@ -1,0 +1,181 @@
+"""Capture without torch's second trace gives the same graph, and knows when it must not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+import lrp_engine as lrp
+from lrp_engine.capture import torch_module
+from lrp_engine.capture.functional import functional, retraced
+from lrp_engine.graph import module_stack, shape_text, target_name, value
+from tests.support import draw
+from tests.zoo.table import ZOO
+
+# --- writes that can be read as new values -----------------------------------------------------
+
+
+def into_a_result(x: Tensor) -> Tensor:
+    y = F.relu_(x * 2)
+    y += x
+    return y.mul_(y)
+
+
+def into_a_view_that_only_it_has(x: Tensor) -> Tensor:
+    return (x * 2).reshape(-1).neg_()
+
+
+def under_two_names(x: Tensor) -> Tensor:
+    y = x * 2
+    y.contiguous().exp_()
+    return y + x
+
+
+def behind_idle_dropout(x: Tensor) -> Tensor:
+    y = x * 2
+    F.dropout(y, 0.5, False).relu_()
+    return y + x
+
+
+def into_one_of_two_results(x: Tensor) -> Tensor:
+    best, where = x.topk(2, -1)
+    best /= best.sum(-1, keepdim=True)
+    return best * where
+
+
+def into_zeros(x: Tensor) -> Tensor:
+    return torch.zeros_like(x).index_add_(0, torch.tensor([1, 0, 1]), x.exp())
+
+
+def constants(x: Tensor) -> Tensor:
+    return x * torch.tensor(2.0).add_(1)
+
+
+PLAIN = [
+    into_a_result,
+    into_a_view_that_only_it_has,
+    under_two_names,
+    behind_idle_dropout,
+    into_one_of_two_results,
+    into_zeros,
+    constants,
+]
+
+
+# --- writes that others see --------------------------------------------------------------------
+
+
+def through_a_view(x: Tensor) -> Tensor:
+    y = x * 2
+    y[:, 0] = 0.0
+    return y * 3
+
+
+def seen_through_an_older_view(x: Tensor) -> Tensor:
+    y = x * 2
+    flat = y.view(-1)
+    y.add_(1)
+    return flat.exp()
+
+
+def into_a_part(x: Tensor) -> Tensor:
+    y = x.exp()
+    first, second = y.chunk(2, 1)
+    first.add_(second)
+    return y * 2
+
+
+def into_an_input(x: Tensor) -> Tensor:
+    return x.relu_() + x
+
+
+def into_another_type(x: Tensor) -> Tensor:
+    y = x.exp().float()
+    y += x
+    return x * y
+
+
+def dropout_that_acts(x: Tensor) -> Tensor:
+    return F.dropout(x, 1.0, True) + x
+
+
+SEEN = [
+    through_a_view,
+    seen_through_an_older_view,
+    into_a_part,
+    into_an_input,
+    into_another_type,
+    dropout_that_acts,
+]
+
+
+def is_read_as_it_is(function: Callable[[Tensor], Tensor]) -> bool:
+    with torch.no_grad():
+        program = torch.export.export(torch_module._Function(function), (draw(3, 4),))
+    return functional(program).program is program
+
+
+def forward(captured: Any, x: Tensor) -> Tensor:
+    program = fx.GraphModule(torch.nn.Module(), fx.Graph())
+    for name, tensor in captured.tensors.items():
+        setattr(program, name, tensor)
+    program.graph = captured.graph
+    return program(x)[0]
+
+
+def test_which_programs_need_no_second_trace():
+    assert all(is_read_as_it_is(function) for function in PLAIN)
+    assert not any(is_read_as_it_is(function) for function in SEEN)
+
+
+@pytest.mark.parametrize("function", [*PLAIN, *SEEN], ids=lambda f: f.__name__)
+def test_what_is_captured_is_what_the_model_computes(function):
+    captured = lrp.Engine(function, draw(3, 4), preset="gradient").captured
+    x = draw(3, 4, seed=1)
+    assert torch.equal(forward(captured, x.clone()), function(x.clone()))
+    schemas = [getattr(node.target, "_schema", None) for node in captured.graph.nodes]
+    assert not any(schema.is_mutable for schema in schemas if schema is not None)
+
+
+def test_a_users_own_export_may_hold_writes():
+    program = torch.export.export(torch_module._Function(into_a_result), (draw(3, 4),))
+    x = draw(3, 4, seed=1)
+    assert torch.equal(forward(lrp.Engine(program).captured, x), into_a_result(x.clone()))
+
+
+# --- both ways to one graph --------------------------------------------------------------------
+
+QUICK = ("vgg", "resnet", "diffusion_block", "gpt2", "mamba2")
+BOTH = [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in ZOO]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_torchs_own_way_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = described(name)
+    monkeypatch.setattr(torch_module, "functional", retraced)
+    assert ours == described(name)
+
+
+def described(name: str) -> tuple[Any, ...]:
+    """Graph, modules, conditions and plan, in a fixed order (a view may stand earlier or later)."""
+    entry = ZOO[name]
+    model, inputs = entry.model(), entry.inputs(3, 7)
+    with entry.precision():
+        engine = lrp.Engine(model, inputs, output=entry.output, dynamic=entry.dynamic)
+    captured = engine.captured
+    nodes = [
+        (target_name(n), shape_text(value(n)), str(module_stack(n)[-1:]), _operands(n))
+        for n in captured.graph.nodes
+    ]
+    modules = sorted((path, len(found)) for path, found in captured.modules.items())
+    conditions = sorted(map(str, captured.shapes.conditions()))
+    return sorted(nodes), modules, conditions, sorted(row[1:] for row in engine.plan.rows())
+
+
+def _operands(node: fx.Node) -> tuple[str, ...]:
+    return tuple(target_name(n) for n in node.all_input_nodes if n.op == "call_function")
