@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from .forward import Forward
 from .graph import value
 from .memory import Timeline
 from .op import Op
+from .package import write_package
+from .package.write import Start
 from .plan import Coverage, Plan
 from .planning import Model, Question, planned
 from .policy import Choice, Policy, policy_of
@@ -242,6 +244,39 @@ class Engine:
             chosen = list(range(run.explained_output.shape[-1]))
         pairs = chosen if _paired(chosen) else [(target, position) for target in chosen]
         return run.explain_all(pairs, max(1, at_once))  # type: ignore[arg-type]
+
+    def package(
+        self,
+        path: str | Path,
+        inputs: Any,
+        *,
+        start: Start = None,
+        tolerance: float | None = None,
+        inductor_configs: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Compiles the programs ahead of time into one `.pt2` file, for `load_package`.
+
+        Every size that is free stays free. `inputs`: what the compiled programs are tried on, at
+        their own and at other sizes; nothing is written unless they give what the engine gives, to
+        `tolerance` (default: the root of the dtype's precision) times the largest entry.
+        `start="output"` packages the programs for any target, `"row"` those for a class at one
+        position per sample, None both, where both exist. `inductor_configs` are handed to
+        torch. Needs a C++ compiler. Raises PackageError.
+
+        Example:
+            >>> engine.package("explain.pt2", inputs)  # doctest: +SKIP
+            >>> lrp.load_package("explain.pt2").explain(inputs, 3)  # doctest: +SKIP
+        """
+        write_package(
+            Path(path),
+            self._with(compile=True)._ways,
+            self._with(compile=False).explain,
+            self._leaves(inputs),
+            start=start,
+            tolerance=tolerance,
+            settings=inductor_configs or {},
+        )
+        return Path(path)
 
     @property
     def provenance(self) -> Provenance:

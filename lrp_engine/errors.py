@@ -49,3 +49,11 @@ class ConservationError(LrpError):
 
 class BudgetError(LrpError):
     """A file of checks names something that does not exist, or a golden result cannot be read."""
+
+
+class PackageError(LrpError):
+    """A package could not be written, or a file is not one that can be loaded here."""
+
+
+class NotPackagedError(PackageError, AttributeError):
+    """Something that an Engine can do and a package of its compiled programs cannot."""

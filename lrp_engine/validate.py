@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from .capture import Captured
-from .capture.captured import How
+from .capture.captured import Claim, How
 from .errors import CaptureError, InputError
 from .graph import value
 from .plan import Plan
@@ -19,34 +19,48 @@ from .plan import Plan
 
 def inputs(captured: Captured, leaves: Sequence[Any]) -> None:
     """Raises InputError if shapes, dtypes, devices or values do not fit the capture."""
-    names = [port.name for port in captured.inputs]
-    broken = captured.shapes.broken(leaves)
+    shaped(captured.shapes.broken(leaves), [port.name for port in captured.inputs])
+    claimed(captured.claims, captured.shapes.sizes(leaves))
+    for port, leaf in zip(captured.inputs, leaves, strict=True):
+        fake = value(port.node)
+        if not isinstance(fake, Tensor):
+            constant(port.name, leaf, fake)
+        elif isinstance(leaf, Tensor):
+            one(port.name, leaf, fake.dtype, fake.device)
+    _parameters(captured)
+
+
+def shaped(broken: str | None, names: Sequence[str]) -> None:
+    """Raises InputError if something is wrong with the shapes of the inputs of these names."""
     if broken:
         for i, name in enumerate(names):
             broken = broken.replace(f"input leaf {i}:", f"input {name!r}:")
         raise InputError(f"{broken}. Capture again with example inputs of this shape.")
-    sizes = captured.shapes.sizes(leaves)
-    for claim in captured.claims:
+
+
+def claimed(claims: Sequence[Claim], sizes: Mapping[Any, int]) -> None:
+    """Raises InputError if something that a pass relied on is not true at these sizes."""
+    for claim in claims:
         if not claim.holds(sizes):
             raise InputError(
                 f"at sizes {sizes} the model's attention mask is of another kind than at the sizes"
                 " seen before (a sliding window?). Capture again with inputs of this size."
             )
-    for port, leaf in zip(captured.inputs, leaves, strict=True):
-        fake = value(port.node)
-        if isinstance(leaf, Tensor) and isinstance(fake, Tensor):
-            _one(port.name, leaf, fake)
-        elif not isinstance(fake, Tensor) and leaf != fake and fake is not None:
-            raise InputError(f"input {port.name!r} was {fake!r} at capture and is {leaf!r} now")
-    _parameters(captured)
 
 
-def _one(name: str, leaf: Tensor, fake: Tensor) -> None:
-    if leaf.dtype != fake.dtype:
-        raise InputError(f"input {name!r} has dtype {leaf.dtype}, the capture {fake.dtype}")
-    if leaf.device != fake.device:
+def constant(name: str, leaf: Any, expected: Any) -> None:
+    """Raises InputError if an input that is no tensor is not what it was at capture."""
+    if leaf != expected and expected is not None:
+        raise InputError(f"input {name!r} was {expected!r} at capture and is {leaf!r} now")
+
+
+def one(name: str, leaf: Tensor, dtype: torch.dtype, device: torch.device) -> None:
+    """Raises InputError if a tensor is of another kind than at capture, or holds NaN."""
+    if leaf.dtype != dtype:
+        raise InputError(f"input {name!r} has dtype {leaf.dtype}, the capture {dtype}")
+    if leaf.device != device:
         raise InputError(
-            f"input {name!r} is on {leaf.device}, the model was captured on {fake.device}:"
+            f"input {name!r} is on {leaf.device}, the model was captured on {device}:"
             " move the input, or capture again"
         )
     if leaf.dtype.is_floating_point and bool(torch.isnan(leaf).any()):

@@ -220,6 +220,13 @@ def test_coverage_lists_every_gap(run: Run) -> None:
     assert "nothing was computed" in result.stderr
 
 
+def test_package_says_what_it_cannot_write(run: Run, tmp_path: Path) -> None:
+    refused = run("package", "cli_models:with_example", "--save", "explain.zip")
+    assert refused.exit_code == 1
+    assert ".pt2" in refused.output
+    assert not list(tmp_path.glob("explain*"))
+
+
 def test_plan_foretells_memory_per_policy_and_draws_it(run: Run, tmp_path: Path) -> None:
     result = run("plan", "cli_models:image", "--inputs", _pictures(tmp_path), "--plot", "m.png")
     assert result.exit_code == 0, result.stderr

@@ -8,7 +8,7 @@ every new size that is used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -36,7 +36,7 @@ class Kind(Enum):
 class MaskClaim:
     """`mask(*sizes)` is of one kind at the sizes checked so far."""
 
-    mask: fx.GraphModule
+    mask: Callable[..., Tensor]
     symbols: tuple[Any, ...]
     kind: Kind
     _checked: dict[tuple[int, ...], bool] = field(default_factory=dict, compare=False, repr=False)

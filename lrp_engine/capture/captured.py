@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
+from .inputs import Signature
 from .shapes import ShapeContract
 
 
@@ -89,35 +90,12 @@ class Captured:
         module, name = self.holders[attribute]
         return getattr(module, name, None)
 
+    @property
+    def signature(self) -> Signature:
+        """How the model is called."""
+        names = tuple(port.name for port in self.inputs)
+        return Signature(names, self.in_spec, self.argument_names)
+
     def flatten_inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """Flattens a call's arguments in the order of `inputs`; raises ValueError on a mismatch."""
-        args, named = self._bind(args, dict(kwargs))
-        leaves, spec = pytree.tree_flatten((args, named))
-        if len(leaves) != len(self.inputs) or spec != self.in_spec:
-            raise ValueError(
-                f"the model was captured with inputs {[p.name for p in self.inputs]}, this call has"
-                f" {len(leaves)} leaves of structure {spec}"
-            )
-        return leaves
-
-    def _bind(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Moves arguments between positional and keyword form, as they were at capture."""
-        args_spec, kwargs_spec = _children(self.in_spec)
-        count, keys = args_spec.num_children, list(kwargs_spec.context)
-        by_name = dict(zip(self.argument_names, args, strict=False)) | kwargs
-        clash = len(by_name) < len(args) + len(kwargs)
-        if clash or set(by_name) != {*self.argument_names[:count], *keys}:
-            return args, kwargs
-        return (
-            tuple(by_name[n] for n in self.argument_names[:count]),
-            {key: by_name[key] for key in keys},
-        )
-
-
-def _children(spec: pytree.TreeSpec) -> tuple[pytree.TreeSpec, pytree.TreeSpec]:
-    args_spec, kwargs_spec = (
-        spec.children() if callable(getattr(spec, "children", None)) else (spec.children_specs)
-    )
-    return args_spec, kwargs_spec
+        return self.signature.flatten(args, kwargs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import UserDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,6 +37,48 @@ def apart(call: Any) -> Any:
         return leaf.clone()
 
     return pytree.tree_map(own, call)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How a model is called: a name for every leaf, their structure, positional arguments."""
+
+    names: tuple[str, ...]
+    in_spec: pytree.TreeSpec
+    argument_names: tuple[str, ...]
+
+    def flatten(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """Flattens a call's arguments in the order of `names`; raises ValueError on a mismatch."""
+        args, named = self._bind(args, dict(kwargs))
+        leaves, spec = pytree.tree_flatten((args, named))
+        if len(leaves) != len(self.names) or spec != self.in_spec:
+            raise ValueError(
+                f"the model was captured with inputs {list(self.names)}, this call has"
+                f" {len(leaves)} leaves of structure {spec}"
+            )
+        return leaves
+
+    def _bind(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Moves arguments between positional and keyword form, as they were at capture."""
+        args_spec, kwargs_spec = children_of(self.in_spec)
+        count, keys = args_spec.num_children, list(kwargs_spec.context)
+        by_name = dict(zip(self.argument_names, args, strict=False)) | kwargs
+        clash = len(by_name) < len(args) + len(kwargs)
+        if clash or set(by_name) != {*self.argument_names[:count], *keys}:
+            return args, kwargs
+        return (
+            tuple(by_name[n] for n in self.argument_names[:count]),
+            {key: by_name[key] for key in keys},
+        )
+
+
+def children_of(spec: pytree.TreeSpec) -> list[pytree.TreeSpec]:
+    """The specs inside one: a method in newer torch, an attribute in older."""
+    return list(
+        spec.children() if callable(getattr(spec, "children", None)) else spec.children_specs
+    )
 
 
 def argument_names(model: nn.Module) -> tuple[str, ...]:

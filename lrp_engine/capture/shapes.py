@@ -103,11 +103,9 @@ class ShapeContract:
 
     def broken(self, leaves: Sequence[Any]) -> str | None:
         """What is wrong with these inputs' shapes; None if nothing is."""
-        sizes: dict[Any, int] = {}
-        for i, (leaf, fake) in enumerate(zip(leaves, self.fakes, strict=True)):
-            if isinstance(fake, Tensor) and (problem := _mismatch(leaf, fake, sizes)):
-                return f"input leaf {i}: {problem}"
-        return _broken_condition(self.conditions(), tuple(sizes.items()))
+        sizes: dict[str, int] = {}
+        problem = mismatch(leaves, [axes_of(fake) for fake in self.fakes], sizes)
+        return problem or _broken_condition(self.conditions(), tuple(sizes.items()))
 
 
 def contract_of(placeholders: Sequence[fx.Node]) -> ShapeContract:
@@ -117,22 +115,46 @@ def contract_of(placeholders: Sequence[fx.Node]) -> ShapeContract:
     return ShapeContract(fakes, modes[0].shape_env if modes else None)
 
 
-def _mismatch(leaf: Any, fake: Tensor, sizes: dict[Any, int]) -> str | None:
+Axes = tuple[int | str, ...]
+
+
+def axes_of(fake: Any) -> Axes | None:
+    """The sizes of a tensor: numbers where they are fixed, a symbol or an expression elsewhere."""
+    if not isinstance(fake, Tensor):
+        return None
+    return tuple(axis_of(size) for size in fake.shape)
+
+
+def axis_of(size: Any) -> int | str:
+    """A number, or the text of what it depends on."""
+    if not isinstance(size, torch.SymInt):
+        return int(size)
+    expr = size.node.expr
+    return int(expr) if expr.is_number else str(expr)
+
+
+def mismatch(
+    leaves: Sequence[Any], shapes: Sequence[Axes | None], sizes: dict[str, int]
+) -> str | None:
+    """The first input that does not have its shape; fills in the sizes of symbols."""
+    for i, (leaf, shape) in enumerate(zip(leaves, shapes, strict=True)):
+        if shape is not None and (problem := _unlike(leaf, shape, sizes)):
+            return f"input leaf {i}: {problem}"
+    return None
+
+
+def _unlike(leaf: Any, shape: Axes, sizes: dict[str, int]) -> str | None:
     if not isinstance(leaf, Tensor):
         return f"a tensor is expected, got {type(leaf).__name__}"
-    wanted = f"[{', '.join(str(s) for s in fake.shape)}]"
-    if leaf.dim() != fake.dim():
+    wanted = f"[{', '.join(str(s) for s in shape)}]"
+    if leaf.dim() != len(shape):
         return f"shape {list(leaf.shape)} does not fit {wanted}"
-    for axis, (have, want) in enumerate(zip(leaf.shape, fake.shape, strict=True)):
-        if not isinstance(want, torch.SymInt):
+    for axis, (have, want) in enumerate(zip(leaf.shape, shape, strict=True)):
+        if isinstance(want, int):
             if have != want:
                 return f"shape {list(leaf.shape)} does not fit {wanted}: axis {axis} is fixed"
-            continue
-        expr = want.node.expr
-        if expr.is_number and have != int(expr):
-            return f"shape {list(leaf.shape)} does not fit {wanted}: axis {axis} is fixed"
-        if expr.is_symbol and sizes.setdefault(expr, have) != have:
-            return f"axis {axis} has size {have} where another input axis has {sizes[expr]}"
+        elif want.isidentifier() and sizes.setdefault(want, have) != have:
+            return f"axis {axis} has size {have} where another input axis has {sizes[want]}"
     return None
 
 
@@ -144,12 +166,12 @@ def _equal(symbol: Any, expr: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def _broken_condition(
-    conditions: tuple[Any, ...], sizes: tuple[tuple[Any, int], ...]
+    conditions: tuple[Any, ...], sizes: tuple[tuple[str, int], ...]
 ) -> str | None:
     known = dict(sizes)
     for condition in conditions:
         # A size of 1 is allowed where capture assumed "2 or more", as torch.export itself does.
-        relevant = {s: known[s] for s in condition.free_symbols if s in known}
+        relevant = {s: known[str(s)] for s in condition.free_symbols if str(s) in known}
         if any(size == 1 for size in relevant.values()):
             continue
         if condition.xreplace(relevant) == False:  # noqa: E712 - sympy's false is not Python's

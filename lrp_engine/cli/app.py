@@ -12,6 +12,7 @@ from .circuit import circuit
 from .coverage import coverage
 from .demo import demo
 from .explain import explain
+from .package import package
 from .plan import plan
 from .presets import presets
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, explain, circuit, coverage, plan, check):
+for command in (demo, explain, circuit, coverage, plan, check, package):
     app.command()(command)
 app.add_typer(presets, name="presets")
 
