@@ -19,6 +19,7 @@ import lrp_engine as lrp
 from .models import ON_GPU
 
 CLASS = 7
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Run = Callable[[], Any]
 Inputs = dict[str, torch.Tensor]
 _NAME = re.compile(
@@ -27,9 +28,9 @@ _NAME = re.compile(
 
 
 def load(name: str) -> Any:
-    """A model of published size on the GPU, in bfloat16."""
+    """A model of published size in bfloat16 (on the CPU where there is no GPU: to try scripts)."""
     torch.manual_seed(0)
-    with torch.device("cuda"):
+    with torch.device(DEVICE):
         torch.set_default_dtype(torch.bfloat16)
         model, _ = ON_GPU[name]()
         torch.set_default_dtype(torch.float32)
@@ -40,8 +41,8 @@ def drawn(model: Any, batch: int, tokens: int) -> Inputs:
     """Inputs of one size: token ids, or images in the model's dtype."""
     words = getattr(model.config, "vocab_size", None)
     if words:
-        return {"input_ids": torch.randint(0, words, (batch, tokens), device="cuda")}
-    return {"pixel_values": torch.randn(batch, 3, 224, 224, device="cuda", dtype=torch.bfloat16)}
+        return {"input_ids": torch.randint(0, words, (batch, tokens), device=DEVICE)}
+    return {"pixel_values": torch.randn(batch, 3, 224, 224, device=DEVICE, dtype=torch.bfloat16)}
 
 
 @dataclass

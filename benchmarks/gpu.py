@@ -2,9 +2,7 @@
 
     python -m benchmarks.gpu --model llama-1b --sizes 1x512 --runs plain ours/balanced
 
-Every number is a median of alternating runs in one process. Names of runs: `contestants.py`. Share:
-of the rate at which this GPU multiplies two square matrices of side 8192, counting the products of
-the eager run of the same kind.
+Every number is a median of alternating runs in one process. Names of runs: `contestants.py`.
 """
 
 from __future__ import annotations
@@ -16,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from .contestants import Contestants, Run, drawn, load
+from .contestants import DEVICE, Contestants, Run, drawn, load
 from .models import ON_GPU
 from .timing import alternate, peak_bytes
 
 EAGER = ("plain", "ours/keep", "ours/balanced", "ours/low_memory")
 
 
-def measure(model: Any, size: str, options: argparse.Namespace, rate: float) -> list[Any]:
+def measure(model: Any, size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One table: one model at one size."""
     batch, tokens = (int(n) for n in size.split("x"))
     torch._dynamo.reset()
@@ -36,25 +33,14 @@ def measure(model: Any, size: str, options: argparse.Namespace, rate: float) -> 
     base = next(iter(times.values())).median
     rows = []
     for name, timing in times.items():
-        work = _flops(contestants, name)
-        row = {
-            "model": options.model,
-            "size": size,
-            "run": name,
-            "ms": timing.median,
-            "low": timing.low,
-            "high": timing.high,
-            "ratio": timing.median / base,
-            "peak": peak_bytes(runs[name]),
-            "foretold": _foretold(contestants, name),
-            "share": work / (timing.median * 1e-3) / rate,
-            "first_call_s": first[name],
-        }
-        rows.append(row)
+        ratio, peak = timing.median / base, peak_bytes(runs[name])
+        rows.append(
+            {"model": options.model, "size": size, "run": name, "peak": peak, "ratio": ratio}
+            | {"ms": timing.median, "low": timing.low, "high": timing.high, "first_s": first[name]}
+        )
         print(
-            f"| {options.model} | {size} | {name} | {timing} | {row['ratio']:.2f} |"
-            f" {row['peak'] / 2**20:.0f} | {row['share']:.2f} | {first[name]:.1f} |"
-            f" foretold {row['foretold'] / 2**20:.0f}",
+            f"| {options.model} | {size} | {name} | {timing} | {ratio:.2f} | {peak / 2**20:.0f} |"
+            f" {first[name]:.1f} |",
             flush=True,
         )
     return rows
@@ -69,47 +55,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    model, rate = load(options.model), matmul_rate()
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {rate / 1e12:.0f} TFLOP/s")
+    model = load(options.model)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else DEVICE
+    machine = {"gpu": gpu, "torch": torch.__version__, "product_tflops": matmul_rate() / 1e12}
+    print(machine, flush=True)
     rows = []
     for size in options.sizes:
         try:
-            rows += measure(model, size, options, rate)
+            rows += measure(model, size, options)
         except torch.OutOfMemoryError as error:
             print(f"{options.model} {size}: out of memory: {str(error)[:80]}", flush=True)
         torch.cuda.empty_cache()
     if options.json:
-        machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
         options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
 
 
 def matmul_rate(side: int = 8192) -> float:
     """Floating-point operations per second of one large product in bfloat16."""
-    a, b = (torch.randn(side, side, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    side = side if DEVICE == "cuda" else 512
+    a, b = (torch.randn(side, side, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
     timing = alternate({"product": lambda: a @ b}, rounds=15)["product"]
     return 2 * side**3 / (timing.median * 1e-3)
-
-
-def _flops(contestants: Contestants, name: str) -> int:
-    """Products of the eager run of the same kind."""
-    row = "row:" if name.startswith("row:") else ""
-    # torch cannot count attention with fewer keys than queries: plain runs count as ours do.
-    eager = row + name.rpartition(":")[2].replace("plain", "ours/keep")
-    counter = FlopCounterMode(display=False)
-    with counter:
-        contestants.run(eager)()
-    return counter.get_total_flops()
-
-
-def _foretold(contestants: Contestants, name: str) -> int:
-    """The peak that an eager engine foretells."""
-    return contestants.engine(name).memory().peak if name.startswith("ours") else 0
 
 
 def _seconds(run: Run) -> float:
     start = time.perf_counter()
     run()
-    torch.cuda.synchronize()
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 

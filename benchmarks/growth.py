@@ -14,7 +14,7 @@ import itertools
 import numpy as np
 import torch
 
-from .contestants import Contestants, drawn
+from .contestants import DEVICE, Contestants, drawn
 from .gpu import EAGER
 from .models import llama
 from .timing import alternate, peak_bytes
@@ -30,11 +30,11 @@ SWEEPS = {
 
 def measured(layers: int, width: int, tokens: int, batch: int) -> dict[str, tuple[float, int]]:
     """Median ms and peak bytes of each run."""
-    with torch.device("cuda"):
+    with torch.device(DEVICE):
         model, _ = llama(8, 1, layers, width, 4 * width, width // 64, tied=True)
     model = model.to(torch.bfloat16).eval().requires_grad_(False)
     # A small vocabulary: the logits would hide what the layers need.
-    model.lm_head = torch.nn.Linear(width, 512, bias=False, device="cuda", dtype=torch.bfloat16)
+    model.lm_head = torch.nn.Linear(width, 512, bias=False, device=DEVICE, dtype=torch.bfloat16)
     model.eval().requires_grad_(False)
     contestants = Contestants(model, drawn(model, batch, tokens))
     runs = {name: contestants.run(name) for name in EAGER}

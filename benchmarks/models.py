@@ -90,7 +90,13 @@ def mamba(tokens: int = 8, batch: int = 1, layers: int = 24) -> Made:
     return model, {"input_ids": torch.randint(0, 50280, (batch, tokens))}
 
 
+def tiny() -> Made:
+    """A Llama that runs anywhere, to try a script on."""
+    return llama(8, 1, 2, 64, 128, 4, tied=True)
+
+
 ON_GPU: dict[str, Callable[[], Made]] = {
+    "tiny": tiny,
     "llama-1b": lambda: llama_1b(8),
     "llama-8b": lambda: llama_8b(8),
     "gpt2-xl": lambda: gpt2_xl(8),

@@ -49,7 +49,9 @@ def _summary(times: list[float]) -> Timing:
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """Peak GPU memory above what is held before the call."""
+    """Peak GPU memory above what is held before the call; 0 without a GPU."""
+    if not torch.cuda.is_available():
+        return 0
     run()
     _wait()
     before = torch.cuda.memory_allocated()
