@@ -27,9 +27,13 @@ def native_layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
 def held_scale(c: Tensor, rstd: Tensor, shape: list[int], weight: Tensor | None) -> Tensor:
     """(w c - mean(w c)) * rstd in one pass: torch's own derivative of a layer norm, told that every
     normalised entry is 0. What those multiply is the part that comes from the scale."""
+    dtype = c.dtype
+    if weight is not None and weight.dtype != dtype:  # autocast: the kernel takes no mixture
+        c, weight = c * weight, None
+        rstd = rstd.to(c.dtype)
     nothing, mean = torch.zeros_like(c), c.new_zeros(rstd.shape, dtype=rstd.dtype)
-    wanted = [True, False, False]
-    return aten.native_layer_norm_backward(c, nothing, shape, mean, rstd, weight, None, wanted)[0]
+    back = aten.native_layer_norm_backward
+    return back(c, nothing, shape, mean, rstd, weight, None, [True, False, False])[0].to(dtype)
 
 
 def layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
