@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import lrp_engine as lrp
+from lrp_engine.cost import Costs
 
 from .models import ON_GPU
 
@@ -77,6 +78,18 @@ class Contestants:
             )
         return self.engines[mode].with_policy(parts["policy"] or "keep")
 
+    def operations(self, name: str) -> int:
+        """Floating-point operations in the products and attentions of a run, each done once."""
+        if self._parts(name)["what"] == "forward":
+            return 0
+        engine = self.engine("ours")
+        ways, leaves = engine._ways, engine._leaves(self.inputs)
+        words = "input_ids" in self.inputs
+        way = ways.only_row if name.startswith("row:") else (words and ways.at_row) or ways.whole
+        costs, program = Costs(engine.captured.shapes.sizes(leaves)), way.wanted.program
+        calls = (n for g in (program.forward.graph, program.relevance.graph) for n in g.nodes)
+        return sum(costs.arithmetic(n) for n in calls if is_op(n))
+
     @staticmethod
     def _parts(name: str) -> dict[str, Any]:
         found = _NAME.fullmatch(name)
@@ -112,6 +125,11 @@ class Contestants:
             return (gradient * x).sum(-1)
 
         return run
+
+
+def is_op(node: torch.fx.Node) -> bool:
+    """Whether a node calls an ATen op."""
+    return isinstance(node.target, torch._ops.OpOverload)
 
 
 def _compiled(step: Callable[[torch.Tensor], Any], mode: str | None) -> Callable[..., Any]:

@@ -3,6 +3,9 @@
     python -m benchmarks.gpu --model llama-1b --sizes 1x512 --runs plain ours/balanced
 
 Every number is a median of alternating runs in one process. Names of runs: `contestants.py`.
+Columns: ms, ratio to the first run, peak MiB above what was held before, share of the rate at which
+this GPU multiplies two square matrices (products and attention counted as the eager run of the same
+kind does them, once), seconds of the first call.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from .timing import alternate, peak_bytes
 EAGER = ("plain", "ours/keep", "ours/balanced", "ours/low_memory")
 
 
-def measure(model: Any, size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(
+    model: Any, size: str, options: argparse.Namespace, rate: float
+) -> list[dict[str, Any]]:
     """One table: one model at one size."""
     batch, tokens = (int(n) for n in size.split("x"))
     torch._dynamo.reset()
@@ -34,13 +39,15 @@ def measure(model: Any, size: str, options: argparse.Namespace) -> list[dict[str
     rows = []
     for name, timing in times.items():
         ratio, peak = timing.median / base, peak_bytes(runs[name])
+        share = contestants.operations(name) / (timing.median * 1e-3) / rate
         rows.append(
             {"model": options.model, "size": size, "run": name, "peak": peak, "ratio": ratio}
             | {"ms": timing.median, "low": timing.low, "high": timing.high, "first_s": first[name]}
+            | {"share": share}
         )
         print(
             f"| {options.model} | {size} | {name} | {timing} | {ratio:.2f} | {peak / 2**20:.0f} |"
-            f" {first[name]:.1f} |",
+            f" {share:.2f} | {first[name]:.1f} |",
             flush=True,
         )
     return rows
@@ -57,12 +64,13 @@ def main() -> None:
     options = parser.parse_args()
     model = load(options.model)
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else DEVICE
-    machine = {"gpu": gpu, "torch": torch.__version__, "product_tflops": matmul_rate() / 1e12}
+    rate = matmul_rate()
+    machine = {"gpu": gpu, "torch": torch.__version__, "product_tflops": rate / 1e12}
     print(machine, flush=True)
     rows = []
     for size in options.sizes:
         try:
-            rows += measure(model, size, options)
+            rows += measure(model, size, options, rate)
         except torch.OutOfMemoryError as error:
             print(f"{options.model} {size}: out of memory: {str(error)[:80]}", flush=True)
         torch.cuda.empty_cache()

@@ -99,10 +99,10 @@ class Costs:
         moved = float(self.bytes(node) + sum(map(self.bytes, node.all_input_nodes)))
         if _ENTRYWISE & set(node.target.tags):
             return moved
-        return moved + self._arithmetic(node) / FLOPS_PER_BYTE
+        return moved + self.arithmetic(node) / FLOPS_PER_BYTE
 
-    def _arithmetic(self, node: fx.Node) -> int:
-        """torch's own count for the op, run without data at these sizes."""
+    def arithmetic(self, node: fx.Node) -> int:
+        """Floating-point operations: torch's own count, the op run without data at these sizes."""
         leaves, spec = pytree.tree_flatten((node.args, node.kwargs))
         given = [self._without_data(value(leaf)) for leaf in leaves]
         key = (node.target, str(spec), tuple(map(_described, given)))
