@@ -106,6 +106,6 @@ def _bytes(tensor: Tensor) -> bytes:
 
 def _flat(data: bytes, dtype: torch.dtype) -> Tensor:
     """A one-dimensional tensor that owns its (aligned) memory."""
-    flat = torch.empty(len(data), dtype=torch.uint8)
+    flat = torch.empty(len(data), dtype=torch.uint8, device="cpu")
     flat.numpy()[:] = np.frombuffer(data, np.uint8)
     return flat.view(dtype)

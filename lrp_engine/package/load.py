@@ -16,7 +16,7 @@ from ..errors import PackageError
 from .archive import read_constants, read_manifest
 from .loaded import Package, Pair, Run
 from .machine import same_machine
-from .manifest import MaskKind, programs_of
+from .manifest import Manifest, MaskKind, programs_of
 from .programs import carriers, laid
 from .structure import spec_of
 
@@ -44,7 +44,7 @@ def _loaded(path: Path) -> Package:
     try:
         constants = read_constants(path, manifest)
         runs = {
-            name: _run(_loader(path, name), held, manifest.orders[name])
+            name: _run(_loader(path, name, _index(manifest)), held, manifest.orders[name])
             for name, held in constants.items()
         }
         names = tuple(port.name for port in manifest.inputs)
@@ -64,10 +64,16 @@ def _device_of(machine: Any) -> str:
     return "cuda" if "CUDA capability" in machine else "cpu"
 
 
-def _loader(path: Path, name: str) -> Any:
+def _index(manifest: Manifest) -> int:
+    """Which of several GPUs the package was made for; -1 on a CPU."""
+    devices = [torch.device(port.device) for port in manifest.inputs if port.device]
+    return next((d.index for d in devices if d.index is not None), -1)
+
+
+def _loader(path: Path, name: str, index: int) -> Any:
     """As `torch._inductor.package.load_package` gets it, which however looks for a C++ compiler to
     find out the processor's vector instructions: that the machine is the same has been checked."""
-    return torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), name, False, 1, -1)
+    return torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), name, False, 1, index)
 
 
 def _run(loader: Any, constants: dict[str, Tensor], orders: Sequence[Sequence[int]]) -> Run:
