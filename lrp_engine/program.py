@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 from torch.fx.graph import CodeGen
 
@@ -56,36 +55,6 @@ class Program:
         )
         print(text)
         return text
-
-    def compiled(self, mode: str | None = None) -> tuple[Run, Run]:
-        """Both programs through torch.compile, without graph breaks.
-
-        Modes that use CUDA graphs write every run into the same memory; what leaves the programs
-        is copied there.
-        """
-        plain = fx.GraphModule(self.relevance, _with_codegen(self.relevance.graph, CodeGen()))
-        forward = torch.compile(self.forward, fullgraph=True, mode=mode)
-        relevance = torch.compile(plain, fullgraph=True, mode=mode)
-        replayed = mode is not None and "no-cudagraphs" not in mode and torch.cuda.is_available()
-
-        def first(*inputs: Any) -> Sequence[Any]:
-            if not replayed:
-                return forward(*inputs)
-            torch.compiler.cudagraph_mark_step_begin()
-            values = forward(*inputs)
-            return (*_copies(values[: self.outputs]), *values[self.outputs :])
-
-        def second(values: list[Any]) -> Sequence[Any]:
-            given = tuple(values)
-            values.clear()
-            results = relevance(*given)
-            return _copies(results) if replayed else results
-
-        return first, second
-
-
-def _copies(values: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(v.clone() if isinstance(v, Tensor) else v for v in values)
 
 
 def build(
@@ -154,15 +123,6 @@ def _relevance_graph(joint: Joint, cut: Cut, results: Sequence[fx.Node]) -> fx.G
     graph.output(tuple(copies[node] for node in results))
     graph.lint()
     return graph
-
-
-def _with_codegen(graph: fx.Graph, codegen: CodeGen) -> fx.Graph:
-    copy = fx.Graph()
-    values: dict[fx.Node, fx.Node] = {}
-    result = copy.graph_copy(graph, values)
-    copy.output(result)
-    copy.set_codegen(codegen)
-    return copy
 
 
 class Boxed(CodeGen):

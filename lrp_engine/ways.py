@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .compiled import compiled as through_compiler
 from .differentiable import made_differentiable
 from .errors import InputError, PromiseError
 from .explanation import Provenance, provenance_of
@@ -63,7 +64,8 @@ class Way:
         """The programs as they are, or through torch.compile."""
         program = wanted.program
         mode = compiled if isinstance(compiled, str) else None
-        runs = program.compiled(mode=mode) if compiled else (program.forward, program.relevance)
+        plain = (program.forward, program.relevance)
+        runs = through_compiler(program, mode) if compiled else plain
         return cls(wanted, runs[0], runs[1], seeds)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, fx
 from ..aten import SIZE
 from ..canonicalise.masks import MaskClaim
 from ..capture.shapes import ShapeContract
+from ..compiled import for_compiler
 from ..errors import PackageError
 from ..graph import value
 from ..program import Program
@@ -93,7 +94,7 @@ def on_tensors(
     `sizes` says of which parameter, and along which axis, a symbol is the size. Of the results,
     those at the places `returned` are kept.
     """
-    graph = fx.Graph()
+    program, graph = for_compiler(program), fx.Graph()
     inputs = program.graph.find_nodes(op="placeholder")
     taken = [n for n, slot in zip(inputs, slots, strict=True) if slot.kind == "tensor"]
     parameters = [graph.placeholder(f"carrier_{i}") for i in range(carriers)]

@@ -1,0 +1,66 @@
+"""Both programs through torch.compile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from .aten import PRODUCT, SUM
+from .graph import value
+from .program import Program, Run
+
+
+def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
+    """Forward and relevance program, compiled without graph breaks.
+
+    Modes that use CUDA graphs write every run into the same memory; what leaves the programs
+    is copied there.
+    """
+    forward, relevance = (
+        torch.compile(for_compiler(module), fullgraph=True, mode=mode)
+        for module in (program.forward, program.relevance)
+    )
+    replayed = mode is not None and "no-cudagraphs" not in mode and torch.cuda.is_available()
+
+    def first(*inputs: Any) -> Sequence[Any]:
+        if not replayed:
+            return forward(*inputs)
+        torch.compiler.cudagraph_mark_step_begin()
+        values = forward(*inputs)
+        return (*_copies(values[: program.outputs]), *values[program.outputs :])
+
+    def second(values: list[Any]) -> Sequence[Any]:
+        given = tuple(values)
+        values.clear()
+        results = relevance(*given)
+        return _copies(results) if replayed else results
+
+    return first, second
+
+
+def for_compiler(module: fx.GraphModule) -> fx.GraphModule:
+    """The same program with one argument per value, and no op that the compiler gets wrong.
+
+    torch 2.13 compiles `add(x, a @ b, alpha=k)` as x + a @ b. So factors are written as products,
+    which it fuses with the sum.
+    """
+    graph = fx.Graph()
+    values: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(module.graph, values))
+    for node in graph.find_nodes(op="call_function", target=SUM):
+        factor = node.kwargs.get("alpha", 1)
+        a, b = node.args
+        if factor == 1 or not isinstance(b, fx.Node):
+            continue
+        with graph.inserting_before(node):
+            product = graph.call_function(PRODUCT, (b, factor))
+        product.meta["val"] = value(b)
+        node.args, node.kwargs = (a, product), {}
+    return fx.GraphModule(module, graph)
+
+
+def _copies(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(v.clone() if isinstance(v, Tensor) else v for v in values)
