@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a benchmark on a machine that has torch and transformers but cannot install: lays the
-# package out as a wheel would. Usage: benchmarks/on_device.sh benchmarks.gpu --compiled
+# package out as a wheel would. Usage: benchmarks/on_device.sh benchmarks.gpu --sizes 1x512
 set -euo pipefail
 site="$(mktemp -d)"
 cp -r lrp_engine "$site/lrp_engine"
