@@ -1,14 +1,16 @@
-"""Both programs through torch.compile."""
+"""Both programs through torch.compile, and the proof that it left them what they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from .aten import PRODUCT, SUM
+from .errors import CompilerError
 from .graph import value
 from .program import Program, Run
 
@@ -17,7 +19,8 @@ def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
     """Forward and relevance program, compiled without graph breaks.
 
     Modes that use CUDA graphs write every run into the same memory; what leaves the programs
-    is copied there.
+    is copied there. Raises CompilerError on the first call of either that gives something else than
+    the program as it is.
     """
     forward, relevance = (
         torch.compile(for_compiler(module), fullgraph=True, mode=mode)
@@ -38,7 +41,54 @@ def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
         results = relevance(*given)
         return _copies(results) if replayed else results
 
-    return first, second
+    return (
+        _Tried("forward program", first, program.forward),
+        _Tried("relevance program", second, lambda values: program.relevance(list(values))),
+    )
+
+
+@dataclass
+class _Tried:
+    """A compiled program that is compared with the plain one when it first runs."""
+
+    name: str
+    run: Run
+    plain: Run
+    tried: bool = False
+
+    def __call__(self, *given: Any) -> Sequence[Any]:
+        if self.tried:
+            return self.run(*given)
+        expected = self.plain(*given)  # first: the compiled one may empty what it is given
+        found = self.run(*given)
+        _compare(self.name, found, expected)
+        self.tried = True
+        return found
+
+
+def _compare(name: str, found: Sequence[Any], expected: Sequence[Any]) -> None:
+    """Raises CompilerError unless all numbers agree in half of their digits."""
+    for mine, theirs in zip(found, expected, strict=True):
+        if not isinstance(theirs, Tensor) or not theirs.dtype.is_floating_point:
+            continue
+        parts = zip(_pieces(mine), _pieces(theirs), strict=True)
+        apart = max((_largest(a.double() - b.double()) for a, b in parts), default=0.0)
+        scale = max(map(_largest, _pieces(theirs)), default=0.0)
+        if apart > torch.finfo(theirs.dtype).eps ** 0.5 * scale:
+            raise CompilerError(
+                f"torch.compile made something else of the {name}: results differ by {apart:.2g} of"
+                f" {scale:.2g}. Leave compile=False (and tell torch's or this project's developers)"
+            )
+
+
+def _pieces(x: Tensor) -> Sequence[Tensor]:
+    """Logits may fill much of the memory: they are compared piece by piece."""
+    return x.reshape(-1).split(2**24) if x.numel() else ()
+
+
+def _largest(x: Tensor) -> float:
+    """The largest finite |entry|."""
+    return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max())
 
 
 def for_compiler(module: fx.GraphModule) -> fx.GraphModule:

@@ -56,7 +56,7 @@ class Engine:
             "low_memory" (checkpoints), or a budget for the peak: bytes, "500 MB", "2 GiB".
         dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
         compile: run both programs through torch.compile; a string is its `mode`, for instance
-            "reduce-overhead" for CUDA graphs.
+            "reduce-overhead" for CUDA graphs. The first run is compared with the plain programs.
         rules: a user's own `Op` and `Rule` records.
 
     Raises:

@@ -51,6 +51,10 @@ class BudgetError(LrpError):
     """A file of checks names something that does not exist, or a golden result cannot be read."""
 
 
+class CompilerError(LrpError):
+    """torch's compiler made something else of a program."""
+
+
 class PackageError(LrpError):
     """A package could not be written, or a file is not one that can be loaded here."""
 

@@ -2,10 +2,12 @@
 
 import functools
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from lrp_engine import Engine
+from lrp_engine.errors import CompilerError
 from lrp_engine.promise import Fate
 from tests import nets
 from tests.support import assert_close, seeded
@@ -91,3 +93,20 @@ def test_the_compiler_proper_gives_the_same_relevance():
     found, expected = (Engine(model, x, compile=c).explain(x, 1) for c in (True, False))
     assert_close(found.relevance["input"], expected.relevance["input"], 1e-12)
     assert_close(found.explained, expected.explained, 1e-12)
+
+
+def test_a_compiler_that_gets_it_wrong_is_found_out(monkeypatch):
+    original = torch.compile
+
+    def wrong(module, example_inputs):
+        def run(*given):
+            first, *rest = module.forward(*given)
+            return (1.13 * first, *rest)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", lambda f, **options: original(f, backend=wrong))
+    torch._dynamo.reset()
+    model, x = nets.net(nets.InPlace, bias=True)
+    with pytest.raises(CompilerError, match=r"forward program: results differ by 0\.\d+ of"):
+        Engine(model, x, compile=True).explain(x, 1)
