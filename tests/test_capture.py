@@ -209,3 +209,15 @@ def test_every_op_knows_its_module_and_its_line():
 def test_a_model_without_inputs_to_explain_says_so():
     with pytest.raises(SourceError, match="no floating-point input and no embedding"):
         Engine(lambda n: torch.ones(2, 3) * n, torch.tensor(3))
+
+
+@pytest.mark.parametrize("preset", ["attnlrp", "epsilon_plus"])
+def test_a_convolution_takes_batches_for_which_torch_has_another_kernel(preset):
+    """In float32 on a CPU torch takes oneDNN's kernels from 16 samples on."""
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 2, 3), nn.Flatten()]
+    model = seeded(lambda: nn.Sequential(*layers, nn.Linear(128, 3)), dtype=torch.float32)
+    x = draw(20, 3, 8, 8, dtype=torch.float32)
+    for example in (x[:2], x):
+        engine = Engine(model, example, preset=preset)
+        together, alone = engine.explain(x, 1), engine.explain(x[17:18], 1)
+        assert_close(together.relevance["input"][17:18], alone.relevance["input"], 1e-5)
