@@ -62,17 +62,14 @@ def _is_entrywise(target: Any, records: Sequence[Op]) -> bool:
 
 
 def _aligned(operand: Any, out: Tensor) -> _Kind:
-    """An operand of an entrywise op, which broadcasts from the last axis."""
+    """An operand of an entrywise op, which broadcasts from the last axis. Sizes are compared as they
+    are written, which guards nothing."""
     if not isinstance(operand, Tensor):
         return _Kind.WHOLE
-    if operand.dim() <= out.dim() - 2:
+    axis = 1 - (out.dim() - operand.dim())  # of the operand, along the output's positions
+    if axis < 0 or str(operand.shape[axis]) == "1":
         return _Kind.WHOLE
-    if operand.dim() == out.dim():
-        if _has_rows(operand, out):
-            return _Kind.ROW
-        if operand.shape[1] == 1:
-            return _Kind.WHOLE
-    return _Kind.MIXED
+    return _Kind.ROW if axis == 1 and _has_rows(operand, out) else _Kind.MIXED
 
 
 def _on_last_axis(node: fx.Node, records: Sequence[Op], out: Tensor) -> dict[fx.Node, _Kind]:
@@ -90,6 +87,6 @@ def _on_last_axis(node: fx.Node, records: Sequence[Op], out: Tensor) -> dict[fx.
 
 
 def _has_rows(operand: Tensor, out: Tensor) -> bool:
-    """Same batch and positions; sizes are compared as they are written, which guards nothing."""
+    """Same batch and positions."""
     same = [str(a) == str(b) for a, b in zip(operand.shape[:2], out.shape[:2], strict=True)]
     return len(same) == 2 and all(same)

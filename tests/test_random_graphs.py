@@ -14,7 +14,7 @@ X, Y = draw(2, 3, 4), draw(2, 3, 4, seed=1)
 quietly = settings(
     deadline=None,
     derandomize=True,
-    max_examples=25,
+    max_examples=15,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

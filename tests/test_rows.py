@@ -175,6 +175,7 @@ W, B = draw(6, 6), draw(6)
         (lambda x: F.rms_norm(x, [6], B), True),
         (lambda x: x * B, True),
         (lambda x: x + W[None, :1], True),
+        (lambda x: x + W[:1], True),
         (torch.rsqrt, True),
         (lambda x: x.mean(1, keepdim=True), False),
         (lambda x: x.sum((-1, 1)), False),
