@@ -62,8 +62,10 @@ def _is_entrywise(target: Any, records: Sequence[Op]) -> bool:
 
 
 def _aligned(operand: Any, out: Tensor) -> _Kind:
-    """An operand of an entrywise op, which broadcasts from the last axis. Sizes are compared as they
-    are written, which guards nothing."""
+    """An operand of an entrywise op, which broadcasts from the last axis.
+
+    Sizes are compared as they are written, which guards nothing.
+    """
     if not isinstance(operand, Tensor):
         return _Kind.WHOLE
     axis = 1 - (out.dim() - operand.dim())  # of the operand, along the output's positions
