@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 # Marks a node that stands for another one, for the rules to see: its value is that node's.
 VALUE_OF = "value_of"
 
-_NEVER_THE_USERS = "/lrp_engine/capture/"
+_NEVER_THE_USERS = ("/lrp_engine/capture/", "<eval_with_key>")  # the second: code of torch's own
 _GUESS = 1024
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
 
@@ -82,7 +82,7 @@ def origin(node: fx.Node) -> Origin:
 def source_line(node: fx.Node) -> str:
     """`file:line`, as close to the user's own code as the stack trace allows."""
     found = _FRAME.finditer(node.meta.get("stack_trace") or "")
-    frames = [frame for frame in found if _NEVER_THE_USERS not in frame["file"]]
+    frames = [frame for frame in found if not any(n in frame["file"] for n in _NEVER_THE_USERS)]
     own = [f for f in frames if "/torch/nn/" not in f["file"]] or frames
     return f"{own[-1]['file']}:{own[-1]['line']}" if own else ""
 

@@ -118,8 +118,7 @@ def prove(captured: Captured, leaves: Sequence[Any], outputs: Sequence[Any]) -> 
     """Runs the model itself and compares: a path of its own would show in its output."""
     if captured.rerun is None:
         return
-    args, kwargs = pytree.tree_unflatten(list(leaves), captured.in_spec)
-    own = pytree.tree_leaves(captured.rerun(*args, **kwargs))
+    own = pytree.tree_leaves(_models_own(captured, leaves))
     if all(_same(mine, theirs) for mine, theirs in zip(outputs, own, strict=True)):
         return
     if captured.how is How.RECORDED:
@@ -133,6 +132,20 @@ def prove(captured: Captured, leaves: Sequence[Any], outputs: Sequence[Any]) -> 
         "the model treats a size of 1 differently from larger ones, which a capture with free sizes"
         " does not know. Capture with Engine(..., dynamic=False) at this size."
     )
+
+
+def _models_own(captured: Captured, leaves: Sequence[Any]) -> Any:
+    assert captured.rerun is not None
+    args, kwargs = pytree.tree_unflatten(list(leaves), captured.in_spec)
+    try:
+        return captured.rerun(*args, **kwargs)
+    except Exception as error:
+        if captured.how is How.RECORDED:
+            raise
+        raise InputError(
+            "the model itself fails on these inputs, so that what was captured cannot be compared"
+            f" with it: {type(error).__name__}: {str(error).strip()}"
+        ) from error
 
 
 def _same(mine: Any, theirs: Any) -> bool:

@@ -4,12 +4,15 @@ from ..capture import Captured
 from ..registry import Registry
 from .decompose import decompose
 from .drop_inert import drop_inert
+from .flex_attention import write_flex_attention
 from .fold_batch_norm import fold_batch_norm
 from .masks import recognise_masks
+from .nested import refuse_nested
 
 __all__ = ["canonicalise", "decompose", "fold_batch_norm"]
 
 
 def canonicalise(captured: Captured, registry: Registry) -> Captured:
     """Every pass that needs no plan, in order."""
-    return recognise_masks(drop_inert(captured, registry))
+    flat = refuse_nested(write_flex_attention(captured))
+    return recognise_masks(drop_inert(flat, registry))

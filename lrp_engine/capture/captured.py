@@ -53,9 +53,10 @@ class Captured:
 
     `graph` has one placeholder per input leaf, a `get_attr` node per parameter, buffer or
     constant (looked up in `tensors`, the model's own objects), and one output node that
-    returns the flat list of output leaves. `modules` names what each module call returned,
-    `holders` says in which module of the model, and under which name, a tensor was found.
-    `taken_apart` lists ops that were replaced by parts, which may change the last bits.
+    returns the flat list of output leaves. Until it is canonicalised, a `get_attr` node may also
+    stand for a graph within the graph, which is then its value. `modules` names what each module
+    call returned, `holders` says in which module of the model, and under which name, a tensor was
+    found. `taken_apart` lists ops that were replaced by parts, which may change the last bits.
     """
 
     graph: fx.Graph

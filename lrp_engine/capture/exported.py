@@ -41,7 +41,9 @@ def from_exported(
             raise CaptureError(f"inputs of kind {specs[node.name].kind} are not supported")
     copier.name_sizes(placeholders)
     for node in program.graph.nodes:
-        if node.op not in ("placeholder", "output"):
+        if node.op == "get_attr":
+            copies[node] = _nested(graph, node, program)
+        elif node.op not in ("placeholder", "output"):
             copier.call(node)
     leaves = _user_outputs(program, program.graph.output_node(), copies)
     graph.output(tuple(leaves))
@@ -105,6 +107,13 @@ def _hold(
     # The attribute is filled in when a program is built; until then only `tensors` has it.
     copy = graph.create_node("get_attr", attribute)
     copy.meta = dict(node.meta) | {"tensor_name": name}
+    return copy
+
+
+def _nested(graph: fx.Graph, node: fx.Node, program: ExportedProgram) -> fx.Node:
+    """A graph within the graph, for passes to write out or refuse: its value is itself."""
+    copy = graph.node_copy(node)
+    copy.meta["val"] = getattr(program.graph_module, str(node.target))
     return copy
 
 

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from ..errors import CaptureError, InputError
+from ..graph import value
 from .captured import Captured, How
 from .exported import from_exported
 from .functional import Functional, functional, retraced
 from .inputs import apart, argument_names, as_call
 from .module_view import ModuleView, left_as_it_was
+from .quiet import quiet
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
 
-_NOISY = (
-    "torch.export",
-    "torch.export._draft_export",
-    "torch.fx.experimental.symbolic_shapes",
-    "torch._subclasses.fake_tensor",
-)
+# Torch 2.13 multiplies sizes two at a time where it checks its cache of traced results: a product
+# of three, as in FlexAttention's block masks, ends in this error. Without that cache all goes well.
+_PRODUCT = "mul expected 2 arguments"
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -70,7 +66,19 @@ def capture(
         return replace(
             captured, holders=_holders(module, captured), rerun=partial(_rerun, module, view.module)
         )
-    raise CaptureError("the model could not be captured:\n  " + "\n  ".join(problems))
+    tried = "\n  ".join([*problems, *_advice(module)])
+    raise CaptureError(f"the model could not be captured:\n  {tried}")
+
+
+def _advice(module: nn.Module) -> list[str]:
+    """What helps where it is known."""
+    config = getattr(module, "config", None)
+    if getattr(config, "_attn_implementation", None) != "flex_attention":
+        return []
+    return [
+        "with FlexAttention, transformers decides by the values of a padding mask what to compute:"
+        ' build the model with attn_implementation="sdpa"'
+    ]
 
 
 def _rerun(module: nn.Module, view: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -83,6 +91,8 @@ def _holders(module: nn.Module, captured: Captured) -> dict[str, tuple[nn.Module
     """Where the model keeps the tensors that the graph reads."""
     found = {}
     for node in captured.graph.find_nodes(op="get_attr"):
+        if not isinstance(value(node), Tensor):
+            continue
         path, _, name = node.meta["tensor_name"].rpartition(".")
         with suppress(AttributeError):
             holder = module.get_submodule(path)
@@ -110,7 +120,7 @@ def _attempts(
 
     def recorded() -> tuple[Functional, How, str]:
         """recorded trace"""
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             program = torch.export.draft_export(module, *call, strict=False)
             return retraced(program), How.RECORDED, "recorded: one call's control flow"
 
@@ -122,11 +132,17 @@ def _attempts(
 
 def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> Functional:
     args, kwargs = call
-    with torch.no_grad(), _quiet():
-        program = torch.export.export(
-            module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
-        )
-        return functional(program)
+    export = partial(
+        torch.export.export, module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
+    )
+    with torch.no_grad(), quiet():
+        try:
+            return functional(export())
+        except TypeError as error:
+            if _PRODUCT not in str(error):
+                raise
+        with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+            return functional(export())
 
 
 def _by_argument(module: nn.Module, call: Call) -> dict[str, Any]:
@@ -145,23 +161,6 @@ def _refuse_training(module: nn.Module) -> None:
             + (f" and {len(training) - 1} more" if len(training) > 1 else "")
             + "): dropout and batch norm would act. Call model.eval() first."
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps torch.export's own progress reports off the user's terminal."""
-    loggers = [logging.getLogger(name) for name in _NOISY]
-    before = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR + 1)
-        # A failed attempt prints the graph that it had so far.
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,141 @@
+"""Writes FlexAttention, whose scores and mask are graphs of their own, as attention with a mask.
+
+The mask's graph says for one batch entry, head, query and key whether the query sees the key. It is
+mapped over all of them, as torch's own reference does, and the mask pass then reads it like any
+other. Block masks say the same once more for a kernel that skips blocks; nothing needs them then.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._ops import HigherOrderOperator
+
+from ..aten import TRANSPARENT
+from ..capture import Captured
+from ..errors import CaptureError
+from ..graph import origin, value, values
+from ..template import inline, is_getitem, part_of, run_without_data, trace
+from .rewriting import Copies, rewrite
+
+_FLEX = "flex_attention"
+_FUSED = torch.ops.aten.scaled_dot_product_attention.default
+_INDICES = 4  # batch entry, head, query, key: what a mask's graph is called with first
+_OTHERWISE = (
+    'Use another attention (in transformers attn_implementation="sdpa", or "eager" where the scores'
+    " are capped)."
+)
+
+Masks = dict[Any, fx.Node]
+
+
+def write_flex_attention(captured: Captured) -> Captured:
+    """Requires nothing; ensures that no FlexAttention is left, or raises CaptureError.
+
+    The fused kernel may round differently, so the op is recorded as taken apart.
+    """
+    masks: Masks = {}
+    found: set[str] = set()
+
+    def attention(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
+        if is_getitem(node) and _is_flex(part_of(node)[0]):
+            return copies[part_of(node)[0]]
+        if not _is_flex(node):
+            return None
+        found.add(str(node.target))
+        return _fused(node, graph, copies, masks)
+
+    rewritten = rewrite(captured, attention)
+    if not found:
+        return captured
+    return replace(rewritten, taken_apart=tuple(sorted({*captured.taken_apart, *found})))
+
+
+def _is_flex(node: fx.Node) -> bool:
+    return isinstance(node.target, HigherOrderOperator) and node.target.name() == _FLEX
+
+
+def _fused(node: fx.Node, graph: fx.Graph, copies: Copies, masks: Masks) -> fx.Node:
+    target: Any = node.target
+    call = inspect.signature(target.__call__).bind(*node.args, **node.kwargs).arguments
+    if any(part_of(user)[1] != 0 for user in node.users if is_getitem(user)):
+        raise _refused(node, "its log-sum-exp or its maximum is used")
+    if not _is_identity(value(call["score_mod"])):
+        raise _refused(node, "its score_mod changes the scores")
+    query = call["query"]
+    mask = _mask(node, call, graph, copies, masks)
+    sides = [_spread(call[name], query, graph, copies, node) for name in ("key", "value")]
+    args, kwargs = (copies[query], *sides, mask), {"scale": call["scale"]}
+    made = graph.call_function(_FUSED, args, kwargs)
+    made.meta = {**node.meta, "val": run_without_data(_FUSED, args, kwargs)}
+    return made
+
+
+def _is_identity(graph: fx.GraphModule) -> bool:
+    """Whether a score_mod returns the score that it is given."""
+    returned: Any = graph.graph.output_node().args[0]
+    while isinstance(returned, fx.Node) and returned.target in TRANSPARENT:
+        returned = returned.args[0]
+    return returned is next(iter(graph.graph.nodes))
+
+
+def _mask(
+    node: fx.Node, call: dict[str, Any], graph: fx.Graph, copies: Copies, masks: Masks
+) -> fx.Node:
+    """The mask that an op's mask_mod stands for; layers with the same one share it."""
+    mask_mod = value(call["block_mask"][-1])
+    if any(n.op == "get_attr" for n in mask_mod.graph.nodes):
+        raise _refused(node, "its mask_mod holds a constant or a graph of its own")
+    held = tuple(call.get("mask_mod_other_buffers", ()))
+    given = [call["query"], call["key"], *(x for x in held if isinstance(x, fx.Node))]
+    sizes = tuple(map(str, (*value(given[0]).shape, *value(given[1]).shape)))
+    key = (str(mask_mod.graph), held, sizes)
+    if key not in masks:
+        template = trace(_mapped(mask_mod, held), values(given))
+        masks[key] = inline(template, graph, [copies[n] for n in given], node)[0]
+    return masks[key]
+
+
+def _mapped(mask_mod: fx.GraphModule, held: tuple[Any, ...]) -> Callable[..., Tensor]:
+    """A mask for one batch entry, head, query and key as a function of all queries and keys."""
+    indices = [n for n in mask_mod.graph.nodes if n.op == "placeholder"][:_INDICES]
+    of_all: Callable[..., Tensor] = mask_mod
+    for place in reversed(range(_INDICES)):
+        axes = tuple(0 if i == place else None for i in range(_INDICES))
+        of_all = torch.vmap(of_all, in_dims=axes + (None,) * len(held))
+
+    def mask(query: Tensor, key: Tensor, *traced: Any) -> Tensor:
+        batch, heads, queries, _ = query.shape
+        # Batch entries and heads that are all alike share one mask.
+        batch, heads = (n if i.users else 1 for i, n in zip(indices, (batch, heads), strict=False))
+        grid = [torch.arange(n, device=query.device) for n in (batch, heads, queries, key.shape[2])]
+        rest = iter(traced)
+        return of_all(*grid, *(next(rest) if isinstance(x, fx.Node) else x for x in held))
+
+    return mask
+
+
+def _spread(side: fx.Node, query: fx.Node, graph: fx.Graph, copies: Copies, node: fx.Node) -> Any:
+    """Keys or values for every batch entry and head of the queries.
+
+    Written out and not left to the kernel (`enable_gqa`): most fused kernels do not know grouped
+    heads, and without one attention would take memory quadratic in length.
+    """
+
+    def spread(x: Tensor, query: Tensor) -> Tensor:
+        groups = query.shape[1] // x.shape[1]
+        return x[:, :, None].expand(query.shape[0], -1, groups, -1, -1).flatten(1, 2)
+
+    if value(side).shape[:2] == value(query).shape[:2]:
+        return copies[side]
+    template = trace(spread, values([side, query]))
+    return inline(template, graph, [copies[side], copies[query]], node)[0]
+
+
+def _refused(node: fx.Node, why: str) -> CaptureError:
+    return CaptureError(f"{node.target} in {origin(node)}: {why}. {_OTHERWISE}")
