@@ -3,8 +3,13 @@
     python -m benchmarks.low_precision
 
 The reference is the same (rounded) weights and inputs in float64. Error: |R - R64| / |R64| in the
-2-norm, and the correlation of the two. int8: weights of linear layers held as int8 with a scale per
-row and turned back to float32 in the forward pass.
+2-norm, and the correlation of the two; "gradient" is the same for the plain gradient times the
+input, which tells what the number format alone does to anything that is carried backward. int8:
+weights of linear layers and convolutions held as int8 with a scale per output and turned back to
+float32 in the forward pass.
+
+The second table holds what a ResNet chooses, the open rectifiers and the winners of max pooling, at
+the choices of float64.
 """
 
 from __future__ import annotations
@@ -21,20 +26,90 @@ import lrp_engine as lrp
 KINDS = ("bfloat16", "float16", "autocast", "int8")
 
 
-class Int8Linear(nn.Module):
-    """A linear layer whose weight is int8 times a scale per row."""
+def as_int8(weight: Tensor, output: int) -> tuple[Tensor, Tensor]:
+    """(int8 weight, scale): one scale per entry of the output axis."""
+    others = [axis for axis in range(weight.dim()) if axis != output]
+    scale = weight.detach().abs().amax(others, keepdim=True).clamp_min(1e-12) / 127
+    return (weight.detach() / scale).round().to(torch.int8), scale
 
-    def __init__(self, linear: nn.Linear) -> None:
+
+class Int8(nn.Module):
+    """A layer whose weight is int8 times a scale per output."""
+
+    rounded: Tensor
+    scale: Tensor
+
+    def __init__(self, layer: nn.Module, output: int = 0) -> None:
         super().__init__()
-        weight = linear.weight.detach()
-        scale = weight.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
-        self.register_buffer("weight", (weight / scale).round().to(torch.int8))
+        rounded, scale = as_int8(layer.weight, output)
+        self.register_buffer("rounded", rounded)
         self.register_buffer("scale", scale)
-        self.bias = linear.bias
+        self.bias = layer.bias
+
+    @property
+    def weight(self) -> Tensor:
+        """scale * int8 in the type that the model computes in."""
+        return self.rounded.to(self.scale.dtype) * self.scale
+
+
+class Int8Linear(Int8):
+    """nn.Linear."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x W^T + b with W = scale * int8."""
-        return nn.functional.linear(x, self.weight.to(x.dtype) * self.scale.to(x.dtype), self.bias)
+        """x W^T + b."""
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+class Int8Conv1D(Int8):
+    """GPT-2's linear layer, whose weight is transposed."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__(layer, output=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x W + b."""
+        return x @ self.weight + self.bias
+
+
+class Int8Conv2d(Int8):
+    """nn.Conv2d."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__(layer)
+        self.how = (layer.stride, layer.padding, layer.dilation, layer.groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution with scale * int8."""
+        return nn.functional.conv2d(x, self.weight, self.bias, *self.how)
+
+
+INT8 = {"Linear": Int8Linear, "Conv1D": Int8Conv1D, "Conv2d": Int8Conv2d}
+
+
+class Held(nn.Module):
+    """Stands for a module that chooses, with its choice given."""
+
+    choice: Tensor
+
+    def __init__(self, choice: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("choice", choice)
+
+
+class HeldRelu(Held):
+    """Open where it is told to be."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x or zero."""
+        return torch.where(self.choice, x, torch.zeros_like(x))
+
+
+class HeldMax(Held):
+    """Max pooling whose winners are given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The entries at the winners' places."""
+        return x.flatten(2).gather(2, self.choice.flatten(2)).view(self.choice.shape)
 
 
 class Autocast(nn.Module):
@@ -83,20 +158,40 @@ def converted(model: nn.Module, kind: str) -> nn.Module:
     if kind == "int8":
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
-                if type(child) is nn.Linear:
-                    setattr(parent, name, Int8Linear(child))
+                if type(child).__name__ in INT8:
+                    setattr(parent, name, INT8[type(child).__name__](child))
         return model.eval()
     return model if kind == "autocast" else model.to(getattr(torch, kind))
+
+
+def logits_of(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    """Scores, whether the model returns them bare or in a structure."""
+    found = model(**inputs)
+    return found if isinstance(found, Tensor) else found.logits
 
 
 def relevance(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """Of class 1, at the last position of a sequence."""
     with torch.no_grad():
-        found = model(**inputs)
-    logits = found if isinstance(found, Tensor) else found.logits
-    position = -1 if logits.dim() == 3 else None
+        position = -1 if logits_of(model, inputs).dim() == 3 else None
     engine = lrp.Engine(model, inputs, dynamic=False)
     return engine.explain(inputs, 1, position=position).relevance["input"]
+
+
+def gradient(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    """Gradient of the same score times the input (the embeddings, summed, of token ids)."""
+    if "input_ids" in inputs:
+        inner = model.model if isinstance(model, Autocast) else model
+        x = inner.get_input_embeddings()(inputs["input_ids"]).detach().requires_grad_()
+        logits = logits_of(model, {"inputs_embeds": x})
+    else:
+        x = inputs["pixel_values"].detach().requires_grad_()
+        logits = logits_of(model, {"pixel_values": x})
+    score = (logits[:, -1] if logits.dim() == 3 else logits)[:, 1].sum()
+    (found,) = torch.autograd.grad(score, x)
+    # Multiplied and summed in float32, as relevance is.
+    found = found.to(torch.promote_types(x.dtype, torch.float32)) * x.detach()
+    return found.sum(-1) if "input_ids" in inputs else found
 
 
 def like(inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -104,29 +199,102 @@ def like(inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     return {n: t.to(dtype) if t.is_floating_point() else t for n, t in inputs.items()}
 
 
-def errors(model: nn.Module, inputs: dict[str, Tensor], kind: str) -> tuple[float, float, bool]:
-    """(relative error, correlation, all finite) against float64."""
+def distance(found: Tensor, exact: Tensor) -> tuple[float, float]:
+    """(relative error in the 2-norm, correlation)."""
+    both = torch.stack([found.double().flatten(), exact.double().flatten()])
+    error = (both[0] - both[1]).norm() / both[1].norm()
+    return float(error), float(torch.corrcoef(both)[0, 1])
+
+
+Pair = tuple[nn.Module, dict[str, Tensor]]
+
+
+def low_and_exact(model: nn.Module, inputs: dict[str, Tensor], kind: str) -> tuple[Pair, Pair]:
+    """A model and inputs in low precision, and the same rounded numbers in float64."""
     low = converted(model, kind)
-    dtype = torch.float32 if kind in ("autocast", "int8") else getattr(torch, kind)
-    given = like(inputs, dtype)
-    exact = relevance(copy.deepcopy(low).double(), like(given, torch.float64)).flatten()
-    found = relevance(Autocast(low).eval() if kind == "autocast" else low, given).flatten()
-    error = float((found.double() - exact).norm() / exact.norm())
-    both = torch.stack([found.double(), exact])
-    return error, float(torch.corrcoef(both)[0, 1]), bool(torch.isfinite(found).all())
+    given = like(inputs, torch.float32 if kind in ("autocast", "int8") else getattr(torch, kind))
+    exact = copy.deepcopy(low).double(), like(given, torch.float64)
+    return (Autocast(low).eval() if kind == "autocast" else low, given), exact
+
+
+def chosen(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """By module name: where rectifiers are open, which entries win max pooling."""
+    found: dict[str, Tensor] = {}
+
+    def note(name: str, module: nn.Module, x: Tensor) -> None:
+        if isinstance(module, nn.MaxPool2d):
+            sizes = module.kernel_size, module.stride, module.padding
+            found[name] = nn.functional.max_pool2d(x, *sizes, return_indices=True)[1]
+        else:
+            found[name] = x > 0
+
+    handles = [
+        module.register_forward_pre_hook(lambda m, x, n=name: note(n, m, x[0]))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ReLU | nn.MaxPool2d)
+    ]
+    with torch.no_grad():
+        model(**inputs)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def held(model: nn.Module, choices: dict[str, Tensor]) -> nn.Module:
+    """The model with choices given."""
+    model = copy.deepcopy(model)
+    for name, choice in choices.items():
+        model.set_submodule(name, (HeldRelu if choice.dtype == torch.bool else HeldMax)(choice))
+    return model.eval()
+
+
+def choices_row(model: nn.Module, inputs: dict[str, Tensor], kind: str) -> str:
+    """Flipped choices, and errors without and with float64's choices."""
+    (low, given), (high, wide) = low_and_exact(model, inputs, kind)
+    mine, true = chosen(low, given), chosen(high, wide)
+    flipped = {False: 0, True: 0}
+    for name, choice in true.items():
+        flipped[choice.dtype == torch.bool] += int((mine[name] != choice).sum())
+    exact, slope = relevance(high, wide), gradient(high, wide)
+    fixed = held(low, true)
+    errors = [
+        distance(relevance(low, given), exact)[0],
+        distance(gradient(low, given), slope)[0],
+        distance(relevance(fixed, given), exact)[0],
+        distance(gradient(fixed, given), slope)[0],
+    ]
+    cells = [str(flipped[True]), str(flipped[False]), *(f"{error:.1e}" for error in errors)]
+    return " | ".join(cells)
 
 
 def main() -> None:
-    """Prints a Markdown table."""
-    print("| model | " + " | ".join(KINDS) + " |")
+    """Prints two Markdown tables."""
+    torch.manual_seed(0)
+    print("| model | " + " | ".join(f"{kind} | gradient" for kind in KINDS) + " |")
+    print("|---|" + "---|" * 2 * len(KINDS))
     for name, make in architectures().items():
         torch.manual_seed(0)
         model, inputs = make()
         cells = []
         for kind in KINDS:
-            error, correlation, finite = errors(model.eval(), inputs, kind)
-            cells.append(f"{error:.1e} ({correlation:.5f})" + ("" if finite else " NOT FINITE"))
+            low, exact = low_and_exact(model.eval(), inputs, kind)
+            found = relevance(*low)
+            error, correlation = distance(found, relevance(*exact))
+            finite = "" if bool(torch.isfinite(found).all()) else " NOT FINITE"
+            cells.append(f"{error:.1e} ({correlation:.5f}){finite}")
+            cells.append(f"{distance(gradient(*low), gradient(*exact))[0]:.1e}")
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    print(
+        "\n| ResNet | rectifiers flipped | winners flipped | error | gradient | held | gradient |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model, inputs = architectures()["ResNet"]()
+        for kind in ("bfloat16", "float16"):
+            print(
+                f"| {kind}, draw {seed} | {choices_row(model.eval(), inputs, kind)} |", flush=True
+            )
 
 
 if __name__ == "__main__":
