@@ -179,7 +179,7 @@ def relevance(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
 
 
 def gradient(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
-    """Gradient of the same score times the input (the embeddings, summed, of token ids)."""
+    """Gradient of the same score times the input (the embeddings of token ids)."""
     if "input_ids" in inputs:
         inner = model.model if isinstance(model, Autocast) else model
         x = inner.get_input_embeddings()(inputs["input_ids"]).detach().requires_grad_()
@@ -189,9 +189,9 @@ def gradient(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         logits = logits_of(model, {"pixel_values": x})
     score = (logits[:, -1] if logits.dim() == 3 else logits)[:, 1].sum()
     (found,) = torch.autograd.grad(score, x)
-    # Multiplied and summed in float32, as relevance is.
+    # Multiplied in float32, as relevance is.
     found = found.to(torch.promote_types(x.dtype, torch.float32)) * x.detach()
-    return found.sum(-1) if "input_ids" in inputs else found
+    return found
 
 
 def like(inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
