@@ -110,3 +110,24 @@ def test_a_compiler_that_gets_it_wrong_is_found_out(monkeypatch):
     model, x = nets.net(nets.InPlace, bias=True)
     with pytest.raises(CompilerError, match=r"forward program: results differ by 0\.\d+ of"):
         Engine(model, x, compile=True).explain(x, 1)
+
+
+class Noisy(nn.Module):
+    """Draws random numbers in eval mode, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * torch.rand_like(x)
+
+
+def test_two_runs_of_a_model_that_draws_random_numbers_are_not_compared(monkeypatch):
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **options: original(f, backend="eager"))
+    torch._dynamo.reset()
+    model, x = seeded(Noisy), torch.ones(3, 8, dtype=torch.float64)
+    found = Engine(model, x, compile=True).explain(x, 1).relevance["input"]
+    drawn = found / model.inner.weight[1].detach()
+    assert_close(drawn, drawn[:, :1].expand_as(drawn), 1e-12)
