@@ -20,6 +20,12 @@ CLASS = 7
 Explain = Callable[[], Tensor]
 
 
+def logits(output: Any) -> Tensor:
+    """Scores of a model: of the last position for a text."""
+    found: Tensor = output if isinstance(output, Tensor) else output.logits
+    return found[:, -1] if found.dim() == 3 else found
+
+
 def explain_zennit(
     of: Callable[..., nn.Module], x: Tensor, name: str, box: tuple[float, float]
 ) -> Explain:
@@ -33,10 +39,10 @@ def explain_zennit(
 
     def run() -> Tensor:
         leaf = x.detach().requires_grad_()
-        logits = model(leaf)
-        seed = torch.zeros_like(logits)
-        seed[:, CLASS] = logits[:, CLASS].detach()
-        (relevance,) = torch.autograd.grad(logits, leaf, seed)
+        scores = logits(model(leaf))
+        seed = torch.zeros_like(scores)
+        seed[:, CLASS] = scores[:, CLASS].detach()
+        (relevance,) = torch.autograd.grad(scores, leaf, seed)
         return relevance
 
     return run
@@ -61,7 +67,7 @@ def explain_autolrp(
 
     def run() -> Tensor:
         leaf = autolrp.tensor(x)
-        score = model(leaf)[0, CLASS]
+        score = logits(model(leaf))[0, CLASS]
         score.lrp(rule=table)
         # It hands out 1, where the others hand out the score.
         found: Tensor = leaf.relevance * score.detach().as_subclass(Tensor)

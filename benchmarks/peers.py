@@ -28,7 +28,7 @@ import lrp_engine as lrp
 from tests.zoo import convolutional
 
 from .models import gpt2_small, vit_base
-from .peer_tools import CLASS, explain_autolrp, explain_captum, explain_zennit, lxt_patches
+from .peer_tools import CLASS, explain_autolrp, explain_captum, explain_zennit, logits, lxt_patches
 from .residual import Join, Plus, ResNet50
 from .timing import alternate
 
@@ -57,12 +57,6 @@ class Contest:
         self.runs[name] = run
         if like:
             self.like[name] = like
-
-
-def logits(output: Any) -> Tensor:
-    """Scores of a model: of the last position for a text."""
-    found: Tensor = output if isinstance(output, Tensor) else output.logits
-    return found[:, -1] if found.dim() == 3 else found
 
 
 def forward(model: nn.Module, x: Tensor) -> Explain:
