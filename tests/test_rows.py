@@ -194,3 +194,9 @@ def test_calls_that_act_on_rows_are_known(call, rowwise):
     if rowwise:
         x = draw(3, POSITIONS, 6, seed=1).abs()
         assert_close(call(x[:, 2:3]), call(x)[:, 2:3], 1e-14)
+
+
+def test_every_record_that_declares_rows_is_among_those_calls():
+    declared = {str(t) for t, ops in standard().ops.items() if any(op.rowwise for op in ops)}
+    tried = {"linear.default", "sum.dim_IntList", "mean.dim", "layer_norm.default"}
+    assert declared == {f"aten.{name}" for name in tried | {"rms_norm.default"}}
