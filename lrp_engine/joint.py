@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from .aten import SIZE
 from .capture import Captured
 from .graph import VALUE_OF, value
-from .template import Template, inline
+from .template import Template, inline, signature, trace
 
 _NEVER_SHARED = {torch.Tag.nondeterministic_seeded}
 
@@ -86,6 +86,20 @@ class Joint:
             if read and isinstance(argument, fx.Node):
                 self.reads.setdefault(argument, []).append(asks)
         return inline(template, self.graph, arguments, emit=self.emit)
+
+    def write_function(
+        self,
+        function: Callable[..., Tensor],
+        arguments: Sequence[Any],
+        asks: fx.Node,
+        cache: dict[Any, Any],
+    ) -> fx.Node:
+        """Traces a plain function of values (or takes an equal trace), and writes it."""
+        examples = [value(n) for n in arguments]
+        key = (function, *(signature(e) for e in examples))
+        if key not in cache:
+            cache[key] = trace(function, examples)
+        return self.write(cache[key], arguments, asks)[0]
 
     def emit(self, target: Any, args: Any, kwargs: Any, val: Any) -> fx.Node:
         """One op; the node that already computes it, if there is one."""

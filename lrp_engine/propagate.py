@@ -114,12 +114,8 @@ class Loop:
         return flows, results[len(traced.factors) :]
 
     def write(self, function: Callable[..., Tensor], asks: fx.Node, *arguments: Any) -> fx.Node:
-        """Traces a plain function of values (or takes an equal trace), and writes it."""
-        examples = [value(n) for n in arguments]
-        key = (function, *(signature(e) for e in examples))
-        if key not in self.cache:
-            self.cache[key] = trace(function, examples)
-        return self.joint.write(self.cache[key], arguments, asks)[0]
+        """Writes a plain function of values."""
+        return self.joint.write_function(function, arguments, asks, self.cache)
 
     def _share(self, forward: fx.Node, primal: list[fx.Node]) -> None:
         """Lets the forward pass use the result that the rule had to compute again."""

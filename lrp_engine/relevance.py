@@ -11,13 +11,12 @@ from torch import Tensor, fx
 
 from .accounts import Entry, write_accounts
 from .errors import RuleError
-from .graph import describe, value
+from .graph import describe
 from .plan import Plan
 from .policy import Choice
 from .program import Program, build
 from .propagate import Cache, Propagation, Start, propagate, start_at_output
 from .rule import Form
-from .template import signature, trace
 
 
 @dataclass(frozen=True)
@@ -106,11 +105,7 @@ def _write(
     node: fx.Node,
     *arguments: fx.Node,
 ) -> fx.Node:
-    examples = [value(argument) for argument in arguments]
-    key = (function, *(signature(e) for e in examples))
-    if key not in cache:
-        cache[key] = trace(function, examples)
-    return propagation.joint.write(cache[key], arguments, node)[0]
+    return propagation.joint.write_function(function, arguments, node, cache)
 
 
 def widened(relevance: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from .aten import JOIN, PRODUCT, SUM, SUM_OF_PRODUCT, factors, halves
 from .graph import value
 from .joint import Joint
 from .rule import Form
-from .template import Template, is_getitem, part_of, signature, trace
+from .template import is_getitem, part_of
 
 # Smaller activations are taken for zero: relevance divided by them would be noise.
 _TINY = {torch.float64: 1e-24}
@@ -160,12 +160,7 @@ class Wires:
         return Flow(node, a.form, a.scale)
 
     def _write(self, function: Callable[..., Tensor], asks: fx.Node, *nodes: fx.Node) -> fx.Node:
-        examples = [value(n) for n in nodes]
-        key = (function, *(signature(e) for e in examples))
-        if key not in self._cache:
-            self._cache[key] = trace(function, examples)
-        template: Template = self._cache[key]
-        return self._joint.write(template, nodes, asks)[0]
+        return self._joint.write_function(function, nodes, asks, self._cache)
 
 
 def _unless_one(name: str, scale: float) -> dict[str, float]:
