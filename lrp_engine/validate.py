@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from .capture import Captured
@@ -169,9 +169,16 @@ def versions(captured: Captured, leaves: Sequence[Any]) -> tuple[int, ...]:
 
 def coarsest_dtype(plan: Plan) -> torch.dtype:
     """The dtype of lowest precision among the live values: it sets the tolerance."""
-    found = {
-        v.dtype
-        for a in plan.assignments
-        if isinstance(v := value(a.node), Tensor) and v.dtype.is_floating_point
-    }
+    return coarsest(a.node for a in plan.assignments)
+
+
+def coarsest(nodes: Iterable[fx.Node]) -> torch.dtype:
+    """The floating-point dtype of lowest precision among the nodes' values."""
+    leaves = pytree.tree_leaves([value(node) for node in nodes])
+    found = {v.dtype for v in leaves if isinstance(v, Tensor) and v.dtype.is_floating_point}
     return max(found, key=lambda d: torch.finfo(d).eps, default=torch.float32)
+
+
+def half_the_digits(dtype: torch.dtype) -> float:
+    """What may differ: rounding in another order, amplified as far as half of the digits."""
+    return float(torch.finfo(dtype).eps ** 0.5)

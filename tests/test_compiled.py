@@ -10,7 +10,7 @@ from lrp_engine import Engine
 from lrp_engine.errors import CompilerError
 from lrp_engine.promise import Fate
 from tests import nets
-from tests.support import assert_close, seeded
+from tests.support import assert_close, draw, seeded
 
 
 class Attends(nn.Module):
@@ -110,6 +110,29 @@ def test_a_compiler_that_gets_it_wrong_is_found_out(monkeypatch):
     model, x = nets.net(nets.InPlace, bias=True)
     with pytest.raises(CompilerError, match=r"forward program: results differ by 0\.\d+ of"):
         Engine(model, x, compile=True).explain(x, 1)
+
+
+class HalfNorm(nn.Module):
+    """A sum in half precision and its size in single precision, as in a language model's norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.head = nn.Linear(64, 64), nn.Linear(64, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(3):
+            x = x + self.inner(x)
+            wide = x.float()
+            x = (wide * (wide.square().mean(-1, keepdim=True) + 1e-5).rsqrt()).to(x.dtype)
+        return self.head(x)
+
+
+def test_rounding_that_a_compiler_leaves_out_is_no_fault_of_it():
+    """Single precision values differ by as much as the half precision values that made them."""
+    model, x = seeded(HalfNorm, dtype=torch.bfloat16), draw(4, 64, dtype=torch.bfloat16)
+    torch._dynamo.reset()
+    found, expected = (Engine(model, x, compile=c).explain(x, 1) for c in (True, False))
+    assert_close(found.relevance["input"], expected.relevance["input"], 0.03)
 
 
 class Noisy(nn.Module):

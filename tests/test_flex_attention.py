@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import AuxRequest, create_block_mask, flex_attention
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import lrp_engine as lrp
 from lrp_engine.call import bind
@@ -165,6 +166,32 @@ def test_a_transformer_explains_as_with_its_other_attention() -> None:
             inputs = models.tokens(1, batch, length)
             assert_agree(engines, inputs, target=3, position=-1)
     assert attention_of(engines[0].captured) == 2 * [(None, True)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-4), (torch.bfloat16, 3e-2)])
+def test_a_transformer_on_a_gpu(dtype: torch.dtype, tolerance: float) -> None:
+    """The compiled kernel serves the model; the engine's attention is the fused one."""
+    engines = []
+    for name in ("flex_attention", "sdpa"):
+        config = LlamaConfig(
+            vocab_size=models.VOCABULARY,
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            attn_implementation=name,
+        )
+        model = seeded(LlamaForCausalLM, config, dtype=dtype).cuda()
+        given = {k: v.cuda() for k, v in models.tokens(0, 2, 6).items()}
+        engines.append(lrp.Engine(model, given))
+    assert attention_of(engines[0].captured) == 2 * [(None, True)]
+    for batch, length in [(2, 6), (3, 130), (1, 4)]:
+        given = {k: v.cuda() for k, v in models.tokens(1, batch, length).items()}
+        ours, theirs = (e.explain(given, target=3, position=-1).relevance for e in engines)
+        assert_close(ours["input_ids"], theirs["input_ids"], tolerance)
 
 
 # --- what is refused -----------------------------------------------------------------------------

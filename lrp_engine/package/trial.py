@@ -151,8 +151,3 @@ def compare(found: Explanation, expected: Explanation, tolerance: float) -> None
                 f" {scale:.2g}: nothing was written. If this preset is known to amplify rounding,"
                 " allow it with tolerance=..., or package the model in a wider dtype"
             )
-
-
-def half_the_digits(dtype: torch.dtype) -> float:
-    """What may differ: rounding in another order, amplified as far as half of the digits."""
-    return float(torch.finfo(dtype).eps ** 0.5)

@@ -18,7 +18,7 @@ from ..explanation import Explanation
 from ..graph import value
 from ..policy import Budget
 from ..target import seed_of
-from ..validate import coarsest_dtype
+from ..validate import coarsest_dtype, half_the_digits
 from ..ways import Way, Ways
 from .archive import beside, write
 from .compile import Compiled, compiled
@@ -38,7 +38,7 @@ from .manifest import (
 )
 from .programs import Slot, Source, mask_device, mask_source, pair
 from .structure import described, described_exactly
-from .trial import Trial, above_one, half_the_digits
+from .trial import Trial, above_one
 
 Start = Literal["output", "row"] | None
 Explain = Callable[..., Explanation]
