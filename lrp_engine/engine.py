@@ -32,7 +32,7 @@ from .program import Program
 from .promise import Promises
 from .registry import standard
 from .rule import Rule
-from .target import Position, Target, is_rows, rows_of
+from .target import Position, Target, is_class, is_rows, rows_of
 from .ways import Way, Ways
 
 
@@ -161,12 +161,13 @@ class Engine:
         """Which values of the forward pass the rules asked for, and what became of them."""
         return self.program.promises
 
-    def memory(self, inputs: Any = None) -> Timeline:
+    def memory(self, inputs: Any = None, *, full_output: bool = True) -> Timeline:
         """Bytes alive at every step of an explanation, foretold for inputs of these sizes.
 
         Default: the example's sizes. Parameters, inputs and kernels' own workspace not counted.
+        `full_output=False`: of a class at one position, explained without the rest of the output.
         """
-        program = self.program
+        program = self.program if full_output else self._ways.only_row.wanted.program
         if inputs is None:
             return program.memory
         return program.foretell(self.captured.shapes.sizes(self._leaves(inputs)))
@@ -186,7 +187,7 @@ class Engine:
         position: Position = None,
         ledger: bool = False,
         create_graph: bool = False,
-        full_output: bool = True,
+        full_output: bool | None = None,
     ) -> Explanation:
         """Explains one target per sample.
 
@@ -194,14 +195,19 @@ class Engine:
         pass; without, when it is first asked for. With `create_graph`, relevance, coefficients,
         explained numbers and the output can be differentiated, by the inputs and by the model's
         parameters, so that they can be part of a loss; attention is then written out, and nothing
-        is compiled. With `full_output=False`, a class at one position per sample is explained
-        without computing the output anywhere else (a language model's logits are often its largest
-        value): `output` is then None. Raises InputError and TargetError.
+        is compiled.
+
+        With `full_output=False`, a class at one position per sample is explained without computing
+        the output anywhere else (a language model's logits are often its largest value): `output`
+        is then None. Under `low_memory`, and where a budget is too small for the whole output,
+        such a target is explained in this way by default, and `output` is computed when it is asked
+        for. Raises InputError and TargetError.
         """
-        if not full_output:
-            if ledger or create_graph:
-                raise InputError("full_output=False goes with neither ledger nor create_graph")
-            return self._explain_rows(inputs, target, position)
+        if full_output is False and (ledger or create_graph):
+            raise InputError("full_output=False goes with neither ledger nor create_graph")
+        lean = not (ledger or create_graph) and is_class(target) and is_rows(position)
+        if full_output is False or (full_output is None and lean and self._ways.rows_by_default):
+            return self._explain_rows(inputs, target, position, later=full_output is None)
         if create_graph:
             found = self._forward(inputs, self._ways.differentiable).last(target, position)
             return replace(found, known_ledger=found.ledger) if ledger else found
@@ -297,7 +303,9 @@ class Engine:
                 self._prove(leaves, values[:count])
         return Forward(self._ways, way, leaves, values[:count], values[count:])
 
-    def _explain_rows(self, inputs: Any, target: Target, position: Position) -> Explanation:
+    def _explain_rows(
+        self, inputs: Any, target: Target, position: Position, *, later: bool
+    ) -> Explanation:
         """Explains a class where the output is computed at one row per sample only."""
         if not is_rows(position):
             raise TargetError("full_output=False needs a position: one, or one per sample")
@@ -312,7 +320,8 @@ class Engine:
             if validate.unproved(self.captured, leaves) not in {None, *self._proved}:
                 whole = self._ways.whole
                 self._prove(leaves, list(whole.forward(*leaves))[: whole.wanted.program.outputs])
-        return Forward(self._ways, way, leaves, [row], kept, rows).at_rows(target, positions)
+        run = Forward(self._ways, way, leaves, [row], kept, rows, output_later=later)
+        return run.at_rows(target, positions)
 
     def _prove(self, leaves: list[Any], outputs: list[Any]) -> None:
         """Compares with the model itself where the trace may not hold; sizes of 1 only once."""

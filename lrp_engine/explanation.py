@@ -92,20 +92,31 @@ class Explanation:
 
     `relevance[source]` has the source's shape and the unit of `explained`, the explained number
     per sample: they sum to it, up to what `ledger` books as absorbed. `coefficient[source]` is c
-    with relevance = c * activation.
+    with relevance = c * activation. `known_output` is the model's output where it was computed;
+    `run_again` computes it where it was not.
     """
 
-    output: Any
     explained: Tensor
     relevance: Mapping[str, Tensor]
     coefficient: Mapping[str, Tensor]
     provenance: Provenance
+    known_output: Any = None
     known_ledger: Ledger | None = None
+    run_again: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
     recount: Callable[[], Ledger] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "relevance", BySource(self.relevance))
         object.__setattr__(self, "coefficient", BySource(self.coefficient))
+
+    @cached_property
+    def output(self) -> Any:
+        """The model's output, in the model's own structure; None after `full_output=False`.
+
+        Where memory was to be saved it is computed when first asked for, by one more forward pass:
+        raises InputError if inputs or parameters have been changed in place since.
+        """
+        return self.known_output if self.run_again is None else self.run_again()
 
     @cached_property
     def ledger(self) -> Ledger:

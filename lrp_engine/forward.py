@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,10 @@ from .ways import Way, Ways
 
 @dataclass(frozen=True)
 class Forward:
-    """One forward pass with its promises kept, from which many targets can be explained."""
+    """One forward pass with its promises kept, from which many targets can be explained.
+
+    `rows`: where the output was computed, if not everywhere; `output_later` if it can be had.
+    """
 
     ways: Ways
     way: Way
@@ -31,6 +35,7 @@ class Forward:
     outputs: list[Any]
     kept: list[Any]
     rows: Tensor | None = None
+    output_later: bool = False
 
     @property
     def output(self) -> Any:
@@ -93,22 +98,33 @@ class Forward:
         wanted = self.way.wanted
         versions = validate.versions(self.ways.plan.captured, self.leaves)
         return Explanation(
-            output=self.output,
+            known_output=self.output,
             explained=seed.explained,
             relevance=wanted.relevance(results),
             coefficient=wanted.coefficients(results),
             provenance=self.ways.provenance,
             known_ledger=self._ledger(wanted, results, seed) if wanted.entries else None,
+            run_again=partial(self._run_again, versions) if self.output_later else None,
             recount=lambda: self._recount(seed.detached(), versions),
         )
 
-    def _recount(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
-        """Runs the explanation again with the ledger's sums."""
+    def _hold_unchanged(self, versions: tuple[int, ...], advice: str) -> None:
         if validate.versions(self.ways.plan.captured, self.leaves) != versions:
             raise InputError(
                 "inputs or parameters were changed in place since this explanation was computed;"
-                " ask for the ledger at once with explain(..., ledger=True)"
+                f" ask for {advice}"
             )
+
+    def _run_again(self, versions: tuple[int, ...]) -> Any:
+        """The model's output, by another forward pass."""
+        self._hold_unchanged(versions, "the output at once with explain(..., full_output=True)")
+        with torch.no_grad():
+            outputs = self.ways.output_alone(*self.leaves)
+        return pytree.tree_unflatten(outputs, self.ways.plan.captured.out_spec)
+
+    def _recount(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
+        """Runs the explanation again with the ledger's sums."""
+        self._hold_unchanged(versions, "the ledger at once with explain(..., ledger=True)")
         way = self.ways.audited
         with torch.no_grad():
             kept = list(way.forward(*self.leaves))[way.wanted.program.outputs :]

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, fx
 from torch.fx.graph import CodeGen
 
+from .capture import Captured
 from .cost import Costs
 from .joint import Joint
 from .many import loosened
@@ -76,7 +77,8 @@ def build(
     nodes = [n for n in outputs if isinstance(n, fx.Node)]
     resolver = Resolver(joint, nodes, results, Costs(sizes or {}), fused)
     cut = resolver.resolve(policy)
-    forward = _forward_graph(joint, cut, outputs)
+    checks = assertions(joint, cut.relevance)
+    forward = _forward_graph(joint, outputs, cut.kept, checks)
     relevance = _relevance_graph(joint, cut, results)
     return Program(
         forward=fx.GraphModule(_held(tensors, forward), forward),
@@ -88,21 +90,32 @@ def build(
     )
 
 
+def forward_alone(captured: Captured) -> fx.GraphModule:
+    """The model as a program that gives its flat outputs and keeps nothing."""
+    joint = Joint.of(captured)
+    leaves: Any = captured.graph.output_node().args[0]
+    outputs = [joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
+    graph = _forward_graph(joint, outputs, (), assertions(joint, ()))
+    return fx.GraphModule(_held(captured.tensors, graph), graph)
+
+
 def _held(tensors: Mapping[str, Tensor], graph: fx.Graph) -> dict[str, Tensor]:
     used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
     return {name: tensors[name] for name in used}
 
 
-def _forward_graph(joint: Joint, cut: Cut, results: Sequence[Any]) -> fx.Graph:
+def _forward_graph(
+    joint: Joint, results: Sequence[Any], kept: Sequence[fx.Node], checks: Sequence[fx.Node]
+) -> fx.Graph:
     """The model's own ops in their own order, with what is kept computed as early as possible."""
     wanted = [n for n in results if isinstance(n, fx.Node)]
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    for node in forward_order(joint, [*wanted, *cut.kept, *assertions(joint, cut.relevance)]):
+    for node in forward_order(joint, [*wanted, *kept, *checks]):
         copies[node] = graph.node_copy(node, lambda n: copies[n])
     graph.output(
         tuple(copies[n] if isinstance(n, fx.Node) else n for n in results)
-        + tuple(copies[n] for n in cut.kept)
+        + tuple(copies[n] for n in kept)
     )
     graph.lint()
     return graph

@@ -63,7 +63,7 @@ def _explanation(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Explan
     provenance = json.loads(metadata["provenance"])
     outputs = sorted((k for k in tensors if k.startswith("output/")), key=lambda k: int(k[7:]))
     return Explanation(
-        output=[tensors[k] for k in outputs],
+        known_output=[tensors[k] for k in outputs],
         explained=tensors["explained"],
         relevance=_part(tensors, "relevance/"),
         coefficient=_part(tensors, "coefficient/"),

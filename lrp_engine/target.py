@@ -73,7 +73,7 @@ def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> S
 
     `row` has shape (batch, 1, classes). Raises TargetError.
     """
-    if target is None or callable(target) or _is_coefficient(target):
+    if not is_class(target):
         raise TargetError(
             "only classes can be explained at the rows alone: for a metric or a ready coefficient"
             " leave full_output=True"
@@ -207,6 +207,11 @@ def _checked(index: Any, size: int, what: str = "class") -> int:
     if not -size <= index < size:
         raise TargetError(f"{what} {index} is out of range: the output has {size} of them")
     return index % size
+
+
+def is_class(target: Target) -> bool:
+    """Whether a target names classes, rather than being a metric, a coefficient or nothing."""
+    return not (target is None or callable(target) or _is_coefficient(target))
 
 
 def is_rows(position: Position) -> bool:

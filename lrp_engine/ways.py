@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .compiled import compiled as through_compiler
@@ -15,8 +15,8 @@ from .differentiable import made_differentiable
 from .errors import InputError, PromiseError
 from .explanation import Provenance, provenance_of
 from .plan import Plan
-from .policy import Budget, Choice, readable
-from .program import Run
+from .policy import Budget, Choice, Policy, readable
+from .program import Run, forward_alone
 from .propagate import Cache
 from .relevance import Wanted, write_program
 from .rows import can_start_at_row, start_at_only_row, start_at_row
@@ -118,6 +118,27 @@ class Ways:
             )
         wanted = self._written(start=start_at_only_row)
         return Way.of(wanted, compiled=self.compile, seeds=row_alone)
+
+    @cached_property
+    def rows_by_default(self) -> bool:
+        """Whether a class at one position is explained without the rest of the output: where memory
+        counts most, and where a budget allows nothing else."""
+        if not can_start_at_row(self.plan):
+            return False
+        if isinstance(self.policy, Budget):
+            return not self._whole_is_within_budget()
+        return self.policy is Policy.LOW_MEMORY
+
+    def _whole_is_within_budget(self) -> bool:
+        try:
+            return bool(self.whole)
+        except PromiseError:
+            return False
+
+    @cached_property
+    def output_alone(self) -> fx.GraphModule:
+        """The forward pass with nothing kept: flat outputs."""
+        return forward_alone(self.plan.captured)
 
     @cached_property
     def audited(self) -> Way:

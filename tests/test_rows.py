@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lrp_engine import Engine, Explanation
-from lrp_engine.errors import InputError, TargetError
+from lrp_engine.errors import InputError, PromiseError, TargetError
 from lrp_engine.graph import value
 from lrp_engine.registry import standard
 from lrp_engine.rowwise import gathered
@@ -121,6 +121,55 @@ def test_policies_do_not_change_rows(policy):
     expected = engine.explain(inputs, 3, position=2)
     lean = engine.with_policy(policy)
     assert_same(lean.explain(inputs, 3, position=2, full_output=False), expected)
+
+
+def test_under_low_memory_the_output_is_computed_when_it_is_asked_for():
+    engine, inputs = language("llama")
+    expected = engine.explain(inputs, 3, position=2)
+    lean = engine.with_policy("low_memory")
+    found = lean.explain(inputs, 3, position=2)
+    assert found.known_output is None
+    assert_same(found, expected)
+    assert_same(found, lean.explain(inputs, 3, position=2, full_output=True))
+    assert torch.equal(found.output["logits"], expected.output["logits"])
+    assert found.output is found.output
+    assert lean.explain(inputs, 3, position=2, full_output=False).output is None
+    peaks = [lean.memory(full_output=whole).peak for whole in (True, False)]
+    assert peaks[1] < peaks[0]
+
+
+def test_targets_that_need_the_whole_output_have_it_under_low_memory():
+    engine, inputs = mixed()
+    lean = engine.with_policy("low_memory")
+    for options in ({"position": slice(0, 2)}, {"position": 1, "ledger": True}):
+        found = lean.explain(inputs, 3, **options)
+        assert found.known_output is not None
+        assert_same(found, engine.explain(inputs, 3, **options))
+
+
+def test_an_output_asked_for_too_late_is_refused():
+    engine, inputs = language("llama")
+    found = engine.with_policy("low_memory").explain(inputs, 3, position=-1)
+    inputs["input_ids"].add_(0)
+    with pytest.raises(InputError, match="full_output=True"):
+        _ = found.output
+
+
+def test_a_budget_too_small_for_the_output_may_do_for_a_row():
+    engine, inputs = language("llama")
+    row = engine.with_policy("low_memory").memory(full_output=False).peak
+    with pytest.raises(PromiseError) as refusal:
+        _ = engine.with_policy(row).program
+    assert "the smallest that would" in str(refusal.value)
+    tight = engine.with_policy(row)
+    found = tight.explain(inputs, 3, position=-1)
+    assert found.known_output is None
+    assert_same(found, engine.explain(inputs, 3, position=-1))
+    assert tight.memory(full_output=False).peak <= row
+    with pytest.raises(PromiseError):
+        tight.explain(inputs, 3, position=slice(0, 2))
+    roomy = engine.with_policy(engine.memory().peak)
+    assert roomy.explain(inputs, 3, position=-1).known_output is not None
 
 
 def test_other_sizes_are_served():

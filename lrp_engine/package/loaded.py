@@ -160,7 +160,7 @@ class Package:
             raise TargetError(f"the explained output is not finite: {seed.explained.tolist()}")
         names = self.manifest.sources
         return Explanation(
-            output=built(self.manifest.output_structure, iter(outputs)),
+            known_output=built(self.manifest.output_structure, iter(outputs)),
             explained=seed.explained,
             relevance=dict(zip(names, results, strict=False)),
             coefficient=dict(zip(names, results[len(names) :], strict=False)),
