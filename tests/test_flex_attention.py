@@ -131,6 +131,22 @@ def test_a_mask_may_read_an_input() -> None:
     assert_agree(engines, {"x": draw(2, 6, 5, seed=1), "padding": padding}, target=2)
 
 
+def test_a_log_sum_exp_that_nothing_reads_is_let_go() -> None:
+    """As in transformers on a GPU, where the model asks for it and converts it."""
+
+    class LetsGo(Layer):
+        def flexible(self, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None) -> Tensor:
+            result, aux = flex_attention(q, k, v, return_aux=AuxRequest(lse=True))
+            aux.lse.to(torch.float16)
+            return result
+
+    engines = [
+        lrp.Engine(seeded(lambda: LetsGo(None)), draw(2, 6, 5)),
+        lrp.Engine(pair(None)[1], draw(2, 6, 5)),
+    ]
+    assert_agree(engines, draw(3, 6, 5, seed=1), target=2)
+
+
 def test_nothing_is_left_of_the_block_mask() -> None:
     engines = [lrp.Engine(m, draw(2, 6, 5), dynamic=False) for m in pair(causal)]
     ops = [{target_name(n) for n in engine.captured.graph.nodes} for engine in engines]

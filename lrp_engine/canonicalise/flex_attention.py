@@ -19,8 +19,8 @@ from torch._ops import HigherOrderOperator
 from ..aten import TRANSPARENT
 from ..capture import Captured
 from ..errors import CaptureError
-from ..graph import origin, value, values
-from ..template import inline, is_getitem, part_of, run_without_data, trace
+from ..graph import after, origin, value, values
+from ..template import inline, is_getitem, part_of, run_without_data, trace, upstream
 from .rewriting import Copies, rewrite
 
 _FLEX = "flex_attention"
@@ -41,8 +41,11 @@ def write_flex_attention(captured: Captured) -> Captured:
     """
     masks: Masks = {}
     found: set[str] = set()
+    unused = _of_unused_results(captured.graph)
 
     def attention(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
+        if node in unused:
+            return ()
         if is_getitem(node) and _is_flex(part_of(node)[0]):
             return copies[part_of(node)[0]]
         if not _is_flex(node):
@@ -56,6 +59,16 @@ def write_flex_attention(captured: Captured) -> Captured:
     return replace(rewritten, taken_apart=tuple(sorted({*captured.taken_apart, *found})))
 
 
+def _of_unused_results(graph: fx.Graph) -> set[fx.Node]:
+    """What is made of log-sum-exps and maxima, which on a GPU models ask for and let go."""
+    beside = {n for n in graph.nodes if is_getitem(n) and _is_flex(part_of(n)[0]) and part_of(n)[1]}
+    used = upstream(graph.output_node().all_input_nodes)
+    for node in beside:
+        if not used.isdisjoint({node, *after({node})}):
+            raise _refused(part_of(node)[0], "its log-sum-exp or its maximum is used")
+    return beside | set(after(beside))
+
+
 def _is_flex(node: fx.Node) -> bool:
     return isinstance(node.target, HigherOrderOperator) and node.target.name() == _FLEX
 
@@ -63,8 +76,6 @@ def _is_flex(node: fx.Node) -> bool:
 def _fused(node: fx.Node, graph: fx.Graph, copies: Copies, masks: Masks) -> fx.Node:
     target: Any = node.target
     call = inspect.signature(target.__call__).bind(*node.args, **node.kwargs).arguments
-    if any(part_of(user)[1] != 0 for user in node.users if is_getitem(user)):
-        raise _refused(node, "its log-sum-exp or its maximum is used")
     if not _is_identity(value(call["score_mod"])):
         raise _refused(node, "its score_mod changes the scores")
     query = call["query"]
