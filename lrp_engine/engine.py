@@ -318,8 +318,7 @@ class Engine:
         with torch.no_grad(), validate.at_run_time(self.captured):
             row, *kept = way.forward(*leaves, rows)
             if validate.unproved(self.captured, leaves) not in {None, *self._proved}:
-                whole = self._ways.whole
-                self._prove(leaves, list(whole.forward(*leaves))[: whole.wanted.program.outputs])
+                self._prove(leaves, list(self._ways.output_alone(*leaves)))
         run = Forward(self._ways, way, leaves, [row], kept, rows, output_later=later)
         return run.at_rows(target, positions)
 

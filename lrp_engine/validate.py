@@ -27,7 +27,6 @@ def inputs(captured: Captured, leaves: Sequence[Any]) -> None:
             constant(port.name, leaf, fake)
         elif isinstance(leaf, Tensor):
             one(port.name, leaf, fake.dtype, fake.device)
-    _parameters(captured)
 
 
 def shaped(broken: str | None, names: Sequence[str]) -> None:
@@ -67,8 +66,8 @@ def one(name: str, leaf: Tensor, dtype: torch.dtype, device: torch.device) -> No
         raise InputError(f"input {name!r} holds NaN")
 
 
-def _parameters(captured: Captured) -> None:
-    """Parameters are the model's own; they must still be what was captured."""
+def parameters(captured: Captured) -> None:
+    """Parameters are the model's own; raises InputError unless they are still what was captured."""
     for attribute, name, device, dtype in captured.held:
         now = captured.current(attribute)
         if now is None:
@@ -92,13 +91,16 @@ _OTHER_PATH = (
 
 @contextmanager
 def at_run_time(captured: Captured) -> Iterator[None]:
-    """Names the likely cause if a recorded capture meets an input that takes another path."""
+    """Around a forward pass: checks the parameters, while a GPU is at work, and names the likely
+    cause if a recorded capture meets an input that takes another path."""
     try:
         yield
     except (RuntimeError, AssertionError) as error:
+        parameters(captured)
         if captured.how is How.RECORDED:
             raise InputError(_OTHER_PATH.format(why=error)) from error
         raise
+    parameters(captured)
 
 
 def unproved(captured: Captured, leaves: Sequence[Any]) -> frozenset[str] | None:

@@ -166,6 +166,8 @@ def test_a_budget_too_small_for_the_output_may_do_for_a_row():
     assert found.known_output is None
     assert_same(found, engine.explain(inputs, 3, position=-1))
     assert tight.memory(full_output=False).peak <= row
+    short = models.tokens(1, 1, 6)  # a size of 1 is compared with the model
+    assert_same(tight.explain(short, 3, position=-1), engine.explain(short, 3, position=-1))
     with pytest.raises(PromiseError):
         tight.explain(inputs, 3, position=slice(0, 2))
     roomy = engine.with_policy(engine.memory().peak)
