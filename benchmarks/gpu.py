@@ -33,9 +33,9 @@ def measure(
     torch._dynamo.reset()
     contestants = Contestants(model, drawn(model, batch, tokens))
     runs = {name: contestants.run(name) for name in options.runs}
-    first = {name: _seconds(run) for name, run in runs.items()}
-    times = alternate(runs, options.rounds)
-    base = next(iter(times.values())).median
+    first = _first_calls(runs)
+    times = alternate({name: runs[name] for name in first}, options.rounds, options.warm_up)
+    base = times[options.runs[0]].median if options.runs[0] in times else float("nan")
     rows = []
     for name, timing in times.items():
         ratio, peak = timing.median / base, peak_bytes(runs[name])
@@ -53,6 +53,19 @@ def measure(
     return rows
 
 
+def _first_calls(runs: dict[str, Run]) -> dict[str, float]:
+    """Seconds of every run's first call; what the GPU has no memory for is named and left out."""
+    found = {}
+    for name, run in runs.items():
+        try:
+            found[name] = _seconds(run)
+        except torch.OutOfMemoryError as error:
+            print(f"{name}: out of memory: {str(error)[:80]}", flush=True)
+        if DEVICE == "cuda":
+            torch.cuda.empty_cache()
+    return found
+
+
 def main() -> None:
     """Measures and prints tables."""
     parser = argparse.ArgumentParser()
@@ -60,6 +73,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", default=["1x512", "1x2048", "8x512"])
     parser.add_argument("--runs", nargs="*", default=EAGER, help="the first is what ratios are of")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--warm-up", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     model = load(options.model)
@@ -69,11 +83,7 @@ def main() -> None:
     print(machine, flush=True)
     rows = []
     for size in options.sizes:
-        try:
-            rows += measure(model, size, options, rate)
-        except torch.OutOfMemoryError as error:
-            print(f"{options.model} {size}: out of memory: {str(error)[:80]}", flush=True)
-        torch.cuda.empty_cache()
+        rows += measure(model, size, options, rate)
     if options.json:
         options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
 
