@@ -62,9 +62,7 @@ def check(
     """
     shown = "json" if as_json else form
     files = [_file(text) for text in report or []]
-    for name in (shown, *(name for name, _ in files)):
-        if name not in FORMATS:
-            raise typer.BadParameter(f"there is no report {name!r}, only {_FORMS}")
+    _refuse_unknown([shown, *(name for name, _ in files)])
     with reporting(shown == "json"):
         if model is None:
             cases = _of_file(config, only)
@@ -88,6 +86,12 @@ def check(
         _write(FORMATS[name](reports), path)
     if not all(r.ok for r in reports):
         raise typer.Exit(1)
+
+
+def _refuse_unknown(forms: Sequence[str]) -> None:
+    for name in forms:
+        if name not in FORMATS:
+            raise typer.BadParameter(f"there is no report {name!r}, only {_FORMS}")
 
 
 def _reports(cases: Sequence[Case], tolerance: float | None, update: bool) -> Iterator[Report]:

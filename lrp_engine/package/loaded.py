@@ -84,7 +84,7 @@ class Package:
         position: Position = None,
         ledger: bool = False,
         create_graph: bool = False,
-        full_output: bool = True,
+        full_output: bool | None = None,
     ) -> Explanation:
         """Explains one target per sample, as `Engine.explain` does.
 
@@ -97,7 +97,7 @@ class Package:
             raise NotPackagedError(
                 "compiled programs cannot be differentiated: use Engine.explain(create_graph=True)"
             )
-        if not full_output:
+        if full_output is False:
             raise NotPackagedError(
                 "the packaged programs compute the whole output: use"
                 " Engine.explain(full_output=False)"
