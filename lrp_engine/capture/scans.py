@@ -1,0 +1,113 @@
+"""Lets a model that can scan through its text do so while it is captured, in place of a loop.
+
+transformers steps through the text of a state space model in Python when torch exports it, because
+ONNX knows no scan: the graph grows with the text and serves one length. Inside `scans()` such a
+model (a submodule has `use_associative_scan` set) is told that it is not exported, where it asks
+for that in choosing its scan and nowhere else, and the scan that it then calls is, if it joins
+steps as a linear recurrence does, that one op.
+"""
+
+from __future__ import annotations
+
+import importlib
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from ..kernels import linear_recurrence
+
+NAME = "associative_scan"
+_OFFERS = "use_associative_scan"
+_ASKS = "is_torchdynamo_exporting"
+_HOME = "torch._higher_order_ops.associative_scan"
+_ONE_OP = torch.ops.lrp_engine.linear_recurrence.default
+_SUMS = {operator.add, torch.add, "add"}
+_PRODUCTS = {operator.mul, torch.mul, "mul"}
+
+
+@contextmanager
+def scans(model: nn.Module) -> Iterator[None]:
+    """While torch exports. A model without a scan, or that this torch has none for, is left alone:
+    it is captured as it steps."""
+    askers = _askers(model)
+    home = _home() if askers else None
+    with ExitStack() as stack:
+        if home is not None:
+            _swap(stack, home, NAME, _scan(getattr(home, NAME)))
+            for module in askers:
+                _swap(stack, module, _ASKS, lambda: False)
+        yield
+
+
+def replaced(graph: fx.Graph) -> tuple[str, ...]:
+    """What a scan stands in for, which may round differently."""
+    found = graph.find_nodes(op="call_function", target=_ONE_OP)
+    return ("Python loop over time",) if found else ()
+
+
+def _swap(stack: ExitStack, module: ModuleType, name: str, function: Callable[..., Any]) -> None:
+    stack.callback(setattr, module, name, getattr(module, name))
+    setattr(module, name, function)
+
+
+def _askers(model: nn.Module) -> list[ModuleType]:
+    """The Python modules whose classes offer a scan, and ask whether they are exported."""
+    kinds = {c for m in model.modules() if getattr(m, _OFFERS, False) is True for c in type(m).mro()}
+    files = {c.__module__: sys.modules.get(c.__module__) for c in kinds}
+    return [f for f in files.values() if f is not None and hasattr(f, _ASKS)]
+
+
+def _home() -> ModuleType | None:
+    """Where torch keeps its scan; None if this torch keeps it elsewhere."""
+    try:
+        home = importlib.import_module(_HOME)
+    except ImportError:
+        return None
+    return home if hasattr(home, NAME) else None
+
+
+def _scan(own: Callable[..., Any]) -> Callable[..., Any]:
+    def scan(combine_fn: Any, xs: Any, dim: int, reverse: bool = False, **settings: Any) -> Any:
+        if not (isinstance(xs, (tuple, list)) and len(xs) == 2 and _is_recurrence(combine_fn)):
+            return own(combine_fn, xs, dim, reverse, **settings)
+        return _Unread(), linear_recurrence(*xs, dim, reverse)
+
+    return scan
+
+
+class _Unread:
+    """The product of all decays so far, which a recurrence does not compute and no model reads."""
+
+
+def _is_recurrence(combine_fn: Callable[..., Any]) -> bool:
+    """Whether steps are joined as (a_l, b_l), (a_r, b_r) -> (a_l a_r, a_r b_l + b_r)."""
+
+    def flat(a_left: Any, b_left: Any, a_right: Any, b_right: Any) -> Any:
+        return combine_fn((a_left, b_left), (a_right, b_right))
+
+    try:
+        graph = fx.Tracer().trace(flat)
+    except Exception:
+        return False  # not plain arithmetic
+    a_left, b_left, a_right, b_right = graph.find_nodes(op="placeholder")
+    returned: Any = graph.output_node().args[0]
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        return False
+    decay, state = returned
+    return _made(decay, _PRODUCTS) == {a_left, a_right} and any(
+        _made(carried, _PRODUCTS) == {a_right, b_left} and _made(state, _SUMS) == {carried, b_right}
+        for carried in _made(state, _SUMS)
+    )
+
+
+def _made(node: Any, ways: set[Any]) -> set[fx.Node]:
+    """The two operands of a sum or product; nothing for any other node."""
+    if not isinstance(node, fx.Node) or node.target not in ways or node.kwargs:
+        return set()
+    return set(node.args) if all(isinstance(a, fx.Node) for a in node.args) else set()  # type: ignore[arg-type]
