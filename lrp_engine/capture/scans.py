@@ -1,15 +1,17 @@
 """Lets a model that can scan through its text do so while it is captured, in place of a loop.
 
-transformers steps through the text of a state space model in Python when torch exports it, because
-ONNX knows no scan: the graph grows with the text and serves one length. Inside `scans()` such a
-model (a submodule has `use_associative_scan` set) is told that it is not exported, where it asks
-for that in choosing its scan and nowhere else, and the scan that it then calls is, if it joins
-steps as a linear recurrence does, that one op.
+transformers steps through the text of a state space model in Python, unless the model is compiled
+(then it scans) and not exported (ONNX knows no scan). Captured so, the graph would grow with the
+text and serve one length. Inside `scans()` such a model, one with a submodule that has
+`use_associative_scan` set, is told that it is compiled and not exported where it chooses between
+the two, and nowhere else. The scan that it then calls is, if it joins steps as a linear recurrence
+does, that one op.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ from ..kernels import linear_recurrence
 
 NAME = "associative_scan"
 _OFFERS = "use_associative_scan"
-_ASKS = "is_torchdynamo_exporting"
+_ASKS = {"is_torchdynamo_compiling": True, "is_torchdynamo_exporting": False}
 _HOME = "torch._higher_order_ops.associative_scan"
 _ONE_OP = torch.ops.lrp_engine.linear_recurrence.default
 _SUMS = {operator.add, torch.add, "add"}
@@ -33,22 +35,21 @@ _PRODUCTS = {operator.mul, torch.mul, "mul"}
 
 @contextmanager
 def scans(model: nn.Module) -> Iterator[None]:
-    """While torch exports. A model without a scan, or that this torch has none for, is left alone:
-    it is captured as it steps."""
+    """A model without a scan, or for which this torch has none, steps as ever."""
     askers = _askers(model)
     home = _home() if askers else None
     with ExitStack() as stack:
         if home is not None:
             _swap(stack, home, NAME, _scan(getattr(home, NAME)))
-            for module in askers:
-                _swap(stack, module, _ASKS, lambda: False)
+            for module, (name, answer) in itertools.product(askers, _ASKS.items()):
+                _swap(stack, module, name, lambda answer=answer: answer)
         yield
 
 
-def replaced(graph: fx.Graph) -> tuple[str, ...]:
-    """What a scan stands in for, which may round differently."""
+def scan_notes(graph: fx.Graph) -> tuple[str, ...]:
+    """That a result comes from the model's scan, which may round otherwise than its loop."""
     found = graph.find_nodes(op="call_function", target=_ONE_OP)
-    return ("Python loop over time",) if found else ()
+    return ("scans through the text, where the model outside torch.compile steps",) if found else ()
 
 
 def _swap(stack: ExitStack, module: ModuleType, name: str, function: Callable[..., Any]) -> None:
@@ -60,7 +61,7 @@ def _askers(model: nn.Module) -> list[ModuleType]:
     """The Python modules whose classes offer a scan, and ask whether they are exported."""
     kinds = {c for m in model.modules() if getattr(m, _OFFERS, False) is True for c in type(m).mro()}
     files = {c.__module__: sys.modules.get(c.__module__) for c in kinds}
-    return [f for f in files.values() if f is not None and hasattr(f, _ASKS)]
+    return [f for f in files.values() if all(hasattr(f, name) for name in _ASKS)]
 
 
 def _home() -> ModuleType | None:

@@ -20,7 +20,7 @@ from .functional import Functional, functional, retraced
 from .inputs import apart, argument_names, as_call
 from .module_view import ModuleView, left_as_it_was
 from .quiet import quiet
-from .scans import replaced, scans
+from .scans import scan_notes, scans
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
 
 # Torch 2.13 multiplies sizes two at a time where it checks its cache of traced results: a product
@@ -68,7 +68,7 @@ def capture(
             captured,
             holders=_holders(module, captured),
             rerun=partial(_rerun, module, view.module),
-            taken_apart=replaced(captured.graph),
+            notes=captured.notes + scan_notes(captured.graph),
         )
     tried = "\n  ".join([*problems, *_advice(module)])
     raise CaptureError(f"the model could not be captured:\n  {tried}")
@@ -87,7 +87,7 @@ def _advice(module: nn.Module) -> list[str]:
 
 def _rerun(module: nn.Module, view: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """The model's own result; what it writes to itself on the way is taken back."""
-    with left_as_it_was(module, view):
+    with left_as_it_was(module, view), scans(module):
         return view(*args, **kwargs)
 
 

@@ -60,11 +60,8 @@ def _has_triton() -> bool:
 
 def previous(h: Tensor, dim: int, reverse: bool = False) -> Tensor:
     """h_(t-1), zero at the first step."""
-    steps = h.shape[dim] - 1
     ends = [0, 0] * (h.dim() - 1 - dim % h.dim())
-    return torch.nn.functional.pad(
-        h.narrow(dim, 1 if reverse else 0, steps), [*ends, *((0, 1) if reverse else (1, 0))]
-    )
+    return torch.nn.functional.pad(h, [*ends, *((-1, 1) if reverse else (1, -1))])
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
