@@ -40,7 +40,7 @@ def scans(model: nn.Module) -> Iterator[None]:
     home = _home() if askers else None
     with ExitStack() as stack:
         if home is not None:
-            _swap(stack, home, NAME, _scan(getattr(home, NAME)))
+            _swap(stack, home, NAME, scan_instead_of(getattr(home, NAME)))
             for module, (name, answer) in itertools.product(askers, _ASKS.items()):
                 _swap(stack, module, name, lambda answer=answer: answer)
         yield
@@ -59,9 +59,11 @@ def _swap(stack: ExitStack, module: ModuleType, name: str, function: Callable[..
 
 def _askers(model: nn.Module) -> list[ModuleType]:
     """The Python modules whose classes offer a scan, and ask whether they are exported."""
-    kinds = {c for m in model.modules() if getattr(m, _OFFERS, False) is True for c in type(m).mro()}
-    files = {c.__module__: sys.modules.get(c.__module__) for c in kinds}
-    return [f for f in files.values() if all(hasattr(f, name) for name in _ASKS)]
+    kinds = {
+        c for m in model.modules() if getattr(m, _OFFERS, False) is True for c in type(m).mro()
+    }
+    files = [sys.modules[name] for name in {c.__module__ for c in kinds} & sys.modules.keys()]
+    return [f for f in files if all(hasattr(f, name) for name in _ASKS)]
 
 
 def _home() -> ModuleType | None:
@@ -73,9 +75,9 @@ def _home() -> ModuleType | None:
     return home if hasattr(home, NAME) else None
 
 
-def _scan(own: Callable[..., Any]) -> Callable[..., Any]:
+def scan_instead_of(own: Callable[..., Any]) -> Callable[..., Any]:
     def scan(combine_fn: Any, xs: Any, dim: int, reverse: bool = False, **settings: Any) -> Any:
-        if not (isinstance(xs, (tuple, list)) and len(xs) == 2 and _is_recurrence(combine_fn)):
+        if not (isinstance(xs, (tuple, list)) and len(xs) == 2 and is_recurrence(combine_fn)):
             return own(combine_fn, xs, dim, reverse, **settings)
         return _Unread(), linear_recurrence(*xs, dim, reverse)
 
@@ -86,7 +88,7 @@ class _Unread:
     """The product of all decays so far, which a recurrence does not compute and no model reads."""
 
 
-def _is_recurrence(combine_fn: Callable[..., Any]) -> bool:
+def is_recurrence(combine_fn: Callable[..., Any]) -> bool:
     """Whether steps are joined as (a_l, b_l), (a_r, b_r) -> (a_l a_r, a_r b_l + b_r)."""
 
     def flat(a_left: Any, b_left: Any, a_right: Any, b_right: Any) -> Any:
