@@ -24,10 +24,10 @@ from torch import fx, nn
 
 from ..kernels import linear_recurrence
 
-NAME = "associative_scan"
 _OFFERS = "use_associative_scan"
-_ASKS = {"is_torchdynamo_compiling": True, "is_torchdynamo_exporting": False}
+_SCAN = "associative_scan"
 _HOME = "torch._higher_order_ops.associative_scan"
+_ANSWERS = {"is_torchdynamo_compiling": True, "is_torchdynamo_exporting": False}
 _ONE_OP = torch.ops.lrp_engine.linear_recurrence.default
 _SUMS = {operator.add, torch.add, "add"}
 _PRODUCTS = {operator.mul, torch.mul, "mul"}
@@ -36,13 +36,15 @@ _PRODUCTS = {operator.mul, torch.mul, "mul"}
 @contextmanager
 def scans(model: nn.Module) -> Iterator[None]:
     """A model without a scan, or for which this torch has none, steps as ever."""
-    askers = _askers(model)
-    home = _home() if askers else None
+    files = _files(model)
+    home = _home() if files else None
     with ExitStack() as stack:
         if home is not None:
-            _swap(stack, home, NAME, scan_instead_of(getattr(home, NAME)))
-            for module, (name, answer) in itertools.product(askers, _ASKS.items()):
-                _swap(stack, module, name, lambda answer=answer: answer)
+            scan = scan_instead_of(getattr(home, _SCAN))
+            for place in (home, *files):
+                _swap(stack, place, _SCAN, scan)
+            for place, name in itertools.product(files, _ANSWERS):
+                _swap(stack, place, name, lambda answer=_ANSWERS[name]: answer)
         yield
 
 
@@ -52,18 +54,19 @@ def scan_notes(graph: fx.Graph) -> tuple[str, ...]:
     return ("scans through the text, where the model outside torch.compile steps",) if found else ()
 
 
-def _swap(stack: ExitStack, module: ModuleType, name: str, function: Callable[..., Any]) -> None:
-    stack.callback(setattr, module, name, getattr(module, name))
-    setattr(module, name, function)
+def _swap(stack: ExitStack, place: ModuleType, name: str, function: Callable[..., Any]) -> None:
+    if hasattr(place, name):
+        stack.callback(setattr, place, name, getattr(place, name))
+        setattr(place, name, function)
 
 
-def _askers(model: nn.Module) -> list[ModuleType]:
-    """The Python modules whose classes offer a scan, and ask whether they are exported."""
+def _files(model: nn.Module) -> list[ModuleType]:
+    """The Python files of the classes that offer a scan."""
     kinds = {
         c for m in model.modules() if getattr(m, _OFFERS, False) is True for c in type(m).mro()
     }
-    files = [sys.modules[name] for name in {c.__module__ for c in kinds} & sys.modules.keys()]
-    return [f for f in files if all(hasattr(f, name) for name in _ASKS)]
+    names = {kind.__module__ for kind in kinds} & sys.modules.keys()
+    return [sys.modules[n] for n in names if any(hasattr(sys.modules[n], a) for a in _ANSWERS)]
 
 
 def _home() -> ModuleType | None:
@@ -72,7 +75,7 @@ def _home() -> ModuleType | None:
         home = importlib.import_module(_HOME)
     except ImportError:
         return None
-    return home if hasattr(home, NAME) else None
+    return home if hasattr(home, _SCAN) else None
 
 
 def scan_instead_of(own: Callable[..., Any]) -> Callable[..., Any]:

@@ -62,8 +62,9 @@ def fused(
     decay = (decay[:1] if shared else decay).contiguous()
     wide = tl.float64 if inflow.dtype == torch.float64 else tl.float32
     if channels:
-        _kernel[(triton.cdiv(channels, _CHANNELS),)](
-            decay, inflow, result, steps, inner, channels, math.prod(decay.shape[:dim]), share,
-            backward, lagging, wide, _CHANNELS, _STEPS, num_warps=_WARPS,
-        )  # fmt: skip
+        with torch.cuda.device_of(inflow):
+            _kernel[(triton.cdiv(channels, _CHANNELS),)](
+                decay, inflow, result, steps, inner, channels, math.prod(decay.shape[:dim]), share,
+                backward, lagging, wide, _CHANNELS, _STEPS, num_warps=_WARPS,
+            )  # fmt: skip
     return result
