@@ -83,7 +83,8 @@ def llama_8b(tokens: int = 512, batch: int = 1, layers: int = 32) -> Made:
 
 
 def mamba(tokens: int = 8, batch: int = 1, layers: int = 24) -> Made:
-    """Mamba 130M: 24 layers of width 768. Without its own kernels it steps through the text."""
+    """Mamba 130M: 24 layers of width 768. In eager mode, without its own kernels, the model steps
+    through the text in Python; what is captured of it scans."""
     from transformers import MambaConfig, MambaForCausalLM
 
     model = MambaForCausalLM(MambaConfig(num_hidden_layers=layers, use_cache=False))

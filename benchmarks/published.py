@@ -172,8 +172,7 @@ def deplot() -> Made:
 
 
 def mamba_130m() -> Made:
-    """At 8 tokens: it is unrolled step by step."""
-    return tf.MambaForCausalLM(tf.MambaConfig(num_hidden_layers=24)), _tokens(8)
+    return tf.MambaForCausalLM(tf.MambaConfig(num_hidden_layers=24)), _tokens()
 
 
 def bert_base() -> Made:

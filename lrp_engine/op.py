@@ -178,6 +178,13 @@ class Attention(Op):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Recurrence(Op):
+    """h_t = decay_t h_(t-1) + inflow_t: a product and a sum at every step, as one op."""
+
+    family: ClassVar[str] = "recurrence"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Lookup(Op):
     """Rows of a table by integer index; its result is the source for those integers."""
 

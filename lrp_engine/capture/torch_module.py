@@ -20,6 +20,7 @@ from .functional import Functional, functional, retraced
 from .inputs import apart, argument_names, as_call
 from .module_view import ModuleView, left_as_it_was
 from .quiet import quiet
+from .scans import scan_notes, scans
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
 
 # Torch 2.13 multiplies sizes two at a time where it checks its cache of traced results: a product
@@ -64,7 +65,10 @@ def capture(
         notes = tuple(n for n in (*problems, note, view.note()) if n)
         captured = from_exported(program, names, how, notes)
         return replace(
-            captured, holders=_holders(module, captured), rerun=partial(_rerun, module, view.module)
+            captured,
+            holders=_holders(module, captured),
+            rerun=partial(_rerun, module, view.module),
+            notes=captured.notes + scan_notes(captured.graph),
         )
     tried = "\n  ".join([*problems, *_advice(module)])
     raise CaptureError(f"the model could not be captured:\n  {tried}")
@@ -83,7 +87,7 @@ def _advice(module: nn.Module) -> list[str]:
 
 def _rerun(module: nn.Module, view: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """The model's own result; what it writes to itself on the way is taken back."""
-    with left_as_it_was(module, view):
+    with left_as_it_was(module, view), scans(module):
         return view(*args, **kwargs)
 
 
@@ -135,7 +139,7 @@ def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> Functional:
     export = partial(
         torch.export.export, module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
     )
-    with torch.no_grad(), quiet():
+    with torch.no_grad(), quiet(), scans(module):
         try:
             return functional(export())
         except TypeError as error:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lrp_engine.call import Call, Operand, invoke, operands_of, substitute
 
-from . import reference_attention, reference_pooling, reference_sums
+from . import reference_attention, reference_pooling, reference_recurrence, reference_sums
 from .measuring import Relevance, dense, incoming, jacobian, ratio, results
 
 Reference = Callable[..., Relevance]
@@ -242,4 +242,8 @@ REFERENCES: dict[tuple[str, str], Reference] = {
     ("attention", "attnlrp"): reference_attention.attnlrp,
     ("attention", "softmax_stopped"): reference_attention.softmax_stopped,
     ("attention", "gradient"): zero,
+    ("recurrence", "uniform"): reference_recurrence.uniform,
+    ("recurrence", "gradient"): reference_recurrence.gradient,
+    ("recurrence", "norm"): reference_recurrence.norm,
+    ("recurrence", "magnitude"): reference_recurrence.magnitude,
 }

@@ -9,7 +9,7 @@ import transformers as tf
 from torch import nn
 from torch.export import Dim
 
-from .entry import VOCABULARY, Entry, short_tokens, tokens
+from .entry import VOCABULARY, Entry, tokens
 
 SMALL = {
     "vocab_size": VOCABULARY,
@@ -145,8 +145,7 @@ DECODERS = {
     "mixtral": _attending(mixtral, dtype=torch.float32),
     "mixtral_batched": _attending(mixtral_batched),
     "qwen2_moe": _attending(qwen2_moe, dtype=torch.float32),
-    # Without its fused kernel Mamba steps through the text in Python: one length per capture.
-    "mamba": Entry(mamba, short_tokens, position=-1),
+    "mamba": Entry(mamba, tokens, length=True, position=-1),
     # A free length works, too, and takes torch.export half a minute: it is left out here.
     "mamba2": Entry(mamba2, tokens, dynamic={"input_ids": {0: Dim.AUTO}}, position=-1),
 }

@@ -106,11 +106,6 @@ def tokens(batch: int, length: int) -> Inputs:
     return {"input_ids": ids(batch, length)}
 
 
-def short_tokens(batch: int, length: int) -> Inputs:
-    """Few tokens, for models that are unrolled step by step."""
-    return {"input_ids": ids(batch, SHORT)}
-
-
 def masked_tokens(batch: int, length: int) -> Inputs:
     """Token ids, some of them padding."""
     return {"input_ids": ids(batch, length), "attention_mask": padded(batch, length)}

@@ -1,0 +1,97 @@
+"""The first-order linear recurrence as one op: h_t = decay_t * h_(t-1) + inflow_t, h_(-1) = 0.
+
+Its adjoint is a recurrence, too: it walks the other way, and each step decays by what the step
+before it holds. So one op serves the forward pass, rules and derivatives of any order.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .stepping import doubled, stepped
+
+Way = Callable[[Tensor, Tensor, int, bool, bool, float], Tensor]
+
+
+@torch.library.custom_op("lrp_engine::linear_recurrence", mutates_args=())
+def linear_recurrence(
+    decay: Tensor,
+    inflow: Tensor,
+    dim: int,
+    reverse: bool = False,
+    adjoint: bool = False,
+    share: float = 1.0,
+) -> Tensor:
+    """h_t = share * decay_t * h_(t-1) + inflow_t along `dim`; `reverse` walks from the last step.
+
+    `adjoint`: the transpose of that as a map of the inflow, g_t = share * decay_(t+1) * g_(t+1) +
+    inflow_t. The result is contiguous. Half precision is accumulated in single.
+    """
+    if decay.shape != inflow.shape or decay.dtype != inflow.dtype:
+        raise ValueError("linear_recurrence: decay and inflow differ in shape or dtype")
+    dim %= inflow.dim()
+    return _way(inflow.device.type)(decay, inflow, dim, reverse != adjoint, adjoint, share)
+
+
+@linear_recurrence.register_fake
+def _without_data(decay: Tensor, inflow: Tensor, dim: int, *settings: Any) -> Tensor:
+    return inflow.new_empty(inflow.shape)
+
+
+def _way(device: str) -> Way:
+    """One pass over memory where there is a loop that is cheap, else log2(steps) passes."""
+    if device == "cuda" and _has_triton():
+        from .recurrence_triton import fused
+
+        return fused
+    return stepped if device == "cpu" else doubled
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def previous(h: Tensor, dim: int, reverse: bool = False) -> Tensor:
+    """h_(t-1), zero at the first step."""
+    ends = [0, 0] * (h.dim() - 1 - dim % h.dim())
+    return torch.nn.functional.pad(h, [*ends, *((-1, 1) if reverse else (1, -1))])
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    decay, _, *ctx.settings = inputs
+    ctx.save_for_backward(decay, output)
+
+
+def _backward(ctx: Any, c: Tensor) -> tuple[Tensor | None, ...]:
+    """The adjoint for the inflow; for the decay, what arrives at a step times the state before."""
+    decay, output = ctx.saved_tensors
+    dim, reverse, adjoint, share = ctx.settings
+    back = linear_recurrence(decay, c, dim, reverse, not adjoint, share)
+    arrives, state = (output, back) if adjoint else (back, output)
+    at_decay = None
+    if ctx.needs_input_grad[0]:
+        at_decay = share * arrives * previous(state, dim, reverse)
+    return at_decay, back, None, None, None, None
+
+
+linear_recurrence.register_autograd(_backward, setup_context=_remember)
+
+
+@linear_recurrence.register_vmap
+def _batched(
+    info: Any, in_dims: tuple[Any, ...], decay: Tensor, inflow: Tensor, dim: int, *settings: Any
+) -> tuple[Tensor, int]:
+    """One more axis in front; an operand that is the same for all is not copied."""
+    size = next(x.shape[d] for x, d in zip((decay, inflow), in_dims, strict=False) if d is not None)
+    decay, inflow = (
+        x.expand(size, *x.shape) if d is None else x.movedim(d, 0)
+        for x, d in zip((decay, inflow), in_dims, strict=False)
+    )
+    return linear_recurrence(decay, inflow, dim % (inflow.dim() - 1) + 1, *settings), 0

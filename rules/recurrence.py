@@ -1,0 +1,126 @@
+"""The linear recurrence h_t = a_t h_(t-1) + b_t of state space models, as one op.
+
+Each rule gives what a rule for products at every a_t h_(t-1), and a rule for sums at every
+a_t h_(t-1) + b_t, give together. With u_t for all that arrives at h_t, f_t for what the sum keeps
+of it and w_t for what the product hands to h_(t-1), u_t = c_t + f_(t+1) w_(t+1) u_(t+1): the
+recurrence again, the other way round, its decay f w.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lrp_engine.call import Call
+from lrp_engine.kernels import linear_recurrence
+from lrp_engine.kernels.recurrence import previous
+from lrp_engine.op import Coefficients, Passed, Recurrence
+from lrp_engine.rule import booked, rule, stabilise
+from lrp_engine.samples import positive, real, sample
+
+RECURRENCES = (
+    Recurrence(
+        target=torch.ops.lrp_engine.linear_recurrence.default,
+        operands=("decay", "inflow"),
+        samples=(
+            sample(positive(2, 4, 3), real(2, 4, 3), 1),
+            sample(real(3, 2), real(3, 2), -2, True),
+            sample(real(1, 2), real(1, 2), 0),
+        ),
+        when=lambda arguments, _: not arguments["adjoint"] and arguments["share"] == 1.0,
+    ),
+)
+
+Both = Call[Recurrence]
+
+
+def arriving(call: Both, c: Tensor, decay: Tensor, share: float = 1.0) -> Tensor:
+    """u_t = c_t + share decay_(t+1) u_(t+1): all that arrives at a step, later ones included."""
+    return linear_recurrence(decay, c, call["dim"], call["reverse"], True, share)
+
+
+def before(call: Both) -> Tensor:
+    """h_(t-1)."""
+    return previous(call.out, call["dim"], call["reverse"])
+
+
+def share_of(call: Both) -> float:
+    """Of two live factors each gets half. With a live decay every state but zero is live."""
+    return 0.5 if call.is_live("decay") else 1.0
+
+
+def handed(call: Both, decay: Tensor | None, inflow: Tensor) -> Coefficients:
+    """One coefficient per live operand."""
+    both = {"decay": decay, "inflow": inflow}
+    return tuple(both[o.name] for o in call.live)
+
+
+def constant(call: Both, kept: Tensor) -> Mapping[str, Tensor]:
+    """An inflow that carries no relevance keeps its summands."""
+    return {} if call.is_live("inflow") else {"constant": booked(kept, call["inflow"])}
+
+
+def uniform_absorbs(call: Both, c: Tensor, passed: Passed) -> Mapping[str, Tensor]:
+    """Nothing but what a constant inflow brings."""
+    return constant(call, arriving(call, c, call["decay"], share_of(call)))
+
+
+@rule("uniform", family=Recurrence, cites="achtibat2024, prop. 3.3", absorbs=uniform_absorbs)
+def uniform(call: Both, c: Tensor) -> Coefficients:
+    """Half of a product for the decay, half for the state; the sum as it adds up."""
+    share = share_of(call)
+    u = arriving(call, c, call["decay"], share)
+    return handed(call, share * (u * before(call)) if call.is_live("decay") else None, u)
+
+
+@rule("gradient", family=Recurrence, cites="simonyan2014", absorbs="gradient")
+def gradient(call: Both, c: Tensor) -> Coefficients:
+    """The plain gradient: decay and state both get all of their product."""
+    u = arriving(call, c, call["decay"])
+    return handed(call, u * before(call) if call.is_live("decay") else None, u)
+
+
+def stabilised(call: Both, c: Tensor, stabiliser: float) -> tuple[Tensor, Tensor]:
+    """What arrives at each step, and what its sum keeps of it."""
+    kept = call.out / stabilise(call.out, stabiliser)
+    u = arriving(call, c, call["decay"] * kept, share_of(call))
+    return u, u * kept
+
+
+def norm_absorbs(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Mapping[str, Tensor]:
+    """The stabiliser's share of each sum, and a constant inflow's."""
+    u, kept = stabilised(call, c, stabiliser)
+    return {"stabiliser": booked(u - kept, call.out), **constant(call, kept)}
+
+
+@rule("norm", family=Recurrence, cites="anders2021, rule Norm", absorbs=norm_absorbs)
+def norm(call: Both, c: Tensor, stabiliser: float = 1e-6) -> Coefficients:
+    """Sums by the epsilon rule, h / (h + epsilon sign h) of what arrives; products in halves."""
+    _, kept = stabilised(call, c, stabiliser)
+    decay = share_of(call) * (kept * before(call)) if call.is_live("decay") else None
+    return handed(call, decay, kept)
+
+
+def rest(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Mapping[str, Tensor]:
+    """What is not handed on: a constant inflow's shares, or the stabilisers' alone."""
+    back = sum(booked(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
+    cause = "stabiliser" if call.is_live("inflow") else "constant"
+    return {cause: booked(c, call.out) - back}
+
+
+@rule("magnitude", family=Recurrence, cites="dynamiclrp2025, sec. 3", absorbs=rest)
+def magnitude(call: Both, c: Tensor, stabiliser: float = 1e-9) -> Coefficients:
+    """Sums and products of two live factors by magnitude: |a| / (|a| + |b|) of what arrives."""
+    a, b, state = call["decay"], call["inflow"], before(call)
+    carried = a * state
+    kept = call.out / (carried.abs() + b.abs() + stabiliser)
+    to_product, decay = kept * carried.sign(), None
+    if call.is_live("decay"):
+        to_product = to_product / (a.abs() + state.abs() + stabiliser)
+        u = arriving(call, c, to_product * state.abs() * a)
+        decay = u * to_product * a.abs() * state
+    else:
+        u = arriving(call, c, to_product * a)
+    return handed(call, decay, u * kept * b.sign())
