@@ -17,7 +17,7 @@ from lrp_engine.capture import scans
 from lrp_engine.capture.captured import How
 from lrp_engine.errors import CaptureError
 from lrp_engine.preset_file import presets
-from tests.support import assert_close
+from tests.support import assert_close, draw
 from tests.zoo.decoders import SMALL, mamba
 from tests.zoo.entry import StayDouble, ids, lively
 
@@ -174,6 +174,31 @@ def test_nothing_is_left_behind() -> None:
     assert answers() == before
     with scans.scans(model_of("mamba", False)):
         assert answers() == before
+
+
+class OwnScan(nn.Module):
+    """A scan as the graph within a graph that torch makes of it on a GPU, or as our op."""
+
+    def __init__(self, nested: bool) -> None:
+        super().__init__()
+        self.nested = nested
+
+    def forward(self, x: Tensor) -> Tensor:
+        def join(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+            return a * c, c * b + d
+
+        if self.nested:
+            return TORCH.associative_scan_op(join, [x.sigmoid(), x], ())[1].sum(0)
+        return torch.ops.lrp_engine.linear_recurrence(x.sigmoid(), x, 0).sum(0)
+
+
+def test_a_model_of_ones_own() -> None:
+    x = draw(6, 2, 3)
+    with pytest.raises(CaptureError, match=r"associative_scan in .*linear_recurrence"):
+        lrp.Engine(OwnScan(nested=True).eval(), x)
+    found = lrp.Engine(OwnScan(nested=False).eval(), x).explain(x, lambda out: out.sum())
+    assert found.output.shape == (2, 3)
+    found.check()
 
 
 JOINS = {

@@ -24,5 +24,6 @@ def _refusal(node: fx.Node) -> str:
     return (
         f"{target_name(node)} in {origin(node)} runs a graph of its own, which rules cannot look"
         " into. Write what it does as plain ops; for a branch, a Python `if`, which is recorded"
-        " as the example takes it."
+        " as the example takes it; for a scan that is a linear recurrence,"
+        " `torch.ops.lrp_engine.linear_recurrence`."
     )

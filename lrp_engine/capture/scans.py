@@ -29,6 +29,7 @@ _SCAN = "associative_scan"
 _HOME = "torch._higher_order_ops.associative_scan"
 _ANSWERS = {"is_torchdynamo_compiling": True, "is_torchdynamo_exporting": False}
 _ONE_OP = torch.ops.lrp_engine.linear_recurrence.default
+_NOTE = "scans through the text, as the model does in torch.compile; outside it steps"
 _SUMS = {operator.add, torch.add, "add"}
 _PRODUCTS = {operator.mul, torch.mul, "mul"}
 
@@ -51,7 +52,7 @@ def scans(model: nn.Module) -> Iterator[None]:
 def scan_notes(graph: fx.Graph) -> tuple[str, ...]:
     """That a result comes from the model's scan, which may round otherwise than its loop."""
     found = graph.find_nodes(op="call_function", target=_ONE_OP)
-    return ("scans through the text, where the model outside torch.compile steps",) if found else ()
+    return (_NOTE,) if found else ()
 
 
 def _swap(stack: ExitStack, place: ModuleType, name: str, function: Callable[..., Any]) -> None:

@@ -55,7 +55,7 @@ def fused(
 ) -> Tensor:
     """As `stepping.stepped`, on a GPU."""
     inflow = inflow.contiguous()
-    result = torch.empty_like(inflow)
+    result = inflow.new_empty(inflow.shape)
     steps, inner = inflow.shape[dim], math.prod(inflow.shape[dim + 1 :])
     channels = inflow.numel() // max(steps, 1)
     shared = dim > 0 and decay.stride(0) == 0  # the same for every entry of the first axis
