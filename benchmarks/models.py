@@ -108,4 +108,5 @@ ON_GPU: dict[str, Callable[[], Made]] = {
 ON_CPU: dict[str, Callable[[], Made]] = {
     "GPT-2 small, 128 tokens": gpt2_small,
     "ViT-B, 224 px": vit_base,
+    "Mamba 130M, 64 tokens": lambda: mamba(64),
 }

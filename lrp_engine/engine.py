@@ -197,16 +197,16 @@ class Engine:
         parameters, so that they can be part of a loss; attention is then written out, and nothing
         is compiled.
 
-        With `full_output=False`, a class at one position per sample is explained without computing
-        the output anywhere else (a language model's logits are often its largest value): `output`
-        is then None. Under `low_memory`, and where a budget is too small for the whole output,
-        such a target is explained in this way by default, and `output` is computed when it is asked
-        for. Raises InputError and TargetError.
+        For a class at one position per sample the output is computed at that position only, if its
+        rows allow it (a language model's logits are often its largest value); `output` is computed
+        when it is asked for, by another forward pass. `full_output=True` computes it at once,
+        `full_output=False` refuses what needs it and leaves it None. Raises InputError and
+        TargetError.
         """
         if full_output is False and (ledger or create_graph):
             raise InputError("full_output=False goes with neither ledger nor create_graph")
         lean = not (ledger or create_graph) and is_class(target) and is_rows(position)
-        if full_output is False or (full_output is None and lean and self._ways.rows_by_default):
+        if full_output is False or (full_output is None and lean and self._ways.has_rows):
             return self._explain_rows(inputs, target, position, later=full_output is None)
         if create_graph:
             found = self._forward(inputs, self._ways.differentiable).last(target, position)

@@ -15,7 +15,7 @@ from .differentiable import made_differentiable
 from .errors import InputError, PromiseError
 from .explanation import Provenance, provenance_of
 from .plan import Plan
-from .policy import Budget, Choice, Policy, readable
+from .policy import Budget, Choice, readable
 from .program import Run, forward_alone
 from .propagate import Cache
 from .relevance import Wanted, write_program
@@ -97,7 +97,7 @@ class Ways:
     def at_row(self) -> Way | None:
         """Programs that start from one row of the output, if the output has independent rows and
         the budget allows it; both ways give the same."""
-        if not can_start_at_row(self.plan):
+        if not self.has_rows:
             return None
         try:
             wanted = self._written(start=start_at_row)
@@ -111,7 +111,7 @@ class Ways:
 
         Raises InputError if the output has no rows that are computed by themselves.
         """
-        if not can_start_at_row(self.plan):
+        if not self.has_rows:
             raise InputError(
                 f"output {self.plan.output.name!r} is needed in full: its rows (batch, position)"
                 " are not each computed from one row of what is before; leave full_output=True"
@@ -120,20 +120,9 @@ class Ways:
         return Way.of(wanted, compiled=self.compile, seeds=row_alone)
 
     @cached_property
-    def rows_by_default(self) -> bool:
-        """Whether a class at one position is explained without the rest of the output: where memory
-        counts most, and where a budget allows nothing else."""
-        if not can_start_at_row(self.plan):
-            return False
-        if isinstance(self.policy, Budget):
-            return not self._whole_is_within_budget()
-        return self.policy is Policy.LOW_MEMORY
-
-    def _whole_is_within_budget(self) -> bool:
-        try:
-            return bool(self.whole)
-        except PromiseError:
-            return False
+    def has_rows(self) -> bool:
+        """Whether one row of the output can be computed and explained without the others."""
+        return can_start_at_row(self.plan)
 
     @cached_property
     def output_alone(self) -> fx.GraphModule:
