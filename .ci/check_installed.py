@@ -16,7 +16,8 @@ def main(checkout: Path) -> None:
     assert checkout not in Path(lrp_engine.__file__).parents, lrp_engine.__file__
     modules = [m.name for m in pkgutil.walk_packages(lrp_engine.__path__, "lrp_engine.")]
     for name in modules:
-        if not name.endswith("__main__"):
+        # Triton comes with torch for GPUs only.
+        if not name.endswith(("__main__", "_triton")):
             importlib.import_module(name)
     presets = {p.name for p in (checkout / "rules" / "presets").glob("*.toml")}
     shipped = {p.name for p in (files("lrp_engine.rules") / "presets").iterdir()}
