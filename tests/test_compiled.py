@@ -29,7 +29,8 @@ class Attends(nn.Module):
         return self.head(x + nn.functional.gelu(self.inner(x)))
 
 
-def test_new_lengths_and_batches_are_not_compiled_anew(monkeypatch):
+@pytest.mark.parametrize("whole", [True, None])
+def test_new_lengths_and_batches_are_not_compiled_anew(monkeypatch, whole):
     graphs = []
 
     def counting(module, example_inputs):
@@ -53,7 +54,9 @@ def test_new_lengths_and_batches_are_not_compiled_anew(monkeypatch):
     seen = []
     for batch, length in [(2, 5), (3, 7), (4, 6), (2, 9), (5, 11), (3, 4)]:
         ids = {"ids": torch.randint(0, 11, (batch, length))}
-        found, expected = (e.explain(ids, 3, position=-1) for e in (engine, eager))
+        found, expected = (
+            e.explain(ids, 3, position=-1, full_output=whole) for e in (engine, eager)
+        )
         assert_close(found.relevance["input"], expected.relevance["input"], 1e-12)
         seen.append(len(graphs))
     assert given == [True, True]

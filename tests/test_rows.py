@@ -74,7 +74,7 @@ def test_rows_are_what_the_whole_output_gives(name):
     output = engine.forward(inputs).explained_output
     classes, rows = [1, 4, 2], [0, 3, 4]
     expected = engine.explain(inputs, seed_at(output.shape, classes, rows))
-    whole = engine.explain(inputs, classes, position=rows)
+    whole = engine.explain(inputs, classes, position=rows, full_output=True)
     alone = engine.explain(inputs, classes, position=rows, full_output=False)
     assert_same(whole, expected)
     assert_same(alone, expected)
@@ -111,14 +111,14 @@ def test_only_the_row_is_computed_above_the_last_mixing(name):
 def test_a_source_in_the_rows_gets_relevance_of_its_own_shape():
     engine, inputs = mixed(sources=["x", "outer", "norm"])
     expected = engine.explain(inputs, seed_at(torch.Size([3, POSITIONS, WORDS]), [2] * 3, [1] * 3))
-    for options in ({}, {"full_output": False}):
+    for options in ({"full_output": True}, {"full_output": False}):
         assert_same(engine.explain(inputs, 2, position=1, **options), expected)
 
 
 @pytest.mark.parametrize("policy", ["balanced", "low_memory"])
 def test_policies_do_not_change_rows(policy):
     engine, inputs = language("llama")
-    expected = engine.explain(inputs, 3, position=2)
+    expected = engine.explain(inputs, 3, position=2, full_output=True)
     lean = engine.with_policy(policy)
     assert_same(lean.explain(inputs, 3, position=2, full_output=False), expected)
 
@@ -165,10 +165,11 @@ def test_a_budget_too_small_for_the_output_may_do_for_a_row():
     tight = engine.with_policy(row)
     found = tight.explain(inputs, 3, position=-1)
     assert found.known_output is None
-    assert_same(found, engine.explain(inputs, 3, position=-1))
+    assert_same(found, engine.explain(inputs, 3, position=-1, full_output=True))
     assert tight.memory(full_output=False).peak <= row
     short = models.tokens(1, 1, 6)  # a size of 1 is compared with the model
-    assert_same(tight.explain(short, 3, position=-1), engine.explain(short, 3, position=-1))
+    whole = engine.explain(short, 3, position=-1, full_output=True)
+    assert_same(tight.explain(short, 3, position=-1), whole)
     with pytest.raises(PromiseError):
         tight.explain(inputs, 3, position=slice(0, 2))
 
@@ -178,7 +179,7 @@ def test_other_sizes_are_served():
     for batch, length in [(1, 6), (2, 9), (3, 1)]:
         inputs = models.tokens(1, batch, length)
         found = engine.explain(inputs, 3, position=-1, full_output=False)
-        assert_same(found, engine.explain(inputs, 3, position=-1))
+        assert_same(found, engine.explain(inputs, 3, position=-1, full_output=True))
 
 
 def test_what_cannot_be_explained_at_rows_alone_is_refused():
