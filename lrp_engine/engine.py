@@ -153,7 +153,10 @@ class Engine:
 
     @property
     def program(self) -> Program:
-        """The forward and the relevance program."""
+        """The forward and the relevance program that serve any target.
+
+        A class at one position has a pair of its own, which computes the output there alone.
+        """
         return self._ways.whole.wanted.program
 
     @property
@@ -206,7 +209,7 @@ class Engine:
         if full_output is False and (ledger or create_graph):
             raise InputError("full_output=False goes with neither ledger nor create_graph")
         lean = not (ledger or create_graph) and is_class(target) and is_rows(position)
-        if full_output is False or (full_output is None and lean and self._ways.has_rows):
+        if full_output is False or (full_output is None and lean and self._ways.rows_by_default):
             return self._explain_rows(inputs, target, position, later=full_output is None)
         if create_graph:
             found = self._forward(inputs, self._ways.differentiable).last(target, position)

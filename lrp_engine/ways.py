@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .capture.captured import How
 from .compiled import compiled as through_compiler
 from .differentiable import made_differentiable
 from .errors import InputError, PromiseError
@@ -123,6 +124,12 @@ class Ways:
     def has_rows(self) -> bool:
         """Whether one row of the output can be computed and explained without the others."""
         return can_start_at_row(self.plan)
+
+    @property
+    def rows_by_default(self) -> bool:
+        """Whether that is what a class at one position gets. A recorded capture is compared with
+        the model at every call, for which the whole output is needed anyway."""
+        return self.has_rows and self.plan.captured.how is not How.RECORDED
 
     @cached_property
     def output_alone(self) -> fx.GraphModule:

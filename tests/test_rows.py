@@ -148,6 +148,17 @@ def test_targets_that_need_the_whole_output_have_it():
     assert_same(found, engine.explain(inputs, seed))
 
 
+def test_a_recorded_capture_computes_the_output_that_it_is_compared_by():
+    class Branches(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x if x.sum() > 0 else -x)
+
+    engine = Engine(seeded(Branches, 6, WORDS), draw(2, POSITIONS, 6).abs())
+    found = engine.explain(draw(2, POSITIONS, 6, seed=1).abs(), 3, position=1)
+    assert found.provenance.captured == "recorded"
+    assert found.known_output is not None
+
+
 def test_an_output_asked_for_too_late_is_refused():
     engine, inputs = language("llama")
     found = engine.explain(inputs, 3, position=-1)
