@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 import lrp_engine as lrp
 from lrp_engine.errors import InputError, LrpError, PackageError, TargetError
-from lrp_engine.package import archive, load, structure, write
+from lrp_engine.package import archive, load, probe, structure, write
 from lrp_engine.package.expression import evaluate, names_in, text_of
 from lrp_engine.package.programs import laid
 from lrp_engine.package.trial import compare
@@ -235,6 +235,15 @@ def test_nothing_is_left_behind_when_it_fails(mlp, tmp_path, monkeypatch):
         engine.package(tmp_path / "package.zip", x)
     assert [p.name for p in tmp_path.iterdir()] == ["there.pt2"]
     assert (tmp_path / "there.pt2").read_text() == "as it was"
+
+
+def test_a_crash_of_torchs_loader_takes_another_process(mlp, tmp_path, monkeypatch):
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr(probe, "_LOADS", crash)
+    engine, x = mlp
+    with pytest.raises(PackageError, match=r"crashes .*signal 11.*CXX"):
+        engine.package(tmp_path / "a.pt2", x)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_compiler_is_named(mlp, tmp_path, monkeypatch):

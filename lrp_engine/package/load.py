@@ -44,7 +44,7 @@ def _loaded(path: Path) -> Package:
     try:
         constants = read_constants(path, manifest)
         runs = {
-            name: _run(_loader(path, name, _index(manifest)), held, manifest.orders[name])
+            name: _run(_loader(path, name, index_of(manifest)), held, manifest.orders[name])
             for name, held in constants.items()
         }
         names = tuple(port.name for port in manifest.inputs)
@@ -64,7 +64,7 @@ def _device_of(machine: Any) -> str:
     return "cuda" if "CUDA capability" in machine else "cpu"
 
 
-def _index(manifest: Manifest) -> int:
+def index_of(manifest: Manifest) -> int:
     """Which of several GPUs the package was made for; -1 on a CPU."""
     devices = [torch.device(port.device) for port in manifest.inputs if port.device]
     return next((d.index for d in devices if d.index is not None), -1)

@@ -23,7 +23,7 @@ from ..ways import Way, Ways
 from .archive import beside, write
 from .compile import Compiled, compiled
 from .expression import text_of
-from .load import load_package
+from .load import index_of, load_package
 from .machine import machine
 from .manifest import (
     FORMAT,
@@ -36,6 +36,7 @@ from .manifest import (
     dtype_name,
     programs_of,
 )
+from .probe import hold_loader
 from .programs import Slot, Source, mask_device, mask_source, pair
 from .structure import described, described_exactly
 from .trial import Trial, above_one
@@ -66,6 +67,7 @@ def write_package(
         made = {name: compiled(name, source, settings) for name, source in sources.items()}
         manifest = _manifest(ways, chosen, masks, ones, made)
         write(file, made, manifest)
+        hold_loader(file, next(iter(made)), index_of(manifest))
         package = load_package(file)
         trial.hold(package, cases)
         relied = dict.fromkeys(c for program in made.values() for c in program.conditions)
