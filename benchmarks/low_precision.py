@@ -1,4 +1,4 @@
-"""Relevance in low precision against float64, for six small architectures.
+"""Relevance in low precision against float64, for seven small architectures.
 
     python -m benchmarks.low_precision
 
@@ -142,10 +142,12 @@ def architectures() -> dict[str, Callable[[], tuple[nn.Module, dict[str, Tensor]
     resnet = t.ResNetConfig(
         embedding_size=16, hidden_sizes=[16, 32], depths=[2, 2], layer_type="basic", num_labels=5
     )
+    mamba = t.MambaConfig(hidden_size=64, num_hidden_layers=2, vocab_size=60, use_cache=False)
     return {
         "GPT-2": lambda: (t.GPT2LMHeadModel(gpt2), ids),
         "Llama": lambda: (t.LlamaForCausalLM(llama), ids),
         "Qwen 3": lambda: (t.Qwen3ForCausalLM(qwen), ids),
+        "Mamba": lambda: (t.MambaForCausalLM(mamba), ids),
         "BERT": lambda: (t.BertForSequenceClassification(bert), ids),
         "ViT": lambda: (t.ViTForImageClassification(vit), pixels),
         "ResNet": lambda: (t.ResNetForImageClassification(resnet), pixels),
