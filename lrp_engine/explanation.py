@@ -113,8 +113,8 @@ class Explanation:
     def output(self) -> Any:
         """The model's output, in the model's own structure; None after `full_output=False`.
 
-        Where memory was to be saved it is computed when first asked for, by one more forward pass:
-        raises InputError if inputs or parameters have been changed in place since.
+        Where one position was explained it is computed when first asked for, by another forward
+        pass: raises InputError if inputs or parameters have been changed in place since.
         """
         return self.known_output if self.run_again is None else self.run_again()
 

@@ -183,5 +183,6 @@ def _one_row(plan: Plan) -> Tensor:
 
 
 def _indices(plan: Plan) -> Tensor:
+    # Zeros and not empty: a recorded capture's example values are computed for real.
     example = value(plan.output.node)
-    return example.new_empty((example.shape[0],), dtype=torch.int64)
+    return example.new_zeros((example.shape[0],), dtype=torch.int64)

@@ -76,7 +76,7 @@ def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> S
     if not is_class(target):
         raise TargetError(
             "only classes can be explained at the rows alone: for a metric or a ready coefficient"
-            " leave full_output=True"
+            " leave full_output out"
         )
     return _at_rows(row[:, 0], _weights(row, target), rows, positions)
 

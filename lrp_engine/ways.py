@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .capture.captured import How
 from .compiled import compiled as through_compiler
+from .cost import is_random
 from .differentiable import made_differentiable
 from .errors import InputError, PromiseError
 from .explanation import Provenance, provenance_of
@@ -115,7 +116,7 @@ class Ways:
         if not self.has_rows:
             raise InputError(
                 f"output {self.plan.output.name!r} is needed in full: its rows (batch, position)"
-                " are not each computed from one row of what is before; leave full_output=True"
+                " are not each computed from one row of what is before; leave full_output out"
             )
         wanted = self._written(start=start_at_only_row)
         return Way.of(wanted, compiled=self.compile, seeds=row_alone)
@@ -125,11 +126,16 @@ class Ways:
         """Whether one row of the output can be computed and explained without the others."""
         return can_start_at_row(self.plan)
 
-    @property
+    @cached_property
     def rows_by_default(self) -> bool:
-        """Whether that is what a class at one position gets. A recorded capture is compared with
-        the model at every call, for which the whole output is needed anyway."""
-        return self.has_rows and self.plan.captured.how is not How.RECORDED
+        """Whether that is what a class at one position gets, its output computed again on demand.
+
+        A recorded capture is compared with the model at every call, for which the whole output is
+        needed anyway; a model that draws random numbers would give another output.
+        """
+        captured = self.plan.captured
+        random = any(is_random(n) for n in captured.graph.nodes if n.op == "call_function")
+        return self.has_rows and captured.how is not How.RECORDED and not random
 
     @cached_property
     def output_alone(self) -> fx.GraphModule:

@@ -159,6 +159,16 @@ def test_a_recorded_capture_computes_the_output_that_it_is_compared_by():
     assert found.known_output is not None
 
 
+def test_an_output_that_another_run_would_not_give_again_is_kept():
+    class Noisy(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + torch.rand_like(x))
+
+    engine = Engine(seeded(Noisy, 6, WORDS), draw(2, POSITIONS, 6))
+    found = engine.explain(draw(2, POSITIONS, 6), 3, position=1)
+    assert_close(found.output[:, 1, 3], found.explained)
+
+
 def test_an_output_asked_for_too_late_is_refused():
     engine, inputs = language("llama")
     found = engine.explain(inputs, 3, position=-1)
