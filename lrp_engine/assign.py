@@ -26,6 +26,7 @@ from .places import Places
 from .plan import Assignment, Plan, SourcePort, Stopped
 from .preset import Entry, Preset
 from .registry import Registry
+from .signs import never_negative
 from .template import is_getitem
 
 
@@ -52,6 +53,7 @@ class _Walk:
     registry: Registry
     places: Places
     alive: set[fx.Node]
+    never_negative: frozenset[fx.Node]
     assigned: dict[fx.Node, Assignment] = field(default_factory=dict)
     stopped: dict[fx.Node, str] = field(default_factory=dict)
     gaps: dict[fx.Node, str] = field(default_factory=dict)
@@ -99,7 +101,10 @@ class _Walk:
         self.alive.add(node)
         terms = len(operands_of(op.operands, arguments, fx.Node)) + _scalars(op, arguments)
         self.regions.add(node, op, tuple(pick(arguments, o) for o in live), terms)
-        self.assigned[node] = Assignment(node, op, rule, entry.parameters, live, entry.origin)
+        signs = frozenset(o for o in live if pick(arguments, o) in self.never_negative)
+        self.assigned[node] = Assignment(
+            node, op, rule, entry.parameters, live, entry.origin, signs
+        )
 
     def _alive_among(self, names: Iterable[str], arguments: dict[str, Any]) -> tuple[Operand, ...]:
         found = operands_of(tuple(names), arguments, fx.Node)
@@ -131,12 +136,14 @@ def assign(
     """
     places = Places(captured.graph)
     _refuse_unplaced(preset, captured, places)
-    walk = _walked(captured, preset, registry, sources, places)
+    signs = never_negative(captured.graph, registry)
+    walk = _walked(captured, preset, registry, sources, places, signs)
     needed = _needed(walk, output.node)
     if preset.counts_positions():
         # What is first or last among the live ops is known only once it is known what is live.
         families = {n: a.op.family for n, a in walk.assigned.items() if n in needed}
-        walk = _walked(captured, preset, registry, sources, Places(captured.graph, families))
+        places = Places(captured.graph, families)
+        walk = _walked(captured, preset, registry, sources, places, signs)
         needed = _needed(walk, output.node)
     gaps = {node: reason for node, reason in walk.gaps.items() if node in needed}
     if gaps:
@@ -160,8 +167,9 @@ def _walked(
     registry: Registry,
     sources: tuple[SourcePort, ...],
     places: Places,
+    signs: frozenset[fx.Node],
 ) -> _Walk:
-    walk = _Walk(captured, preset, registry, places, {source.node for source in sources})
+    walk = _Walk(captured, preset, registry, places, {source.node for source in sources}, signs)
     for node in captured.graph.nodes:
         if node.op == "call_function":
             walk.visit(node)

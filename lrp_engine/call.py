@@ -85,7 +85,7 @@ class Call(Generic[OpT]):
 
     `primal` holds the op's result where a rule had to compute it again; the engine then lets
     forward pass and rule share that one computation. `form` says what arrived: coefficients, or
-    relevance itself.
+    relevance itself. `never_negative`: the live operands known to have no entry below zero.
     """
 
     op: OpT
@@ -94,6 +94,7 @@ class Call(Generic[OpT]):
     out: Any
     primal: Any = field(default=None)
     form: Form = Form.COEFFICIENT
+    never_negative: frozenset[Operand] = frozenset()
 
     def with_form(self, form: Form) -> Call[OpT]:
         """The same call, for a flow of another form."""

@@ -42,6 +42,8 @@ class Op:
     `idle_if_same_layout`: a result of the operand's own shape and strides is the operand.
     `rowwise(arguments)`: whether a call acts on the last axis of its first operand alone, each row
     of the other axes by itself, and is no entrywise op.
+    `never_negative(arguments, known)`: whether no entry of the result can be below zero, `known`
+    telling which arguments have none (`lrp_engine/signs.py`).
     """
 
     family: ClassVar[str] = ""
@@ -53,6 +55,7 @@ class Op:
     at_zero: AtZero = AtZero.OTHER
     idle_if_same_layout: bool = False
     rowwise: Callable[[Mapping[str, Any]], bool] | None = None
+    never_negative: Callable[[Mapping[str, Any], Callable[[Any], bool]], bool] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -28,7 +28,10 @@ class SourcePort:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One op, its rule, and the operands through which relevance passes on."""
+    """One op, its rule, and the operands through which relevance passes on.
+
+    Of some operands it is known that no entry is below zero.
+    """
 
     node: fx.Node
     op: Op
@@ -36,6 +39,7 @@ class Assignment:
     parameters: Mapping[str, Any]
     live: tuple[Operand, ...]
     why: str
+    never_negative: frozenset[Operand] = frozenset()
 
     def rule_text(self) -> str:
         """`epsilon(epsilon=1e-06)`."""

@@ -140,6 +140,7 @@ class Site:
     several: bool
     live: tuple[Operand, ...]
     form: Form
+    never_negative: frozenset[Operand]
 
     @classmethod
     def of(
@@ -166,12 +167,13 @@ class Site:
             several=not isinstance(value(a.node), Tensor),
             live=a.live,
             form=arrived.form,
+            never_negative=a.never_negative,
         )
 
     def key(self) -> Any:
         shapes = tuple(signature(e) for e in self.examples)
         constants = tuple((type(c).__name__, str(c)) for c in self.constants)
-        how = (self.arrived, self.live, self.form)
+        how = (self.arrived, self.live, self.form, self.never_negative)
         return (shapes, str(self.spec), constants, self.places, *how)
 
     def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call, Any]:
@@ -185,7 +187,9 @@ class Site:
             leaves[place] = argument
         arguments = pytree.tree_unflatten(leaves, self.spec)
         out = results if self.several else results[0]
-        call = Call(a.op, arguments, a.live, out, form=self.form)
+        call = Call(
+            a.op, arguments, a.live, out, form=self.form, never_negative=self.never_negative
+        )
         return call, arrived if self.several else arrived[0]
 
     def live_inputs(self) -> list[int]:

@@ -11,6 +11,7 @@ from lrp_engine.call import Call, invoke, operands_of, substitute
 from lrp_engine.op import AtZero, Coefficients, Linear, Op, Passed
 from lrp_engine.rule import Form, amount, booked, rule, stabilise
 from lrp_engine.samples import Sample, coarse, integers, mask, positive, real, sample
+from lrp_engine.signs import as_are
 
 from .rowwise import reduces_last
 
@@ -22,13 +23,21 @@ def linear(target: Any, *operands: str, samples: tuple[Sample, ...], **facts: An
     return Linear(target=target, operands=operands, samples=samples, **facts)
 
 
-def entrywise(target: Any, *operands: str, samples: tuple[Sample, ...], at_zero: AtZero) -> Linear:
+def entrywise(target: Any, *operands: str, **facts: Any) -> Linear:
     """A linear op that acts entry by entry."""
-    return linear(target, *operands, samples=samples, elementwise=True, at_zero=at_zero)
+    return linear(target, *operands, elementwise=True, **facts)
 
+
+ADDED = as_are("self", "other", "alpha")
 
 SUMS = tuple(
-    entrywise(target, *operands, samples=(call,), at_zero=AtZero.SUM)
+    entrywise(
+        target,
+        *operands,
+        samples=(call,),
+        at_zero=AtZero.SUM,
+        never_negative=ADDED if target in (aten.add.Tensor, aten.add.Scalar) else None,
+    )
     for target, operands, call in [
         (aten.add.Tensor, ("self", "other"), sample(real(2, 3), real(3), alpha=2)),
         (aten.add.Scalar, ("self",), sample(real(2, 3), 1.5)),
@@ -56,6 +65,7 @@ CASTS = tuple(
         elementwise=True,
         at_zero=AtZero.ZERO,
         idle_if_same_layout=True,
+        never_negative=as_are("self"),
     )
     for target, call in [
         (aten._to_copy.default, sample(coarse(2, 3), dtype=torch.float32)),
@@ -122,31 +132,31 @@ CHOICES = (
     ),
 )
 
+
+def averaged(target: Any, operand: str, call: Sample, **facts: Any) -> Linear:
+    """A sum or average of entries of one operand, with weights that are not negative."""
+    return linear(target, operand, samples=(call,), never_negative=as_are(operand), **facts)
+
+
 REDUCTIONS = (
-    linear(aten.sum.default, "self", samples=(sample(real(2, 3)),)),
-    linear(aten.sum.dim_IntList, "self", samples=(sample(real(2, 3), [1]),), rowwise=reduces_last),
-    linear(aten.mean.default, "self", samples=(sample(real(2, 3)),)),
-    linear(aten.mean.dim, "self", samples=(sample(real(2, 3), [1], True),), rowwise=reduces_last),
+    averaged(aten.sum.default, "self", sample(real(2, 3))),
+    averaged(aten.sum.dim_IntList, "self", sample(real(2, 3), [1]), rowwise=reduces_last),
+    averaged(aten.mean.default, "self", sample(real(2, 3))),
+    averaged(aten.mean.dim, "self", sample(real(2, 3), [1], True), rowwise=reduces_last),
     linear(aten.cumsum.default, "self", samples=(sample(real(2, 3), 1),)),
     linear(aten.diff.default, "self", samples=(sample(real(2, 5)),)),
 )
 
 POOLING = (
-    linear(aten.avg_pool1d.default, "self", samples=(sample(real(1, 2, 6), [2], [2]),)),
-    linear(
-        aten.avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1]),)
-    ),
-    linear(aten.avg_pool3d.default, "self", samples=(sample(real(1, 2, 4, 4, 4), [2, 2, 2]),)),
-    linear(aten.adaptive_avg_pool1d.default, "self", samples=(sample(real(1, 2, 6), [2]),)),
-    linear(aten.adaptive_avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [1, 1]),)),
-    linear(aten._adaptive_avg_pool2d.default, "self", samples=(sample(real(1, 2, 6, 6), [2, 3]),)),
-    linear(
-        aten.upsample_nearest2d.vec, "input", samples=(sample(real(1, 2, 3, 3), None, [2.0, 2.0]),)
-    ),
-    linear(
-        aten.upsample_bilinear2d.vec,
-        "input",
-        samples=(sample(real(1, 2, 3, 3), None, False, [2.0, 2.0]),),
+    averaged(aten.avg_pool1d.default, "self", sample(real(1, 2, 6), [2], [2])),
+    averaged(aten.avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1])),
+    averaged(aten.avg_pool3d.default, "self", sample(real(1, 2, 4, 4, 4), [2, 2, 2])),
+    averaged(aten.adaptive_avg_pool1d.default, "self", sample(real(1, 2, 6), [2])),
+    averaged(aten.adaptive_avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [1, 1])),
+    averaged(aten._adaptive_avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [2, 3])),
+    averaged(aten.upsample_nearest2d.vec, "input", sample(real(1, 2, 3, 3), None, [2.0, 2.0])),
+    averaged(
+        aten.upsample_bilinear2d.vec, "input", sample(real(1, 2, 3, 3), None, False, [2.0, 2.0])
     ),
     linear(
         aten.upsample_bicubic2d.vec,

@@ -10,6 +10,7 @@ from lrp_engine.call import Call, invoke, operands_of, substitute
 from lrp_engine.op import Coefficients, Inert, Move, Passed
 from lrp_engine.rule import Form, booked, rule
 from lrp_engine.samples import Sample, integers, real, sample
+from lrp_engine.signs import as_are
 
 aten = torch.ops.aten
 
@@ -19,7 +20,13 @@ def move(target: Any, operand: str, *samples: Sample, idle: bool = False) -> Mov
 
     `idle`: entries keep their order, so a result of the operand's own shape is the operand.
     """
-    return Move(target=target, operands=(operand,), samples=samples, idle_if_same_layout=idle)
+    return Move(
+        target=target,
+        operands=(operand,),
+        samples=samples,
+        idle_if_same_layout=idle,
+        never_negative=as_are(operand),
+    )
 
 
 VIEWS = (
@@ -85,13 +92,21 @@ JOINS = (
 )
 
 INERT = (
-    Inert(target=aten.detach.default, operands=("self",), samples=(sample(real(2, 3)),)),
-    Inert(target=aten.alias.default, operands=("self",), samples=(sample(real(2, 3)),)),
+    *(
+        Inert(
+            target=target,
+            operands=("self",),
+            samples=(sample(real(2, 3)),),
+            never_negative=as_are("self"),
+        )
+        for target in (aten.detach.default, aten.alias.default)
+    ),
     *(
         Inert(
             target=target,
             operands=("input",),
             samples=(sample(real(2, 3), 0.5, False),),
+            never_negative=as_are("input"),
             when=lambda arguments, _: not arguments["train"],
         )
         for target in (aten.dropout.default, aten.feature_dropout.default)

@@ -13,6 +13,7 @@ from lrp_engine.call import Call
 from lrp_engine.op import AtZero, Coefficients, Passed, Pointwise
 from lrp_engine.rule import Form, amount, rule
 from lrp_engine.samples import Sample, between, positive, real, sample
+from lrp_engine.signs import always
 
 aten = torch.ops.aten
 
@@ -28,9 +29,9 @@ def activation(target: Any, *samples: Sample) -> Callable[[Callable[..., Tensor]
     return declared
 
 
-def curve(target: Any, *samples: Sample, at_zero: AtZero = AtZero.OTHER) -> Pointwise:
+def curve(target: Any, *samples: Sample, **facts: Any) -> Pointwise:
     """Declares f without a closed quotient."""
-    return Pointwise(target=target, operands=("self",), samples=samples, at_zero=at_zero)
+    return Pointwise(target=target, operands=("self",), samples=samples, **facts)
 
 
 def wide(x: Tensor) -> Tensor:
@@ -126,8 +127,19 @@ NARROW_ZERO_AT_ZERO = tuple(
     )
 )
 
+NEVER_NEGATIVE = {
+    aten.sigmoid.default,
+    aten.softplus.default,
+    aten.exp.default,
+    aten.exp2.default,
+}
+
 OTHER_AT_ZERO = tuple(
-    curve(target, sample(positive(2, 3)))
+    curve(
+        target,
+        sample(positive(2, 3)),
+        never_negative=always if target in NEVER_NEGATIVE else None,
+    )
     for target in (
         aten.sigmoid.default,
         aten.softplus.default,

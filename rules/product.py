@@ -10,6 +10,7 @@ from lrp_engine.call import Call
 from lrp_engine.op import AtZero, Coefficients, Op, Product, Quotient
 from lrp_engine.rule import rule
 from lrp_engine.samples import Sample, positive, real, sample
+from lrp_engine.signs import as_are
 
 from .linear import constants
 
@@ -36,6 +37,7 @@ PRODUCTS = (
         ),
         elementwise=True,
         at_zero=AtZero.ZERO,
+        never_negative=as_are("self", "other"),
     ),
     product(aten.matmul.default, "self", "other", samples=(sample(real(2, 3), real(3, 4)),)),
     product(aten.mm.default, "self", "mat2", samples=(sample(real(2, 3), real(3, 4)),)),

@@ -11,6 +11,7 @@ from lrp_engine.call import Call, operands_of
 from lrp_engine.op import AtZero, Coefficients, Op, Passed, Selection
 from lrp_engine.rule import Form, amount, rule
 from lrp_engine.samples import positive, real, sample
+from lrp_engine.signs import always, as_are
 
 aten = torch.ops.aten
 
@@ -21,19 +22,35 @@ RECTIFIERS = tuple(
         samples=(call,),
         elementwise=True,
         at_zero=AtZero.ZERO,
+        never_negative=sign,
     )
-    for target, call in [
-        (aten.relu.default, sample(real(2, 3))),
-        (aten.leaky_relu.default, sample(real(2, 3), 0.1)),
-        (aten.prelu.default, sample(real(2, 3), real(1))),
-        (aten._prelu_kernel.default, sample(real(2, 3), real(1))),
-        (aten.abs.default, sample(real(2, 3))),
-        (aten.copysign.Tensor, sample(real(2, 3), real(2, 3))),
+    for target, call, sign in [
+        (aten.relu.default, sample(real(2, 3)), always),
+        (aten.leaky_relu.default, sample(real(2, 3), 0.1), None),
+        (aten.prelu.default, sample(real(2, 3), real(1)), None),
+        (aten._prelu_kernel.default, sample(real(2, 3), real(1)), None),
+        (aten.abs.default, sample(real(2, 3)), always),
+        (aten.copysign.Tensor, sample(real(2, 3), real(2, 3)), None),
     ]
 )
 
+# What cuts off below: never negative if that limit is not.
+LOWEST = {
+    aten.clamp.default: as_are("min"),
+    aten.clamp_min.default: as_are("min"),
+    aten.hardtanh.default: as_are("min_val"),
+    aten.relu6.default: always,
+}
+
 LIMITS = tuple(
-    Selection(target=target, operands=("self",), samples=(call,), elementwise=True, exact=False)
+    Selection(
+        target=target,
+        operands=("self",),
+        samples=(call,),
+        elementwise=True,
+        exact=False,
+        never_negative=LOWEST.get(target),
+    )
     for target, call in [
         (aten.clamp.default, sample(real(2, 3), -0.5, 0.5)),
         (aten.clamp_min.default, sample(real(2, 3), 0.1)),
@@ -53,7 +70,7 @@ LIMITS = tuple(
 )
 
 POOLS = tuple(
-    Selection(target=target, operands=("self",), samples=(call,))
+    Selection(target=target, operands=("self",), samples=(call,), never_negative=as_are("self"))
     for target, call in [
         (aten.max_pool1d.default, sample(real(1, 2, 6), [2])),
         (aten.max_pool2d.default, sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1])),

@@ -20,6 +20,7 @@ from .epsilon import Bias
 from .summation import (
     bias_of,
     by_sign,
+    has_one_sign,
     input_of,
     shared_out,
     summed,
@@ -42,10 +43,19 @@ def halves(w: Tensor) -> tuple[Tensor, Tensor]:
     return w.clamp(min=0), w.clamp(max=0)
 
 
+def by_sign_of_input(call: Call[WeightedSum], above: Tensor, below: Tensor) -> Tensor:
+    """sum_i x_i+ above_ij + x_i- below_ij."""
+    x = input_of(call)
+    if has_one_sign(call):
+        return summed(call, x, above)
+    x_up, x_down = halves(x)
+    return summed(call, x_up, above) + summed(call, x_down, below)
+
+
 def positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
     """Shared out over P_j = sum_i (x_i w_ij)+ + b_j+."""
-    (x_up, x_down), (up, down) = halves(input_of(call)), halves(weight_of(call))
-    total = summed(call, x_up, up) + summed(call, x_down, down)
+    up, down = halves(weight_of(call))
+    total = by_sign_of_input(call, up, down)
     b = bias_of(call) if bias is Bias.ABSORB else None
     whole = total if b is None else total + b.clamp(min=0)
     return Share(
@@ -55,8 +65,8 @@ def positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) 
 
 def negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
     """Shared out over N_j = sum_i (x_i w_ij)- + b_j-."""
-    (x_up, x_down), (up, down) = halves(input_of(call)), halves(weight_of(call))
-    total = summed(call, x_up, down) + summed(call, x_down, up)
+    up, down = halves(weight_of(call))
+    total = by_sign_of_input(call, down, up)
     b = bias_of(call) if bias is Bias.ABSORB else None
     whole = total if b is None else total + b.clamp(max=0)
     return Share(
@@ -231,8 +241,7 @@ def generalised_gamma(
     """Contributions of the sign of z_j are lifted by 1 + gamma: for z_j > 0,
     R_i = sum_j (x_i w_ij + gamma (x_i w_ij)+) R_j / (z_j + gamma P_j), for z_j < 0 with - and N_j.
     """
-    above, below = (s.q for s in both_signs(call, c, gamma, stabiliser, bias))
-    up = weight_of(call).clamp(min=0)
-    a, b = transposed(call, above), transposed(call, below)
-    extra = transposed(call, above, up) - transposed(call, below, up)
-    return by_sign(call, a + b + gamma * (extra + b), a + b + gamma * (a - extra))
+    a, b = (s.q for s in both_signs(call, c, gamma, stabiliser, bias))
+    extra = gamma * transposed(call, a - b, weight_of(call).clamp(min=0))
+    above, below = transposed(call, a + (1 + gamma) * b), transposed(call, (1 + gamma) * a + b)
+    return by_sign(call, above + extra, below - extra)

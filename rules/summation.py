@@ -71,8 +71,15 @@ def shared_out(call: Call[WeightedSum], flow: Tensor, z: Tensor, epsilon: float)
     return flow * (call.out / stabilise(z, epsilon))
 
 
+def has_one_sign(call: Call[WeightedSum]) -> bool:
+    """Whether x is known to have no entry below zero, as behind a rectifier."""
+    return call.live[0] in call.never_negative
+
+
 def by_sign(call: Call[WeightedSum], positive: Tensor, negative: Tensor) -> Coefficients:
     """One coefficient for inputs above zero, another for those below."""
+    if has_one_sign(call):
+        return call.only(positive)
     return call.only(torch.where(input_of(call) < 0, negative, positive))
 
 
