@@ -22,6 +22,7 @@ from .summation import (
     by_sign,
     has_one_sign,
     input_of,
+    over,
     shared_out,
     summed,
     transposed,
@@ -58,9 +59,9 @@ def positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) 
     total = by_sign_of_input(call, up, down)
     b = bias_of(call) if bias is Bias.ABSORB else None
     whole = total if b is None else total + b.clamp(min=0)
-    return Share(
-        shared_out(call, c, whole, stabiliser), whole, None if b is None else b.clamp(min=0)
-    )
+    # A sum of positive parts is below zero by rounding only.
+    q = over(call, c, whole.clamp(min=0) + stabiliser)
+    return Share(q, whole, None if b is None else b.clamp(min=0))
 
 
 def negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
@@ -69,9 +70,8 @@ def negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) 
     total = by_sign_of_input(call, down, up)
     b = bias_of(call) if bias is Bias.ABSORB else None
     whole = total if b is None else total + b.clamp(max=0)
-    return Share(
-        shared_out(call, c, whole, stabiliser), whole, None if b is None else b.clamp(max=0)
-    )
+    q = over(call, c, whole.clamp(max=0) - stabiliser)
+    return Share(q, whole, None if b is None else b.clamp(max=0))
 
 
 def left(call: Call[WeightedSum], c: Tensor, *shares: tuple[float, Share]) -> dict[str, Tensor]:

@@ -15,6 +15,11 @@ def real(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
+@pytest.fixture(autouse=True)
+def drawn_alike_in_any_order() -> None:
+    RNG.bit_generator.state = np.random.default_rng(2).bit_generator.state
+
+
 def ints(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 

@@ -17,6 +17,11 @@ RNG = np.random.default_rng(1)
 MS = {"domain": "com.microsoft"}
 
 
+@pytest.fixture(autouse=True)
+def drawn_alike_in_any_order() -> None:
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+
+
 def real(*shape: int) -> np.ndarray:
     return (RNG.standard_normal(shape) * 2).astype(np.float32)
 
