@@ -81,8 +81,7 @@ def check(
             )
             cases = (case if config is None else replace(case, budget=read_budget(config)),)
         reports = list(_reports(cases, tolerance, update))
-    typer.echo(FORMATS[shown](reports))
-    for name, path in files:
+    for name, path in [(shown, None), *files]:
         _write(FORMATS[name](reports), path)
     if not all(r.ok for r in reports):
         raise typer.Exit(1)
