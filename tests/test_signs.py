@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from lrp_engine import Engine, assign, load_preset
@@ -14,6 +14,7 @@ from lrp_engine.call import invoke
 from lrp_engine.op import Op
 from lrp_engine.preset import Preset
 from lrp_engine.registry import standard
+from lrp_engine.signs import never_negative
 from lrp_engine.testing.cases import arguments_of
 from tests.support import assert_close, draw, seeded
 
@@ -54,6 +55,17 @@ def test_what_is_declared_is_true(op: Op) -> None:
                 arguments,
             )
             assert lowest(op, above) >= 0
+
+
+@pytest.mark.parametrize("limit, sure", [(0.0, True), (0.25, True), (-1.0, False)])
+@pytest.mark.parametrize("target", ["clamp", "clamp_min", "hardtanh"])
+def test_a_limit_tells_the_sign(target: str, limit: float, sure: bool) -> None:
+    call = getattr(torch.ops.aten, target).default
+    highest = () if target == "clamp_min" else (6.0,)
+    graph = fx.Graph()
+    node = graph.call_function(call, (graph.placeholder("x"), limit, *highest))
+    assert (node in never_negative(graph, standard())) is sure
+    assert (float(call(draw(50), limit, *highest).min()) >= 0) is sure
 
 
 class Net(nn.Module):

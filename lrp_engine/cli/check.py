@@ -60,10 +60,9 @@ def check(
 
     With MODEL, checks that model; without, every [[check]] of lrp.toml or --config.
     """
-    shown = "json" if as_json else form
-    files = [_file(text) for text in report or []]
-    _refuse_unknown([shown, *(name for name, _ in files)])
-    with reporting(shown == "json"):
+    wanted = [("json" if as_json else form, None), *map(_file, report or [])]
+    _refuse_unknown([name for name, _ in wanted])
+    with reporting(wanted[0][0] == "json"):
         if model is None:
             cases = _of_file(config, only)
         else:
@@ -81,7 +80,7 @@ def check(
             )
             cases = (case if config is None else replace(case, budget=read_budget(config)),)
         reports = list(_reports(cases, tolerance, update))
-    for name, path in [(shown, None), *files]:
+    for name, path in wanted:
         _write(FORMATS[name](reports), path)
     if not all(r.ok for r in reports):
         raise typer.Exit(1)
