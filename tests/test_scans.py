@@ -92,7 +92,7 @@ def compare(name: str, chosen: str) -> None:
     found.check()
     for cause, lost in expected.ledger.absorbed.items():
         size = max(map(abs, expected.ledger.absorbed.values()))
-        assert abs(found.ledger.absorbed[cause] - lost) <= 1e-6 * size, cause
+        assert abs(found.ledger.absorbed[cause] - lost) <= 1e-9 * size, cause
 
 
 @pytest.mark.parametrize("chosen", presets())
