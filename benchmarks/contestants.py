@@ -2,8 +2,8 @@
 
 WHAT is `forward` (the model alone), `plain` (its input gradient) or `ours` (one explanation, under
 a POLICY, default keep). MODE is torch.compile's: `default`, `reduce-overhead`; none is eager. With
-`row:` a language model computes its output at the last position only; `ours/low_memory` does so by
-default.
+`row:` a language model computes its output at the last position only, as `explain` does unless it
+is told otherwise; without, all of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Contestants:
         if parts["what"] == "ours":
             engine = self.engine(name)
             position = -1 if "input_ids" in self.inputs else None
-            options = {"position": position, "full_output": False if row else None}
+            options = {"position": position, "full_output": None if row else True}
             return lambda: engine.explain(self.inputs, CLASS, **options).per_token()
         if parts["what"] == "forward":
             return self._forward(parts["mode"], row)
@@ -86,7 +86,7 @@ class Contestants:
         engine = self.engine("ours")
         ways, leaves = engine._ways, engine._leaves(self.inputs)
         words = "input_ids" in self.inputs
-        alone = name.startswith("row:") or (words and name.endswith("low_memory"))
+        alone = words and name.startswith("row:")
         way = ways.only_row if alone else (words and ways.at_row) or ways.whole
         costs, program = Costs(engine.captured.shapes.sizes(leaves)), way.wanted.program
         calls = (n for g in (program.forward.graph, program.relevance.graph) for n in g.nodes)

@@ -1,6 +1,6 @@
 """Whole explanations in bf16 on one GPU, beside a plain input gradient: time and peak memory.
 
-    python -m benchmarks.gpu --model llama-1b --sizes 1x512 --runs plain ours/balanced
+    python -m benchmarks.gpu --model llama-1b --sizes 1x512 --runs plain row:ours/balanced
 
 Every number is a median of alternating runs in one process. Names of runs: `contestants.py`.
 Columns: ms, ratio to the first run, peak MiB above what was held before, share of the rate at which
@@ -22,7 +22,7 @@ from .contestants import DEVICE, Contestants, Run, drawn, load
 from .models import ON_GPU
 from .timing import alternate, peak_bytes
 
-EAGER = ("plain", "ours/keep", "ours/balanced", "ours/low_memory")
+EAGER = ("plain", "row:ours/keep", "row:ours/balanced", "row:ours/low_memory")
 
 
 def measure(

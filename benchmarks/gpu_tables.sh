@@ -3,7 +3,9 @@
 # Usage: benchmarks/gpu_tables.sh [PART ...], parts: 1b 8b xl vit mamba growth check. About 20 minutes.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-eager=(plain forward ours/keep ours/balanced ours/low_memory)
+images=(plain forward ours/keep ours/balanced ours/low_memory)
+rows=(row:ours/keep row:ours/balanced row:ours/low_memory)
+eager=(plain row:plain forward ours/keep ours/balanced "${rows[@]}")
 graphs=(reduce-overhead:forward reduce-overhead:plain reduce-overhead:ours row:reduce-overhead:ours)
 
 measure() { benchmarks/on_device.sh benchmarks.gpu "$@"; }
@@ -16,9 +18,9 @@ for part in "${@:-1b 8b xl vit mamba growth check}"; do
           done ;;
       8b) measure --model llama-8b --sizes 1x2048 8x2048 1x16384 --runs "${eager[@]}" --rounds 5 --warm-up 1 ;;
       xl) measure --model gpt2-xl --sizes 1x1024 8x1024 --runs "${eager[@]}" --rounds 8 --warm-up 2 ;;
-      vit) measure --model vit-l --sizes 1x0 8x0 32x0 --runs "${eager[@]}" ;;
-      mamba) measure --model mamba --sizes 1x512 --runs plain --rounds 2 --warm-up 1
-             measure --model mamba --sizes 1x512 8x512 1x2048 1x16384 --runs "${eager[@]:2}" --rounds 5 --warm-up 1 ;;
+      vit) measure --model vit-l --sizes 1x0 8x0 32x0 --runs "${images[@]}" ;;
+      mamba) measure --model mamba --sizes 1x128 --runs plain "${rows[@]}" --rounds 2 --warm-up 1
+             measure --model mamba --sizes 1x512 8x512 1x2048 1x16384 --runs "${rows[@]}" --rounds 5 --warm-up 1 ;;
       growth) benchmarks/on_device.sh benchmarks.growth ;;
       check) benchmarks/on_device.sh benchmarks.check --device cuda ;;
       *) echo "no part is called $name" >&2; exit 2 ;;

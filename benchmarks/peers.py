@@ -1,7 +1,8 @@
-"""Whole explanations beside those of other tools, float32 on the CPU, in one alternating run.
+"""Whole explanations beside those of other tools, float32, in one alternating run.
 
     pip install --no-deps zennit==0.5.1 captum==0.9.0 autolrp==0.2.0 lxt==2.1
     python -m benchmarks.peers [--rounds N] [--models NAME ...] [--batch N] [--threads N]
+        [--device cuda]
 
 Contestants of one model run once per round, in turn. Each has a model of its own with the same
 weights, so that nobody's hooks or patches slow down another, and is set up once: hooks stay
@@ -249,9 +250,11 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--compare", choices=("float32", "float64"), help="time nothing")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    torch.set_default_device(options.device)
     if options.compare:
         torch.set_default_dtype(getattr(torch, options.compare))
         compare(options.models)

@@ -14,7 +14,7 @@ from .cost import is_random
 from .errors import CompilerError
 from .graph import value
 from .program import Program, Run
-from .validate import coarsest, half_the_digits
+from .validate import coarsest, half_the_digits, largest, pieces
 
 
 def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
@@ -83,24 +83,14 @@ def _compare(name: str, found: Sequence[Any], expected: Sequence[Any], slack: fl
     for mine, theirs in zip(found, expected, strict=True):
         if not isinstance(theirs, Tensor) or not theirs.dtype.is_floating_point:
             continue
-        parts = zip(_pieces(mine), _pieces(theirs), strict=True)
-        apart = max((_largest(a.double() - b.double()) for a, b in parts), default=0.0)
-        scale = max(map(_largest, _pieces(theirs)), default=0.0)
+        parts = zip(pieces(mine), pieces(theirs), strict=True)
+        apart = max((largest(a.double() - b.double()) for a, b in parts), default=0.0)
+        scale = max(map(largest, pieces(theirs)), default=0.0)
         if apart > slack * scale:
             raise CompilerError(
                 f"torch.compile made something else of the {name}: results differ by {apart:.2g} of"
                 f" {scale:.2g}. Leave compile=False (and tell torch's or this project's developers)"
             )
-
-
-def _pieces(x: Tensor) -> Sequence[Tensor]:
-    """Logits may fill much of the memory: they are compared piece by piece."""
-    return x.reshape(-1).split(2**24) if x.numel() else ()
-
-
-def _largest(x: Tensor) -> float:
-    """The largest finite |entry|."""
-    return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max())
 
 
 def for_compiler(module: fx.GraphModule) -> fx.GraphModule:

@@ -136,10 +136,9 @@ class Engine:
         return self._with(plan=planned(self._question, chosen))
 
     def _with(self, **changes: Any) -> Engine:
-        """Shares capture and traces; what was written or checked for one plan is left behind."""
+        """Shares the capture, what was proved of it, and traces; programs are left behind."""
         other = copy.copy(self)
         other._ways = replace(self._ways, **changes, _within_budget=set())
-        other._proved = set()
         return other
 
     def coverage(self) -> Coverage:
@@ -301,9 +300,9 @@ class Engine:
         self._ways.hold_to_budget(way, leaves)
         count = way.wanted.program.outputs
         with torch.set_grad_enabled(way.with_grad), validate.at_run_time(self.captured):
+            own = self._models_own(leaves)
             values = list(way.forward(*leaves))
-            with torch.no_grad():
-                self._prove(leaves, values[:count])
+            self._agree(leaves, values[:count], own)
         return Forward(self._ways, way, leaves, values[:count], values[count:])
 
     def _explain_rows(
@@ -319,19 +318,29 @@ class Engine:
         batch, positions = (sizes.count(size) for size in example.shape[:2])
         rows = rows_of(position, batch, positions, example.device)
         with torch.no_grad(), validate.at_run_time(self.captured):
+            own = self._models_own(leaves)
+            if own is not None:  # before anything is kept
+                self._agree(leaves, list(self._ways.output_alone(*leaves)), own)
+                own.clear()
             row, *kept = way.forward(*leaves, rows)
-            if validate.unproved(self.captured, leaves) not in {None, *self._proved}:
-                self._prove(leaves, list(self._ways.output_alone(*leaves)))
         run = Forward(self._ways, way, leaves, [row], kept, rows, output_later=later)
         return run.at_rows(target, positions)
 
-    def _prove(self, leaves: list[Any], outputs: list[Any]) -> None:
-        """Compares with the model itself where the trace may not hold; sizes of 1 only once."""
-        doubt = validate.unproved(self.captured, leaves)
-        if doubt is None or doubt in self._proved:
+    def _models_own(self, leaves: list[Any]) -> list[Any] | None:
+        """What the model itself returns, where the trace may not hold; for sizes of 1 only once."""
+        if validate.unproved(self.captured, leaves) in {None, *self._proved}:
+            return None
+        with torch.no_grad():
+            return validate.models_own(self.captured, leaves)
+
+    def _agree(self, leaves: list[Any], outputs: list[Any], own: list[Any] | None) -> None:
+        """Compares with what the model returned, and remembers that it was the same."""
+        if own is None:
             return
-        validate.prove(self.captured, leaves, outputs)
-        if "recorded" not in doubt:
+        with torch.no_grad():
+            validate.agree(self.captured, outputs, own)
+        doubt = validate.unproved(self.captured, leaves)
+        if doubt is not None and "recorded" not in doubt:
             self._proved.add(doubt)
 
     def _leaves(self, inputs: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """What capture leaves alone: the model's state; and what it cannot promise: other paths."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from lrp_engine import Engine
 from lrp_engine.errors import CaptureError, InputError
+from lrp_engine.ways import Way
 from tests import nets
 from tests.support import assert_conserves, draw, seeded
 
@@ -202,4 +204,37 @@ def test_one_sample_is_proved_once_and_then_believed():
     object.__setattr__(engine.captured, "rerun", counting)
     for _ in range(3):
         engine.explain(X[:1], target=1)
+        engine.with_policy("low_memory").explain(X[:1], target=1)
+        engine.with_preset("epsilon").explain(X[:1], target=1)
     assert len(calls) == 1
+
+
+def test_that_memory_ran_out_is_not_blamed_on_the_inputs():
+    engine = Engine(seeded(nn.Linear, 6, 4), X)
+
+    def too_large(*args, **kwargs):
+        raise torch.OutOfMemoryError("tried to allocate much")
+
+    object.__setattr__(engine.captured, "rerun", too_large)
+    with pytest.raises(torch.OutOfMemoryError, match="tried to allocate"):
+        engine.explain(X[:1], target=1)
+
+
+@pytest.mark.parametrize("position", [None, 0])
+def test_the_model_itself_runs_before_anything_is_kept(position, monkeypatch):
+    model = nn.Embedding(7, 5)
+    engine, order = Engine(model.eval(), torch.arange(6).reshape(2, 3)), []
+    rerun = engine.captured.rerun
+    noting = lambda *args, **kwargs: (order.append("model"), rerun(*args, **kwargs))[1]  # noqa: E731
+    object.__setattr__(engine.captured, "rerun", noting)
+    run = Way.of.__func__
+
+    def watched(cls, *args, **kwargs):
+        way = run(cls, *args, **kwargs)
+        forward = lambda *values: (order.append("program"), way.forward(*values))[1]  # noqa: E731
+        return replace(way, forward=forward)
+
+    monkeypatch.setattr(Way, "of", classmethod(watched))
+    target = 1 if position is not None else lambda output: output.sum()
+    engine.explain(torch.arange(3).reshape(1, 3), target, position=position)
+    assert order == ["model", "program"]
