@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from .capture import Captured
@@ -68,19 +68,29 @@ def one(name: str, leaf: Tensor, dtype: torch.dtype, device: torch.device) -> No
 
 def parameters(captured: Captured) -> None:
     """Parameters are the model's own; raises InputError unless they are still what was captured."""
-    for attribute, name, device, dtype in captured.held:
-        now = captured.current(attribute)
-        if now is None:
-            raise InputError(f"the model's {name!r} is gone since capture")
-        if now.device != device or now.dtype != dtype:
-            raise InputError(
-                f"parameter {name!r} moved from {device}, {dtype} to {now.device}, {now.dtype}"
-                " since capture: capture again"
-            )
-        if now is not captured.tensors[attribute]:
-            raise InputError(
-                f"parameter {name!r} was replaced by another tensor since capture: capture again"
-            )
+    for home, key, what, name in captured.places:
+        if home.get(key) is not what:
+            raise InputError(_changed(home.get(key), what, name))
+    for tensor, name, device, dtype in captured.held:
+        if tensor.device != device or tensor.dtype != dtype:
+            raise InputError(_moved(name, device, dtype, tensor))
+
+
+def _changed(now: Any, what: Tensor | nn.Module, name: str) -> str:
+    if now is None:
+        return f"the model's {name!r} is gone since capture"
+    if not isinstance(what, Tensor):
+        return f"module {name!r} was replaced by another since capture: capture again"
+    if (now.device, now.dtype) != (what.device, what.dtype):
+        return _moved(name, what.device, what.dtype, now)
+    return f"parameter {name!r} was replaced by another tensor since capture: capture again"
+
+
+def _moved(name: str, device: torch.device, dtype: torch.dtype, now: Tensor) -> str:
+    return (
+        f"parameter {name!r} moved from {device}, {dtype} to {now.device}, {now.dtype}"
+        " since capture: capture again"
+    )
 
 
 _OTHER_PATH = (

@@ -14,6 +14,7 @@ from .capture.captured import How
 from .compiled import compiled as through_compiler
 from .cost import is_random
 from .differentiable import made_differentiable
+from .eager import eager
 from .errors import InputError, PromiseError
 from .explanation import Provenance, provenance_of
 from .plan import Plan
@@ -65,10 +66,11 @@ class Way:
     ) -> Way:
         """The programs as they are, or through torch.compile."""
         program = wanted.program
-        mode = compiled if isinstance(compiled, str) else None
-        plain = (program.forward, program.relevance)
-        runs = through_compiler(program, mode) if compiled else plain
-        return cls(wanted, runs[0], runs[1], seeds)
+        if compiled:
+            runs = through_compiler(program, compiled if isinstance(compiled, str) else None)
+        else:
+            runs = (eager(program.forward), eager(program.relevance))
+        return cls(wanted, *runs, seeds)
 
 
 @dataclass(frozen=True)

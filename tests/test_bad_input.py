@@ -1,5 +1,6 @@
 """Each bad input gets its own error that names the fact; afterwards the engine still works."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -213,6 +214,20 @@ def test_a_model_that_is_not_as_captured_is_refused_until_it_is_again(change, to
         model.to(torch.float64)
     model.weight, model.bias = original, engine.captured.tensors["bias"]
     assert engine.explain(X, 1).explained.shape == before.explained.shape
+
+
+@pytest.mark.parametrize("path", ["0.weight", "1.0.bias", "1"])
+def test_what_a_model_holds_elsewhere_or_no_more_is_noticed(path):
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 4), nn.Sequential(nn.Linear(4, 3))))
+    engine = Engine(model, X)
+    before, (holder, _, name) = engine.explain(X, 1), path.rpartition(".")
+    module = model.get_submodule(holder)
+    held = getattr(module, name)
+    for other, fact in [(copy.deepcopy(held), "was replaced"), (None, "is gone")]:
+        setattr(module, name, other)
+        refused(lambda: engine.explain(X, 1), InputError, f"{path!r} {fact}", "since capture")
+    setattr(module, name, held)
+    assert torch.equal(engine.explain(X, 1).explained, before.explained)
 
 
 def test_a_ledger_of_changed_inputs_is_refused(engine):

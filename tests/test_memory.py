@@ -19,16 +19,16 @@ from tests.tracker import LiveBytes
 
 def measured(engine: Engine, inputs: Any) -> int:
     """The peak of both programs, counted tensor by tensor while they run."""
-    leaves, program = engine._leaves(inputs), engine.program
-    seed = torch.ones_like(program.forward(*leaves)[engine.plan.output.position])
+    leaves, program, way = engine._leaves(inputs), engine.program, engine._ways.whole
+    seed = torch.ones_like(way.forward(*leaves)[engine.plan.output.position])
     with torch.no_grad(), LiveBytes() as live:
-        values = list(program.forward(*leaves))
+        values = list(way.forward(*leaves))
         outputs, kept = values[: program.outputs], values[program.outputs :]
         del values
         seed = seed.clone()
         given = [seed, *leaves, *kept]
         del kept
-        program.relevance(given)
+        way.relevance(given)
     assert outputs
     return live.peak
 

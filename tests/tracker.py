@@ -1,4 +1,4 @@
-"""Counts the bytes of all tensors that are alive, op by op: slow, and independent of any plan."""
+"""Watches tensors and ops while programs run: slow, and independent of any plan."""
 
 from __future__ import annotations
 
@@ -37,3 +37,17 @@ class LiveBytes(TorchDispatchMode):
         tensors = [t for t in pytree.tree_leaves(tree) if isinstance(t, Tensor)]
         storages = [t.untyped_storage() for t in tensors]
         return {s.data_ptr(): s.nbytes() for s in storages}
+
+
+class Arrivals(TorchDispatchMode):
+    """`seen`: which ops arrived at torch, with what arguments (of tensors, the shapes)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        leaves, spec = pytree.tree_flatten((args, kwargs or {}))
+        shown = [tuple(x.shape) if isinstance(x, Tensor) else x for x in leaves]
+        self.seen.append((func, str(spec), shown))
+        return func(*args, **(kwargs or {}))

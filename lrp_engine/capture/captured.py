@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from .inputs import Signature
+from .places import Place
 from .shapes import ShapeContract
 
 
@@ -55,8 +56,8 @@ class Captured:
     constant (looked up in `tensors`, the model's own objects), and one output node that
     returns the flat list of output leaves. Until it is canonicalised, a `get_attr` node may also
     stand for a graph within the graph, which is then its value. `modules` names what each module
-    call returned, `holders` says in which module of the model, and under which name, a tensor was
-    found. `taken_apart` lists ops that were replaced by parts, which may change the last bits.
+    call returned, `places` says where the model keeps the tensors. `taken_apart` lists ops that
+    were replaced by parts, which may change the last bits.
     """
 
     graph: fx.Graph
@@ -71,25 +72,17 @@ class Captured:
     how: How
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
-    holders: Mapping[str, tuple[nn.Module, str]] = field(default_factory=dict)
+    places: tuple[Place, ...] = ()
     rerun: Callable[..., Any] | None = None
     taken_apart: tuple[str, ...] = ()
 
     @cached_property
-    def held(self) -> tuple[tuple[str, str, torch.device, torch.dtype], ...]:
-        """(attribute, the model's name for it, device, dtype) of every tensor at capture."""
-        nodes = [node for node in self.graph.nodes if node.op == "get_attr"]
+    def held(self) -> tuple[tuple[Tensor, str, torch.device, torch.dtype], ...]:
+        """(tensor, the model's name for it, device, dtype) of every tensor at capture."""
         return tuple(
-            (str(n.target), n.meta["tensor_name"], n.meta["val"].device, n.meta["val"].dtype)
-            for n in nodes
+            (self.tensors[str(n.target)], n.meta["tensor_name"], val.device, val.dtype)
+            for n, val in ((n, n.meta["val"]) for n in self.graph.find_nodes(op="get_attr"))
         )
-
-    def current(self, attribute: str) -> Tensor | None:
-        """What the model holds now in the place of one of `tensors`."""
-        if attribute not in self.holders:
-            return self.tensors[attribute]
-        module, name = self.holders[attribute]
-        return getattr(module, name, None)
 
     @property
     def signature(self) -> Signature:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,12 +12,12 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from ..errors import CaptureError, InputError
-from ..graph import value
 from .captured import Captured, How
 from .exported import from_exported
 from .functional import Functional, functional, retraced
 from .inputs import apart, argument_names, as_call
 from .module_view import ModuleView, left_as_it_was
+from .places import Place, places
 from .quiet import quiet
 from .scans import scan_notes, scans
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
@@ -66,7 +65,7 @@ def capture(
         captured = from_exported(program, names, how, notes)
         return replace(
             captured,
-            holders=_holders(module, captured),
+            places=_places(module, captured),
             rerun=partial(_rerun, module, view.module),
             notes=captured.notes + scan_notes(captured.graph),
         )
@@ -91,18 +90,11 @@ def _rerun(module: nn.Module, view: nn.Module, *args: Any, **kwargs: Any) -> Any
         return view(*args, **kwargs)
 
 
-def _holders(module: nn.Module, captured: Captured) -> dict[str, tuple[nn.Module, str]]:
+def _places(module: nn.Module, captured: Captured) -> tuple[Place, ...]:
     """Where the model keeps the tensors that the graph reads."""
-    found = {}
-    for node in captured.graph.find_nodes(op="get_attr"):
-        if not isinstance(value(node), Tensor):
-            continue
-        path, _, name = node.meta["tensor_name"].rpartition(".")
-        with suppress(AttributeError):
-            holder = module.get_submodule(path)
-            if getattr(holder, name) is captured.tensors[node.target]:
-                found[node.target] = (holder, name)
-    return found
+    nodes = captured.graph.find_nodes(op="get_attr")
+    tensors = {n.meta["tensor_name"]: captured.tensors.get(n.target) for n in nodes}
+    return places(module, {name: t for name, t in tensors.items() if isinstance(t, Tensor)})
 
 
 def _attempts(
