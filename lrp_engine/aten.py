@@ -21,6 +21,14 @@ SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
 JOIN = torch.ops.aten.cat.default
+# A product of more than two axes, as torch takes it apart: two axes made one, and again two.
+UNFOLDED = (
+    torch.ops.aten.view.default,
+    torch.ops.aten.mm.default,
+    torch.ops.aten._unsafe_view.default,
+)
+# Of their first argument they take over shape, strides, dtype and device, and nothing else.
+FILLED = {torch.ops.aten.zeros_like.default, torch.ops.aten.new_zeros.default}
 CAST = torch.ops.aten._to_copy.default
 
 _PLACED = torch.ops.aten.slice_backward.default  # a slice's adjoint: zeros around its argument

@@ -21,8 +21,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .aten import CAST
-from .graph import values
+from .aten import CAST, UNFOLDED
+from .graph import value, values
 
 Heard = list[tuple[Any, ...]]
 Spelling = tuple[Any, Any]  # what fx calls the kind of call, and its target
@@ -46,6 +46,7 @@ def eager(module: fx.GraphModule) -> Eager:
     graph = fx.Graph()
     graph.set_codegen(module.graph._codegen)
     graph.output(graph.graph_copy(module.graph, {}))
+    _fold_products(graph)
     known: dict[Any, Spelling] = {}
     for node in graph.nodes:
         if node.op == "call_function" and isinstance(node.target, OpOverload):
@@ -56,6 +57,54 @@ def eager(module: fx.GraphModule) -> Eager:
     held = {str(n.target): getattr(module, str(n.target)) for n in graph.find_nodes(op="get_attr")}
     spelt = fx.GraphModule(held, graph)
     return Eager(spelt.code, SimpleNamespace(**held), type(spelt).forward)
+
+
+def _fold_products(graph: fx.Graph) -> None:
+    """Calls a product whole that was taken apart: torch makes the same three calls of it."""
+    for last in graph.find_nodes(op="call_function", target=UNFOLDED[-1]):
+        parts = _parts(last)
+        if not parts or not _is_product(*map(value, (parts[0].args[0], *parts, parts[1].args[1]))):
+            continue
+        with graph.inserting_before(last):
+            whole = graph.call_function(torch.matmul, (parts[0].args[0], parts[1].args[1]))
+        last.replace_all_uses_with(whole)
+        for node in reversed(parts):
+            graph.erase_node(node)
+
+
+def _parts(last: fx.Node) -> list[fx.Node]:
+    """The calls of a product taken apart; none if something else reads what is between them."""
+    found = [last]
+    for target in reversed(UNFOLDED[:-1]):
+        before: Any = found[0].args[0]
+        if before.target is not target or len(before.users) > 1:
+            return []
+        found.insert(0, before)
+    return found
+
+
+def _is_product(x: Tensor, flat: Tensor, _: Tensor, result: Tensor, w: Tensor) -> bool:
+    """Whether `flat` is x with all axes but the last made one, and the result has them again.
+
+    Torch keeps to one matrix product only where that needs no copy of x.
+    """
+    shape, strides = ([str(n) for n in numbers] for numbers in (x.shape, x.stride()))
+    dense = [str(n) for n in _dense(x)]
+    wide = [str(n) for n in result.shape]
+    return (
+        len(shape) > 2
+        and strides == dense
+        and str(flat.shape[1]) == shape[-1]
+        and wide == [*shape[:-1], str(w.shape[1])]
+    )
+
+
+def _dense(x: Tensor) -> list[Any]:
+    """The strides of a contiguous tensor of this shape."""
+    found: list[Any] = [1]
+    for size in reversed(x.shape[1:]):
+        found.insert(0, found[0] * size)
+    return found
 
 
 def _spelling(node: fx.Node) -> Spelling:
@@ -75,7 +124,7 @@ def _spelling(node: fx.Node) -> Spelling:
 def _candidates(node: fx.Node) -> Iterator[Spelling]:
     """Torch's functions and methods of an op's name, if there is a tensor to tell the device."""
     name = node.target._schema.name.split("::")[-1]  # type: ignore[union-attr]
-    if not any(isinstance(value, Tensor) for value in pytree.tree_leaves(values(node.args))):
+    if not any(isinstance(v, Tensor) for v in pytree.tree_leaves(values(node.args))):
         return
     for place in _PLACES:
         function = getattr(place, name, None)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from .aten import SIZE
+from .aten import FILLED, SIZE
 from .capture import Captured
 from .graph import VALUE_OF, value
 from .template import Template, inline, signature, trace
@@ -136,6 +136,8 @@ class Joint:
 
 
 def _key(target: Any, args: Any, kwargs: Any) -> Any:
+    if target in FILLED:
+        args = (str(signature(value(args[0]))), *args[1:])
     leaves, spec = pytree.tree_flatten((args, kwargs))
     if not all(isinstance(leaf, _HASHABLE) for leaf in leaves):
         return None
