@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from .aten import TRANSPARENT
+from .aten import CAST, TRANSPARENT
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,15 @@ def _template(graph: fx.Graph, missing: list[bool]) -> Template:
 
 
 def _see_through(graph: fx.Graph) -> None:
-    """Autograd's detach and alias nodes say nothing in a functional graph."""
+    """Autograd's detach and alias nodes say nothing in a functional graph; nor does where a cast
+    leaves its tensor, if it is there already."""
     for node in graph.nodes:
         if node.target in TRANSPARENT:
             node.replace_all_uses_with(node.args[0])
+        elif node.target is CAST:
+            x = node.args[0].meta["val"]
+            there = {"device": x.device, "layout": x.layout}
+            node.kwargs = {k: v for k, v in node.kwargs.items() if there.get(k) != v}
 
 
 def run_without_data(target: Any, args: Any, kwargs: Any) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from ..errors import CaptureError, InputError
+from ..graph import value
 from .captured import Captured, How
 from .exported import from_exported
 from .functional import Functional, functional, retraced
@@ -92,9 +93,8 @@ def _rerun(module: nn.Module, view: nn.Module, *args: Any, **kwargs: Any) -> Any
 
 def _places(module: nn.Module, captured: Captured) -> tuple[Place, ...]:
     """Where the model keeps the tensors that the graph reads."""
-    nodes = captured.graph.find_nodes(op="get_attr")
-    tensors = {n.meta["tensor_name"]: captured.tensors.get(n.target) for n in nodes}
-    return places(module, {name: t for name, t in tensors.items() if isinstance(t, Tensor)})
+    nodes = [n for n in captured.graph.find_nodes(op="get_attr") if isinstance(value(n), Tensor)]
+    return places(module, {n.meta["tensor_name"]: captured.tensors[str(n.target)] for n in nodes})
 
 
 def _attempts(

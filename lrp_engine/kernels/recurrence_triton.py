@@ -9,9 +9,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_CHANNELS = 64  # per program: many programs, so that every processor has some
-_STEPS = 16  # read at once: none of these reads waits for the state
-_WARPS = 2
+_CHANNELS = 32  # per program: many programs, so that every processor has some
+_STEPS = 32  # read at once: none of these reads waits for the state
+_WARPS = 4
 
 
 @triton.jit
