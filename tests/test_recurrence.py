@@ -97,7 +97,8 @@ def test_derivatives_and_many_at_once(reverse: bool, adjoint: bool, share: float
 
 def test_torch_finds_the_op_well_behaved() -> None:
     a, b = (x.requires_grad_() for x in operands((2, 4, 3)))
-    torch.library.opcheck(linear_recurrence, (a, b, 1), {"reverse": True, "share": 0.5})
+    op = torch.ops.lrp_engine.linear_recurrence.default
+    torch.library.opcheck(op, (a, b, 1), {"reverse": True, "share": 0.5})
 
 
 def test_operands_that_differ_are_refused() -> None:

@@ -83,7 +83,8 @@ def scan_instead_of(own: Callable[..., Any]) -> Callable[..., Any]:
     def scan(combine_fn: Any, xs: Any, dim: int, reverse: bool = False, **settings: Any) -> Any:
         if not (isinstance(xs, (tuple, list)) and len(xs) == 2 and is_recurrence(combine_fn)):
             return own(combine_fn, xs, dim, reverse, **settings)
-        return _Unread(), linear_recurrence(*xs, dim, reverse)
+        decay, inflow = xs
+        return _Unread(), linear_recurrence(decay, inflow, dim, reverse)
 
     return scan
 
