@@ -27,9 +27,11 @@ torch.library.define(
     " float share=1.0) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
+linear_recurrence: Callable[..., Tensor] = torch.ops.lrp_engine.linear_recurrence
 
 
-def linear_recurrence(
+@torch.library.impl(_NAME, "default")
+def _computed(
     decay: Tensor,
     inflow: Tensor,
     dim: int,
@@ -42,18 +44,6 @@ def linear_recurrence(
     `adjoint`: the transpose of that as a map of the inflow, g_t = share * decay_(t+1) * g_(t+1) +
     inflow_t. The result is contiguous. Half precision is accumulated in single.
     """
-    return torch.ops.lrp_engine.linear_recurrence(decay, inflow, dim, reverse, adjoint, share)
-
-
-@torch.library.impl(_NAME, "CompositeExplicitAutograd")
-def _computed(
-    decay: Tensor,
-    inflow: Tensor,
-    dim: int,
-    reverse: bool = False,
-    adjoint: bool = False,
-    share: float = 1.0,
-) -> Tensor:
     if decay.shape != inflow.shape or decay.dtype != inflow.dtype:
         raise ValueError("linear_recurrence: decay and inflow differ in shape or dtype")
     dim %= inflow.dim()
