@@ -100,12 +100,15 @@ def vit() -> Example:
     return Logits(ViTForImageClassification(config)), (torch.randn(2, 3, 16, 16),)
 
 
-def to_onnx(model: nn.Module, inputs: tuple[Tensor, ...], exporter: str, folder: Path) -> Path:
+def to_onnx(
+    model: nn.Module, inputs: tuple[Tensor, ...], exporter: str, folder: Path, **settings: Any
+) -> Path:
     """`exporter` is the kind and the opset."""
     kind, opset = exporter.split()
     path = folder / "model.onnx"
     dynamo = kind == "dynamo"
     extra: dict[str, Any] = {"verbose": False} if dynamo else {}
+    extra |= settings
     torch.onnx.export(model, inputs, path, dynamo=dynamo, opset_version=int(opset), **extra)
     return path
 
@@ -152,6 +155,32 @@ def test_relevance_is_the_same(build: Callable[[], Example], exporter: str, tmp_
     names = [port.name for port in imported.captured.inputs]
     arrays = {n: t.numpy() for n, t in zip(names, inputs, strict=True)}
     np.testing.assert_allclose(first.numpy(), by_onnxruntime(path, arrays)[0], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_only_norms_that_the_exporter_folds_away_make_a_difference(tmp_path: Path) -> None:
+    """A stabiliser belongs to a sum, and with norms folded in the sums are others."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    x = torch.randn(3, 1, 8, 8)
+    model(10 * torch.randn(64, 1, 8, 8) + 3)  # statistics of other numbers
+    model, x = model.double().eval(), x.double()
+    epsilon = lrp.load_preset("epsilon", epsilon=0.1)
+    (expected,) = _of_all(lrp.Engine(model, x, preset=epsilon, dynamic=False), x)
+    apart = {}
+    for kept in (True, False):
+        mode = torch.onnx.TrainingMode.PRESERVE if kept else torch.onnx.TrainingMode.EVAL
+        path = to_onnx(model, (x,), "legacy 17", tmp_path, training=mode)
+        (found,) = _of_all(lrp.Engine(path, x, preset=epsilon, dynamic=False), x)
+        apart[kept] = float((found - expected).abs().max() / expected.abs().max())
+    assert apart[True] < 1e-12
+    assert apart[False] > 1e-3
+
+
+def _of_all(engine: lrp.Engine, inputs: Tensor) -> list[Tensor]:
+    """Relevance of all outputs, weighted."""
+    target = _target(engine.forward(inputs).output).to(inputs.dtype)
+    return list(engine.explain(inputs, target=target).relevance.values())
 
 
 def _target(output: Any) -> Tensor:
