@@ -1,9 +1,12 @@
 """What several test files share: random tensors, and errors relative to what flowed."""
 
+from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lrp_engine import Explanation, Ledger
 
@@ -41,3 +44,18 @@ def assert_balances(ledger: Ledger, tolerance: float) -> None:
     """Every op's account closes; so does the total, relative to the largest |R| of any op."""
     ledger.check(tolerance)
     assert abs(ledger.residual) <= tolerance * max((a.size for a in ledger.accounts), default=0.0)
+
+
+@cache
+def log_sum_exp_is_foretold() -> bool:
+    """torch 2.11 says of attention in float64 that its log-sum-exp is in single precision."""
+    q, attend = draw(1, 1, 2, 2), torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FakeTensorMode() as mode:
+        foretold = attend(*[mode.from_tensor(q)] * 3)[1].dtype
+    return foretold == attend(q, q, q)[1].dtype
+
+
+def skip_if_bytes_are_foretold_wrongly(name: str) -> None:
+    """Of a model with attention, where torch foretells its results wrongly."""
+    if name in ("gpt2", "llama", "vit") and not log_sum_exp_is_foretold():
+        pytest.skip("this torch foretells attention's log-sum-exp in another dtype")

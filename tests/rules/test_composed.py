@@ -72,6 +72,8 @@ class Model(nn.Module):
 
 @pytest.mark.parametrize("name", COMPOSED)
 def test_composed_ops_are_explained_and_booked(name: str) -> None:
+    if name == "quantile" and torch.__version__ < (2, 12):
+        pytest.skip("torch 2.11 cannot trace it: it looks at the values")
     model = Model(COMPOSED[name]).eval()
     engine = lrp.Engine(model, (X, Y), dynamic=False)
     target = torch.ones_like(model(X, Y))
