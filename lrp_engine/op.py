@@ -117,10 +117,14 @@ class Quotient(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection(Op):
-    """Picks among its operands' entries, or cuts them off. Degree 1 where nothing is cut."""
+    """Picks among its operands' entries, or cuts them off. Degree 1 where nothing is cut.
+
+    `inclusive`: cuts off at limits, and an entry that equals its limit was not cut.
+    """
 
     family: ClassVar[str] = "selection"
     exact: bool = True
+    inclusive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -42,6 +42,16 @@ LOWEST = {
     aten.relu6.default: always,
 }
 
+# Written out, because torch's derivative at a limit is 1 up to 2.13 and 0 or 1/2 in 2.15.
+INCLUSIVE = {
+    aten.clamp.default,
+    aten.clamp_min.default,
+    aten.clamp_max.default,
+    aten.clamp.Tensor,
+    aten.clamp_min.Tensor,
+    aten.clamp_max.Tensor,
+}
+
 LIMITS = tuple(
     Selection(
         target=target,
@@ -49,6 +59,7 @@ LIMITS = tuple(
         samples=(call,),
         elementwise=True,
         exact=False,
+        inclusive=target in INCLUSIVE,
         never_negative=LOWEST.get(target),
     )
     for target, call in [
@@ -130,6 +141,8 @@ def all_amounts(call: Call[Selection], c: Any) -> Tensor:
 
 def picked(call: Call[Selection], c: Any) -> Coefficients:
     """What arrives, at the entries that were picked."""
+    if call.op.inclusive:
+        return call.only(c.masked_fill(call.out != call.operand(call.live[0]), 0.0))
     if call.form is Form.COEFFICIENT or not call.op.elementwise:
         return call.vjp(c)
     if call.op.exact:

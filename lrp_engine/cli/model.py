@@ -18,6 +18,7 @@ from torch.export import ExportedProgram
 
 from .. import onnx
 from ..capture.inputs import argument_names
+from ..capture.quiet import quiet
 from ..errors import CaptureError, InputError
 
 FORMS = "an .onnx file, a .pt2 file written by torch.export.save, or module:attribute"
@@ -77,7 +78,8 @@ def _program(path: Path) -> Loaded:
     if not path.is_file():
         raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
     try:
-        program = torch.export.load(path)
+        with quiet():  # of a damaged file torch logs where it failed
+            program = torch.export.load(path)
     except Exception as error:  # torch raises many kinds for a file that it cannot read
         raise CaptureError(
             f"{path} cannot be loaded as an exported program: {error}. Write it with"

@@ -26,6 +26,7 @@ def test_enough_pass() -> None:
     assert counts["old opset"] >= 117
 
 
+@pytest.mark.skipif(torch.__version__ >= (2, 14), reason="newer torch has more ops for uint16")
 def test_what_is_left_does_fail() -> None:
     named = {case.name: case for case in cases()}
     assert set(left()) <= set(named)
