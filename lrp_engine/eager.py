@@ -67,6 +67,7 @@ def _fold_products(graph: fx.Graph) -> None:
             continue
         with graph.inserting_before(last):
             whole = graph.call_function(torch.matmul, (parts[0].args[0], parts[1].args[1]))
+        whole.meta["val"] = value(last)
         last.replace_all_uses_with(whole)
         for node in reversed(parts):
             graph.erase_node(node)

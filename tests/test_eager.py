@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from lrp_engine import Engine
 from lrp_engine.eager import eager
-from tests.support import draw
+from tests.support import assert_close, draw
 from tests.test_promises import each_model, each_policy, engine_of, model_of
 from tests.tracker import Arrivals
 
@@ -104,3 +105,18 @@ def test_a_default_device_of_the_users_moves_nothing():
         with torch.device("meta"):
             (found,) = run(*(a for a in arguments if isinstance(a, Tensor)))
         assert found.device == X.device
+
+
+def test_products_one_behind_the_other_are_both_called_whole():
+    model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.Linear(5, 4, bias=False)).double().eval()
+    x = draw(2, 3, 6)
+    engine = Engine(model, x, preset="gradient")
+    way = engine._ways.whole
+    assert way.relevance.code.count("torch.matmul") == 2
+    assert_close(engine.explain(x, lambda out: out.sum()).coefficient["input"], in_full(model, x))
+
+
+def in_full(model: nn.Module, x: Tensor) -> Tensor:
+    """The plain gradient."""
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(model(x).sum(), x)[0]
