@@ -63,10 +63,13 @@ def _fold_products(graph: fx.Graph) -> None:
     """Calls a product whole that was taken apart: torch makes the same three calls of it."""
     for last in graph.find_nodes(op="call_function", target=UNFOLDED[-1]):
         parts = _parts(last)
-        if not parts or not _is_product(*map(value, (parts[0].args[0], *parts, parts[1].args[1]))):
+        if not parts:
+            continue
+        x, w = parts[0].args[0], parts[1].args[1]
+        if not _is_product(*map(value, (x, w, parts[0], last))):
             continue
         with graph.inserting_before(last):
-            whole = graph.call_function(torch.matmul, (parts[0].args[0], parts[1].args[1]))
+            whole = graph.call_function(torch.matmul, (x, w))
         whole.meta["val"] = value(last)
         last.replace_all_uses_with(whole)
         for node in reversed(parts):
@@ -84,7 +87,7 @@ def _parts(last: fx.Node) -> list[fx.Node]:
     return found
 
 
-def _is_product(x: Tensor, flat: Tensor, _: Tensor, result: Tensor, w: Tensor) -> bool:
+def _is_product(x: Tensor, w: Tensor, flat: Tensor, result: Tensor) -> bool:
     """Whether `flat` is x with all axes but the last made one, and the result has them again.
 
     Torch keeps to one matrix product only where that needs no copy of x.
@@ -144,7 +147,9 @@ def _kinds(node: fx.Node) -> Any:
 
 
 def _kind(leaf: Any) -> Any:
-    return (leaf.dtype, leaf.dim()) if isinstance(leaf, Tensor) else type(leaf)
+    if isinstance(leaf, Tensor):
+        return leaf.dtype, leaf.device, leaf.dim()
+    return type(leaf) if type(leaf) in (int, float, torch.SymInt) else leaf
 
 
 def _sized(leaf: Any) -> Any:

@@ -142,7 +142,8 @@ def all_amounts(call: Call[Selection], c: Any) -> Tensor:
 def picked(call: Call[Selection], c: Any) -> Coefficients:
     """What arrives, at the entries that were picked."""
     if call.op.inclusive:
-        return call.only(c.masked_fill(call.out != call.operand(call.live[0]), 0.0))
+        x = call.operand(call.live[0])  # a limit of more axes repeats it
+        return call.only(c.masked_fill(call.out != x, 0.0).sum_to_size(x.shape))
     if call.form is Form.COEFFICIENT or not call.op.elementwise:
         return call.vjp(c)
     if call.op.exact:

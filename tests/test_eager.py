@@ -83,7 +83,6 @@ X, Y = draw(3, 4), draw(3, 4)
         (aten._to_copy.default, (X,), {"dtype": torch.float32}, "x0.to"),
         (aten._to_copy.default, (X,), {"dtype": X.dtype}, "torch.ops.aten._to_copy.default"),
         (aten.silu.default, (X,), {}, "torch._C._nn.silu"),
-        # torch.mean over no axis is another overload; the name alone does not decide
         (aten.mean.dim, (X, None), {}, "torch.mean"),
         (aten.slice.Tensor, (X, 0, 1, 2), {}, "torch.ops.aten.slice.Tensor"),
         (aten.zeros.default, ([3],), {}, "torch.ops.aten.zeros.default"),
@@ -105,6 +104,21 @@ def test_a_default_device_of_the_users_moves_nothing():
         with torch.device("meta"):
             (found,) = run(*(a for a in arguments if isinstance(a, Tensor)))
         assert found.device == X.device
+
+
+def test_a_cast_to_the_same_dtype_is_no_cast_for_the_next():
+    """A name is found for one kind of call, and `to` may return the very tensor."""
+    for dtypes in ([torch.float32, X.dtype], [X.dtype, torch.float32]):
+        graph, mode = fx.Graph(), FakeTensorMode()
+        given = graph.placeholder("x")
+        given.meta["val"] = mode.from_tensor(X)
+        casts = [graph.call_function(aten._to_copy.default, (given,), {"dtype": d}) for d in dtypes]
+        for cast, dtype in zip(casts, dtypes, strict=True):
+            cast.meta["val"] = given.meta["val"].to(dtype, copy=True)
+        graph.output(tuple(casts))
+        program = fx.GraphModule({}, graph)
+        assert heard(eager(program), X) == heard(program, X)
+        assert all(found is not X for found in eager(program)(X))
 
 
 def test_products_one_behind_the_other_are_both_called_whole():

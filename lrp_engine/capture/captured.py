@@ -80,8 +80,13 @@ class Captured:
     def held(self) -> tuple[tuple[Tensor, str, torch.device, torch.dtype], ...]:
         """(tensor, the model's name for it, device, dtype) of every tensor at capture."""
         return tuple(
-            (self.tensors[str(n.target)], n.meta["tensor_name"], val.device, val.dtype)
-            for n, val in ((n, n.meta["val"]) for n in self.graph.find_nodes(op="get_attr"))
+            (
+                self.tensors[str(n.target)],
+                n.meta["tensor_name"],
+                n.meta["val"].device,
+                n.meta["val"].dtype,
+            )
+            for n in self.graph.find_nodes(op="get_attr")
         )
 
     @property

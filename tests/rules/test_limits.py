@@ -45,3 +45,11 @@ def test_a_value_on_its_limit_is_its_own(name: str, preset: str) -> None:
     assert_close(result.relevance["x"], torch.where(own, X * model.weights, 0.0), 1e-12)
     cut = (limit(X, *model.bounds) * model.weights * ~own).sum()
     assert result.ledger.absorbed["constant"] == pytest.approx(float(cut), rel=1e-12)
+
+
+def test_a_limit_of_more_axes_repeats_the_value() -> None:
+    model = Cut(lambda x, low, high: torch.clamp(x, low.expand(3, 1), high).sum(0, keepdim=True))
+    one = X[0]
+    result = Engine(model.eval(), one, dynamic=False).explain(one, lambda out: out.sum()).check()
+    own = (one >= LOW) & (one <= HIGH)
+    assert_close(result.relevance["x"], torch.where(own, 3 * one * model.weights, 0.0), 1e-12)
