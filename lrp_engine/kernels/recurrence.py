@@ -20,7 +20,7 @@ Way = Callable[[Tensor, Tensor, int, bool, bool, float], Tensor]
 
 
 _NAME = "lrp_engine::linear_recurrence"
-# Defined by its parts: what torch.library.custom_op puts around a kernel took 0.2 ms a call.
+# Defined by its parts: in a profile (torch 2.11) custom_op spent 0.2 ms a call around the kernel.
 torch.library.define(
     _NAME,
     "(Tensor decay, Tensor inflow, int dim, bool reverse=False, bool adjoint=False,"
