@@ -21,29 +21,43 @@ import torch
 from .contestants import DEVICE, Contestants, Run, drawn, load
 from .models import ON_GPU
 from .timing import alternate, peak_bytes
+from .turns import alone
 
 EAGER = ("plain", "row:ours/keep", "row:ours/balanced", "row:ours/low_memory")
 
 
-def measure(
-    model: Any, size: str, options: argparse.Namespace, rate: float
-) -> list[dict[str, Any]]:
+def measure(model: Any, size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One table: one model at one size."""
     batch, tokens = (int(n) for n in size.split("x"))
     torch._dynamo.reset()
     contestants = Contestants(model, drawn(model, batch, tokens))
     runs = {name: contestants.run(name) for name in options.runs}
     first = _first_calls(runs)
+    work = {name: contestants.operations(name) for name in first}
+    with alone(options.turns, options.members, f"{options.model}-{size}"):
+        return _table(runs, first, work, size, options)
+
+
+def _table(
+    runs: dict[str, Run],
+    first: dict[str, float],
+    work: dict[str, int],
+    size: str,
+    options: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    """Times the runs in turn and prints a row for each."""
+    rate = matmul_rate()
+    print(f"products at {rate / 1e12:.0f} TFLOP/s", flush=True)
     times = alternate({name: runs[name] for name in first}, options.rounds, options.warm_up)
     base = times[options.runs[0]].median if options.runs[0] in times else float("nan")
     rows = []
     for name, timing in times.items():
         ratio, peak = timing.median / base, peak_bytes(runs[name])
-        share = contestants.operations(name) / (timing.median * 1e-3) / rate
+        share = work[name] / (timing.median * 1e-3) / rate
         rows.append(
             {"model": options.model, "size": size, "run": name, "peak": peak, "ratio": ratio}
             | {"ms": timing.median, "low": timing.low, "high": timing.high, "first_s": first[name]}
-            | {"share": share}
+            | {"share": share, "product_tflops": rate / 1e12}
         )
         print(
             f"| {options.model} | {size} | {name} | {timing} | {ratio:.2f} | {peak / 2**20:.0f} |"
@@ -75,15 +89,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--warm-up", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--turns", type=Path, help="folder of processes that time in turn")
+    parser.add_argument("--members", type=int, default=1, help="how many processes that are")
     options = parser.parse_args()
     model = load(options.model)
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else DEVICE
-    rate = matmul_rate()
-    machine = {"gpu": gpu, "torch": torch.__version__, "product_tflops": rate / 1e12}
+    machine = {"gpu": gpu, "torch": torch.__version__}
     print(machine, flush=True)
     rows = []
     for size in options.sizes:
-        rows += measure(model, size, options, rate)
+        rows += measure(model, size, options)
     if options.json:
         options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
 

@@ -1,9 +1,8 @@
-"""Both programs through torch.compile, and the proof that it left them what they are."""
+"""Both programs through torch.compile."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,10 +10,10 @@ from torch import Tensor, fx
 
 from .aten import PRODUCT, SUM
 from .cost import is_random
-from .errors import CompilerError
 from .graph import value
 from .program import Program, Run
-from .validate import coarsest, half_the_digits, largest, pieces
+from .tried import Tried
+from .validate import coarsest, half_the_digits
 
 
 def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
@@ -49,49 +48,9 @@ def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
         coarsest([*program.forward.graph.nodes, *program.relevance.graph.nodes])
     )
     return (
-        _Tried("forward program", first, program.forward, slack, tried=random),
-        _Tried("relevance program", second, lambda values: program.relevance(list(values)), slack),
+        Tried("forward program", first, program.forward, slack, tried=random),
+        Tried("relevance program", second, program.relevance, slack),
     )
-
-
-@dataclass
-class _Tried:
-    """A compiled program that is compared with the plain one when it first runs.
-
-    `slack` is that of the coarsest dtype in the programs: what a value of single precision was
-    computed from may have been rounded to half precision, and a compiler leaves such steps out.
-    """
-
-    name: str
-    run: Run
-    plain: Run
-    slack: float
-    tried: bool = False
-
-    def __call__(self, *given: Any) -> Sequence[Any]:
-        if self.tried:
-            return self.run(*given)
-        expected = self.plain(*given)  # first: the compiled one may empty what it is given
-        found = self.run(*given)
-        _compare(self.name, found, expected, self.slack)
-        self.tried = True
-        return found
-
-
-def _compare(name: str, found: Sequence[Any], expected: Sequence[Any], slack: float) -> None:
-    """Raises CompilerError unless all numbers agree to `slack` times the largest."""
-    for mine, theirs in zip(found, expected, strict=True):
-        if not isinstance(theirs, Tensor) or not theirs.dtype.is_floating_point:
-            continue
-        parts = zip(pieces(mine), pieces(theirs), strict=True)
-        apart = max((largest(a.double() - b.double()) for a, b in parts), default=0.0)
-        scale = max(map(largest, pieces(theirs)), default=0.0)
-        if apart > slack * scale:
-            raise CompilerError(
-                f"torch.compile made something else of the {name}: results differ by {apart:.2g} of"
-                f" {scale:.2g}. Leave compile=False; or, if the model amplifies rounding so much"
-                " that its own results say little in this dtype, compile it in a wider one"
-            )
 
 
 def for_compiler(module: fx.GraphModule) -> fx.GraphModule:
