@@ -24,7 +24,7 @@ def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
     the program as it is.
     """
     forward, relevance = (
-        torch.compile(for_compiler(module), fullgraph=True, mode=mode)
+        torch.compile(for_compiler(module).forward, fullgraph=True, options=_settings(mode))
         for module in (program.forward, program.relevance)
     )
     replayed = mode is not None and "no-cudagraphs" not in mode and torch.cuda.is_available()
@@ -51,6 +51,15 @@ def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
         Tried("forward program", first, program.forward, slack, tried=random),
         Tried("relevance program", second, program.relevance, slack),
     )
+
+
+def _settings(mode: str | None) -> dict[str, Any]:
+    """What the mode stands for; and no guards on our own module, which nobody else can change.
+
+    They took as long as all of the wrapping together. Parameters are checked in `validate`.
+    """
+    chosen = torch._inductor.list_mode_options(mode) if mode else {}
+    return {**chosen, "guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
 
 
 def for_compiler(module: fx.GraphModule) -> fx.GraphModule:

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from . import validate
 from .accounts import read_accounts
-from .errors import InputError, TargetError
+from .errors import InputError
 from .explanation import Explanation
 from .ledger import Ledger, ledger_of
 from .many import run_many
@@ -66,12 +66,16 @@ class Forward:
         self, targets: Sequence[tuple[Target, Position]], at_once: int
     ) -> list[Explanation]:
         """Explains (target, position) pairs, `at_once` of them together."""
+        if not targets:
+            return []
         # Compiled programs are not for vmap: the plain one is taken.
         relevance = self.way.wanted.program.batched
         with torch.set_grad_enabled(self.way.with_grad):
             seeds = [seed_of(self.explained_output, *pair) for pair in targets]
+            check = validate.finite(torch.cat([s.explained.reshape(-1) for s in seeds]))
             dense = [self.way.seeds(seed) for seed in seeds]
             found = run_many(relevance, dense, [*self.leaves, *self.kept], at_once)
+        check()
         return [self._explanation(s, results) for s, results in zip(seeds, found, strict=True)]
 
     @property
@@ -88,13 +92,14 @@ class Forward:
         given = self.leaves if self.rows is None else [*self.leaves, self.rows]
         values = [*self.way.seeds(seed), *given, *kept]
         kept.clear()
+        check = validate.finite(seed.explained)
         with torch.set_grad_enabled(self.way.with_grad):
             results = list(self.way.relevance(values))
-        return self._explanation(seed, results)
+        found = self._explanation(seed, results)
+        check()
+        return found
 
     def _explanation(self, seed: Seed, results: list[Tensor]) -> Explanation:
-        if not torch.isfinite(seed.explained).all():
-            raise TargetError(f"the explained output is not finite: {seed.explained.tolist()}")
         wanted = self.way.wanted
         versions = validate.versions(self.ways.plan.captured, self.leaves)
         return Explanation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from .capture import Captured
 from .capture.captured import Claim, How
-from .errors import CaptureError, InputError
+from .errors import CaptureError, InputError, TargetError
 from .graph import value
 from .plan import Plan
 
@@ -76,6 +76,21 @@ def parameters(captured: Captured) -> None:
             raise InputError(_moved(name, device, dtype, tensor))
 
 
+def layouts(captured: Captured) -> None:
+    """Raises InputError unless every parameter has the shape and strides that it was captured with.
+
+    Looked at only when a program failed: most programs run with other strides as well.
+    """
+    for node in captured.graph.find_nodes(op="get_attr"):
+        now, then = captured.tensors[str(node.target)], value(node)
+        if (now.shape, now.stride()) != (then.shape, then.stride()):
+            raise InputError(
+                f"parameter {node.meta['tensor_name']!r} changed from shape {tuple(then.shape)},"
+                f" strides {then.stride()} to {tuple(now.shape)}, {now.stride()} since capture:"
+                " capture again"
+            )
+
+
 def _changed(now: Any, what: Tensor | nn.Module, name: str) -> str:
     if now is None:
         return f"the model's {name!r} is gone since capture"
@@ -107,6 +122,7 @@ def at_run_time(captured: Captured) -> Iterator[None]:
         yield
     except (RuntimeError, AssertionError) as error:
         parameters(captured)
+        layouts(captured)
         if captured.how is How.RECORDED:
             raise InputError(_OTHER_PATH.format(why=error)) from error
         raise
@@ -185,6 +201,27 @@ def pieces(x: Tensor) -> Sequence[Tensor]:
 def largest(x: Tensor) -> float:
     """The largest finite |entry|."""
     return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max())
+
+
+def finite(explained: Tensor) -> Callable[[], None]:
+    """Asks whether what is explained is finite; the call waits for the answer and raises
+    TargetError. A GPU answers while it works on what was asked of it afterwards.
+    """
+    answer = torch.isfinite(explained).all()
+    if answer.device.type == "cuda":
+        here = torch.empty((), dtype=torch.bool, pin_memory=True).copy_(answer, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+    else:
+        here, arrived = answer, None
+
+    def read() -> None:
+        if arrived is not None:
+            arrived.synchronize()
+        if not here:
+            raise TargetError(f"the explained output is not finite: {explained.tolist()}")
+
+    return read
 
 
 def versions(captured: Captured, leaves: Sequence[Any]) -> tuple[int, ...]:

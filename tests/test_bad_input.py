@@ -230,6 +230,14 @@ def test_what_a_model_holds_elsewhere_or_no_more_is_noticed(path):
     assert torch.equal(engine.explain(X, 1).explained, before.explained)
 
 
+def test_a_parameter_of_another_shape_is_named():
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)))
+    engine = Engine(model, X)
+    model[1].weight.data = torch.ones(3, 5, dtype=torch.float64)
+    said = "'1.weight' changed from shape (3, 4), strides (4, 1) to (3, 5), (5, 1) since capture"
+    refused(lambda: engine.explain(X, 1), InputError, said)
+
+
 def test_a_ledger_of_changed_inputs_is_refused(engine):
     x = X.clone()
     ex = engine.explain(x, 1)

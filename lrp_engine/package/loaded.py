@@ -136,8 +136,11 @@ class Package:
             seed = seed_of(run.outputs[self.manifest.explained], target, position)
             values = [*self._seeds(run.start, seed), *run.tensors, *kept]
             kept.clear()
+            check = validate.finite(seed.explained)
             results = self.pairs[run.start].relevance(values)
-        return self._explanation(run.outputs, seed, results)
+        found = self._explanation(run.outputs, seed, results)
+        check()
+        return found
 
     def _start(self, position: Position) -> str:
         """The pair that serves targets at single rows, or anywhere."""
@@ -156,8 +159,6 @@ class Package:
     def _explanation(
         self, outputs: Sequence[Any], seed: Seed, results: Sequence[Tensor]
     ) -> Explanation:
-        if not torch.isfinite(seed.explained).all():
-            raise TargetError(f"the explained output is not finite: {seed.explained.tolist()}")
         names = self.manifest.sources
         return Explanation(
             known_output=built(self.manifest.output_structure, iter(outputs)),
