@@ -154,13 +154,25 @@ class Engine:
     def program(self) -> Program:
         """The forward and the relevance program that serve any target.
 
-        A class at one position has a pair of its own, which computes the output there alone.
+        A class at one position has a pair of its own: `row_program`.
         """
         return self._ways.whole.wanted.program
 
     @property
+    def row_program(self) -> Program:
+        """The pair that serves a class at one position per sample: it computes the output there
+        alone. Its forward program is told the rows after the inputs.
+
+        Raises InputError if the output has no rows that are computed by themselves.
+        """
+        return self._ways.only_row.wanted.program
+
+    @property
     def promises(self) -> Promises:
-        """Which values of the forward pass the rules asked for, and what became of them."""
+        """Which values of the forward pass the rules asked for, and what became of them.
+
+        Of a class at one position: `engine.row_program.promises`.
+        """
         return self.program.promises
 
     def memory(self, inputs: Any = None, *, full_output: bool = True) -> Timeline:
@@ -169,7 +181,7 @@ class Engine:
         Default: the example's sizes. Parameters, inputs and kernels' own workspace not counted.
         `full_output=False`: of a class at one position, explained without the rest of the output.
         """
-        program = self.program if full_output else self._ways.only_row.wanted.program
+        program = self.program if full_output else self.row_program
         if inputs is None:
             return program.memory
         return program.foretell(self.captured.shapes.sizes(self._leaves(inputs)))

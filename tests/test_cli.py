@@ -243,6 +243,18 @@ def test_plan_foretells_memory_per_policy_and_draws_it(run: Run, tmp_path: Path)
     assert "the smallest that would do" in " ".join(refused.stderr.split())
 
 
+def test_plan_of_a_class_at_one_position(run: Run) -> None:
+    """The row's programs keep and compute less than those that give the whole output."""
+    whole, row = (
+        json.loads(run("plan", "cli_models:tokens", "--policy", "keep", "--json", *more).stdout)
+        for more in ((), ("--row",))
+    )
+    assert 0 < row["policies"][0]["peak_bytes"] < whole["policies"][0]["peak_bytes"]
+    refused = run("plan", "cli_models:with_example", "--row")
+    assert refused.exit_code == 1
+    assert "needed in full" in " ".join(refused.stderr.split())
+
+
 def _pictures(folder: Path) -> Path:
     file = folder / "pictures.npz"
     np.savez(file, input=np.ones((2, 1, 8, 8), "f4"))

@@ -95,10 +95,24 @@ def test_the_ledger_and_the_file_of_rows_alone(name, tmp_path):
 
 
 @each
+def test_the_programs_of_a_row_can_be_read_and_run(name):
+    engine, inputs = made(name)
+    program, leaves = engine.row_program, list(inputs.values())
+    expected = engine.explain(inputs, 3, position=1)
+    row, *kept = program.forward(*leaves, torch.tensor([1, 1, 1]))
+    assert torch.equal(row[:, 0, 3], expected.explained)
+    seed = torch.zeros_like(row).index_fill_(-1, torch.tensor([3]), 1.0)
+    found = program.relevance([seed, *leaves, torch.tensor([1, 1, 1]), *kept])
+    assert torch.equal(found[0], next(iter(expected.relevance.values())))
+    assert program.kept_bytes < engine.program.kept_bytes
+    assert program.memory.peak == engine.memory(full_output=False).peak
+
+
+@each
 def test_only_the_row_is_computed_above_the_last_mixing(name):
     engine, inputs = made(name)
     engine.explain(inputs, 3, position=-1, full_output=False)
-    program = engine._ways.only_row.wanted.program.forward.graph
+    program = engine.row_program.forward.graph
     classes = engine.plan.output.node.meta["val"].shape[-1]
     wide = [value(n).shape for n in program.nodes if isinstance(value(n), Tensor)]
     logits = [shape for shape in wide if len(shape) == 3 and shape[-1] == classes]

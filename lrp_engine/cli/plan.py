@@ -9,6 +9,7 @@ import typer
 
 from ..engine import Engine
 from ..policy import readable
+from ..program import Program
 from ..show.memory import memory_figure
 from . import options as o
 from .console import print_json, print_table, reporting, say
@@ -33,6 +34,9 @@ def plan(
     promises: Annotated[
         bool, typer.Option("--promises", help="List every promise and how it is honoured.")
     ] = False,
+    row: Annotated[
+        bool, typer.Option("--row", help="For a class at one position, the output computed there.")
+    ] = False,
     as_json: o.AsJson = False,
 ) -> None:
     """Foretell memory and repeated work under each policy, from shapes alone.
@@ -42,23 +46,27 @@ def plan(
     with reporting(as_json):
         engine, _ = prepared(model, inputs, preset, source, output_name)
         names = policy or ["keep", "balanced", "low_memory"]
-        engines = {name: engine.with_policy(name) for name in names}
+        programs = {name: _program(engine.with_policy(name), row) for name in names}
         if plot is not None:
-            figure = memory_figure({name: e.memory() for name, e in engines.items()})
+            figure = memory_figure({name: p.memory for name, p in programs.items()})
             figure.savefig(plot, dpi=150)
         if as_json:
-            print_json({"ok": True, "policies": [_data(n, e) for n, e in engines.items()]})
+            print_json({"ok": True, "policies": [_data(n, p) for n, p in programs.items()]})
             return
         if promises:
-            for name, each in engines.items():
+            for name, each in programs.items():
                 print_table(f"promises: {name}", each.promises.HEAD, each.promises.rows())
-        print_table("policies", HEAD, [_row(name, each) for name, each in engines.items()])
+        print_table("policies", HEAD, [_row(name, each) for name, each in programs.items()])
         if plot is not None:
             say(f"wrote {plot}")
 
 
-def _data(name: str, engine: Engine) -> dict[str, Any]:
-    made, memory = engine.promises, engine.memory()
+def _program(engine: Engine, row: bool) -> Program:
+    return engine.row_program if row else engine.program
+
+
+def _data(name: str, program: Program) -> dict[str, Any]:
+    made, memory = program.promises, program.memory
     return {
         "policy": name,
         "promises": len(made),
@@ -70,14 +78,14 @@ def _data(name: str, engine: Engine) -> dict[str, Any]:
     }
 
 
-def _row(name: str, engine: Engine) -> tuple[str, ...]:
-    made, fates = engine.promises, engine.promises.counts()
+def _row(name: str, program: Program) -> tuple[str, ...]:
+    made, fates = program.promises, program.promises.counts()
     return (
         name,
         str(len(made)),
         str(fates.get("kept", 0)),
         str(fates.get("recomputed", 0)),
         readable(made.kept_bytes),
-        readable(engine.memory().peak),
+        readable(program.memory.peak),
         f"{made.work_again:.0%}",
     )
