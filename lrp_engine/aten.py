@@ -11,22 +11,33 @@ from torch import Tensor, fx
 TRANSPARENT = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
 SAME_STORAGE = TRANSPARENT | {torch.ops.aten._unsafe_view.default}  # views, though not declared so
 DROPOUT = "dropout_p"  # the argument without which a random op is none
-# Views that a batched tensor may not allow; a reshape copies where it must.
-LOOSE = {
-    torch.ops.aten.view.default: torch.ops.aten.reshape.default,
-    torch.ops.aten._unsafe_view.default: torch.ops.aten.reshape.default,
-}
+# A view fails on a tensor that lies otherwise than at capture; a reshape then copies.
+_VIEW, _RESHAPE = torch.ops.aten.view.default, torch.ops.aten.reshape.default
+ANY_LAYOUT = {_VIEW: _RESHAPE}
+# A batched tensor may lie in ways that even the result of a product never does.
+LOOSE = ANY_LAYOUT | {torch.ops.aten._unsafe_view.default: _RESHAPE}
 SIZE = torch.ops.aten.sym_size.int
 SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
 JOIN = torch.ops.aten.cat.default
 # A product of more than two axes, as torch takes it apart: two axes made one, and again two.
-UNFOLDED = (
-    torch.ops.aten.view.default,
-    torch.ops.aten.mm.default,
-    torch.ops.aten._unsafe_view.default,
+UNFOLDED = (_RESHAPE, torch.ops.aten.mm.default, torch.ops.aten._unsafe_view.default)
+# Fused attention as one kernel does it, and what each reads row by row.
+_KERNELS = (
+    "flash_attention",
+    "flash_attention_for_cpu",
+    "efficient_attention",
+    "cudnn_attention",
+    "fused_attention_overrideable",
 )
+ATTENTION_KERNELS = {
+    getattr(torch.ops.aten, name).default
+    for kernel in _KERNELS
+    for name in (f"_scaled_dot_product_{kernel}", f"_scaled_dot_product_{kernel}_backward")
+    if hasattr(torch.ops.aten, name)
+}
+ATTENTION_ROWS = ("query", "key", "value", "grad_out", "grad_out_", "out")
 # Of their first argument they take over shape, strides, dtype and device, and nothing else.
 FILLED = {torch.ops.aten.zeros_like.default, torch.ops.aten.new_zeros.default}
 CAST = torch.ops.aten._to_copy.default

@@ -23,10 +23,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .aten import CAST, UNFOLDED
 from .graph import value, values
+from .kernels.dense_rows import dense_rows, with_dense_rows
 
 Heard = list[tuple[Any, ...]]
 Spelling = tuple[Any, Any]  # what fx calls the kind of call, and its target
 _PLACES = (torch, torch._C._nn)  # where torch keeps its built-in functions
+_OWN: dict[Any, Spelling] = {dense_rows: ("call_function", with_dense_rows)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def eager(module: fx.GraphModule) -> Eager:
         if node.op == "call_function" and isinstance(node.target, OpOverload):
             key = _kinds(node)
             if key not in known:
-                known[key] = _spelling(node)
+                known[key] = _OWN.get(node.target) or _spelling(node)
             node.op, node.target = known[key]
     held = {str(n.target): getattr(module, str(n.target)) for n in graph.find_nodes(op="get_attr")}
     spelt = fx.GraphModule(held, graph)

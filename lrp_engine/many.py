@@ -12,7 +12,10 @@ from torch import Tensor, fx
 
 from .aten import LOOSE
 from .errors import RuleError
+from .kernels.dense_rows import dense_rows, with_dense_rows
 
+# torch.vmap does not look into ops that are not its own.
+_LOOSE: dict[Any, Any] = {**LOOSE, dense_rows: with_dense_rows}
 Relevance = Callable[[list[Any]], Sequence[Any]]
 
 
@@ -45,7 +48,7 @@ def loosened(relevance: fx.GraphModule) -> fx.GraphModule:
     graph.output(result)
     graph.set_codegen(relevance.graph._codegen)
     for node in graph.nodes:
-        node.target = LOOSE.get(node.target, node.target)
+        node.target = _LOOSE.get(node.target, node.target)
     module.graph = graph
     return module
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, fx
 from torch.fx.graph import CodeGen
 
+from .aten import ANY_LAYOUT
 from .capture import Captured
 from .cost import Costs
 from .joint import Joint
@@ -112,7 +113,7 @@ def _forward_graph(
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in forward_order(joint, [*wanted, *kept, *checks]):
-        copies[node] = graph.node_copy(node, lambda n: copies[n])
+        copies[node] = _loosely(graph, node, copies)
     graph.output(
         tuple(copies[n] if isinstance(n, fx.Node) else n for n in results)
         + tuple(copies[n] for n in kept)
@@ -132,10 +133,18 @@ def _relevance_graph(joint: Joint, cut: Cut, results: Sequence[fx.Node]) -> fx.G
             copies[node] = graph.placeholder(node.name)
             copies[node].meta["val"] = node.meta.get("val")
         else:
-            copies[node] = graph.node_copy(node, lambda n: copies[n])
+            copies[node] = _loosely(graph, node, copies)
     graph.output(tuple(copies[node] for node in results))
     graph.lint()
     return graph
+
+
+def _loosely(graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node]) -> fx.Node:
+    """A call, so written that its operands may lie in memory otherwise than at capture."""
+    copy = graph.node_copy(node, lambda n: copies[n])
+    target: Any = node.target
+    copy.target = ANY_LAYOUT.get(target, target)
+    return copy
 
 
 class Boxed(CodeGen):

@@ -15,7 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from .aten import CAST, TRANSPARENT
+from .aten import ATTENTION_KERNELS, ATTENTION_ROWS, CAST, TRANSPARENT
+from .call import bind
+from .kernels.dense_rows import dense_rows
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
             traced = make_fx(torch.func.functionalize(again, remove="mutations"))(*given)
     graph = traced.graph
     _see_through(graph)
+    _keep_rows_dense(graph)
     graph.eliminate_dead_code()
     return _template(graph, missing)
 
@@ -156,6 +159,20 @@ def _see_through(graph: fx.Graph) -> None:
             x = node.args[0].meta["val"]
             there = {"device": x.device, "layout": x.layout}
             node.kwargs = {k: v for k, v in node.kwargs.items() if there.get(k) != v}
+
+
+def _keep_rows_dense(graph: fx.Graph) -> None:
+    """A kernel was chosen by how its operands lie here; they may lie otherwise when it runs."""
+    for node in graph.nodes:
+        if node.target not in ATTENTION_KERNELS:
+            continue
+        arguments = bind(node.target, node.args, node.kwargs)
+        read = [arguments[name] for name in ATTENTION_ROWS if name in arguments]
+        with graph.inserting_before(node):
+            for x in dict.fromkeys(read):
+                dense = graph.call_function(dense_rows, (x,))
+                dense.meta["val"] = x.meta["val"]
+                node.replace_input_with(x, dense)
 
 
 def run_without_data(target: Any, args: Any, kwargs: Any) -> Any:
