@@ -95,3 +95,32 @@ def test_convolutions_may_return_what_they_return_in_any_layout(captured, compil
     for batch in (1, 3):
         for x in (draw(batch, 3, 12, 12), lying(draw(batch, 3, 12, 12), last)):
             assert_as_autograd(model, engine, x)
+
+
+class Norms(nn.Module):
+    """A batch norm whose result is read with channels last; `plain` writes it as what it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look, self.norm, self.head = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 4)
+        nn.init.uniform_(self.norm.running_var, 0.5, 2.0)
+
+    def forward(self, x: Tensor, *, plain: bool = False) -> Tensor:
+        y = torch.relu(self.look(x))
+        y = self._scaled(y) if plain else self.norm(y)
+        return self.head(y.flatten(2).transpose(1, 2)).sin().sum(1)
+
+    def _scaled(self, y: Tensor) -> Tensor:
+        norm = self.norm
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        return (y - norm.running_mean[:, None, None]) * scale[:, None, None]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_batch_norm_read_with_channels_last(batch):
+    """Where torch's own derivative of the norm is wrong: version 2.13 on a CPU, one sample."""
+    model, x = seeded(Norms), draw(batch, 3, 8, 8)
+    given = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(model(given, plain=True)[:, 1].sum(), given)
+    found = Engine(model, {"x": x}, preset="gradient").explain({"x": x}, 1)
+    assert_close(found.coefficient["x"], expected, 1e-12)
