@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from .aten import PRODUCT, SUM
 from .cost import is_random
+from .errors import InputError
 from .graph import value
 from .program import Program, Run
 from .tried import Tried
@@ -51,6 +52,14 @@ def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
         Tried("forward program", first, program.forward, slack, tried=random),
         Tried("relevance program", second, program.relevance, slack),
     )
+
+
+def check_mode(mode: bool | str) -> None:
+    """Raises InputError unless torch.compile knows this mode."""
+    known = torch._inductor.list_mode_options()
+    if isinstance(mode, str) and mode not in known:
+        modes = ", ".join(known)
+        raise InputError(f"compile={mode!r} is no mode of torch.compile: {modes}, or True")
 
 
 def _settings(mode: str | None) -> dict[str, Any]:

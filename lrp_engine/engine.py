@@ -14,6 +14,7 @@ from . import validate
 from .bibliography import bibtex
 from .capture import Captured
 from .capture.inputs import as_call
+from .compiled import check_mode
 from .cost import Costs
 from .errors import InputError, TargetError
 from .explanation import Explanation, Provenance
@@ -85,6 +86,7 @@ class Engine:
         compile: bool | str = False,
         rules: Iterable[Op | Rule] = (),
     ) -> None:
+        check_mode(compile)
         registry = standard().with_entries(rules) if rules else standard()
         chosen = complete(load(preset, registry))
         self._question = Question.of(

@@ -38,11 +38,9 @@ class _Shaken(fx.Interpreter):
     def _rounded(self, x: Tensor) -> Tensor:
         if not x.dtype.is_floating_point:
             return x
-        chance = self._chances.setdefault(x.device, self._generator(x.device))
+        if x.device not in self._chances:
+            self._chances[x.device] = torch.Generator(x.device).manual_seed(self._seed)
         wide = torch.promote_types(x.dtype, torch.float32)
-        u = torch.empty_like(x, dtype=wide).uniform_(-1, 1, generator=chance)
+        u = torch.empty_like(x, dtype=wide).uniform_(-1, 1, generator=self._chances[x.device])
         moved = x.addcmul(x, u, value=torch.finfo(x.dtype).eps).to(x.dtype)
         return torch.where(moved.isfinite(), moved, x)
-
-    def _generator(self, device: torch.device) -> torch.Generator:
-        return torch.Generator(device).manual_seed(self._seed)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lrp_engine import Engine
-from lrp_engine.errors import CompilerError
+from lrp_engine.errors import CompilerError, InputError
 from lrp_engine.promise import Fate
 from tests import nets
 from tests.support import assert_close, draw, seeded
@@ -96,6 +96,12 @@ def test_the_compiler_proper_gives_the_same_relevance():
     found, expected = (Engine(model, x, compile=c).explain(x, 1) for c in (True, False))
     assert_close(found.relevance["input"], expected.relevance["input"], 1e-12)
     assert_close(found.explained, expected.explained, 1e-12)
+
+
+def test_a_mode_that_torch_does_not_know_is_refused_at_once():
+    model, x = nets.net(nets.InPlace, bias=True)
+    with pytest.raises(InputError, match=r"'fast' is no mode of torch.compile: .*reduce-overhead"):
+        Engine(model, x, compile="fast")
 
 
 def test_a_compiler_that_gets_it_wrong_is_found_out(monkeypatch):
