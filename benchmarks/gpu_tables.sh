@@ -12,8 +12,6 @@ graphs=(reduce-overhead:forward reduce-overhead:plain reduce-overhead:ours row:r
 measure() { benchmarks/on_device.sh benchmarks.gpu "$@"; }
 
 # Four processes that compile at the same time and are timed one after the other.
-turns="$(mktemp -d)"
-touch "$turns/start"
 together() {
   (measure --turns "$turns" --members 4 --model "$1" --sizes "$2" --runs "${@:3}"; touch "$turns/$1-$2") &
 }
@@ -29,11 +27,14 @@ for part in "${@:-1b 8b xl vit mamba growth check}"; do
       vit) measure --model vit-l --sizes 1x0 8x0 32x0 --runs "${images[@]}" ;;
       mamba) measure --model mamba --sizes 1x128 --runs plain "${rows[@]}" --rounds 2 --warm-up 1
              measure --model mamba --sizes 1x512 8x512 1x2048 1x16384 --runs "${rows[@]}" --rounds 5 --warm-up 1 ;;
-      compiled) together vit-l 8x0 plain ours default:plain default:ours "${graphs[@]:0:3}"
+      compiled) turns="$(mktemp -d)"
+                touch "$turns/start"
+                together vit-l 8x0 plain ours default:plain default:ours "${graphs[@]:0:3}"
                 together vit-l 1x0 plain ours reduce-overhead:plain reduce-overhead:ours
                 together gpt2-xl 1x1024 plain row:ours default:plain row:default:ours "${graphs[@]:1}"
                 together mamba 1x512 "${rows[@]}" row:default:ours row:reduce-overhead:ours
                 wait
+                rm -r "$turns"
                 measure --model llama-8b --sizes 1x2048 --runs plain row:ours default:plain row:default:ours \
                   reduce-overhead:plain row:reduce-overhead:ours --rounds 8 ;;
       peers) benchmarks/on_device.sh benchmarks.peers --device cuda --batch 8 ;;

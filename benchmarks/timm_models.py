@@ -7,7 +7,7 @@ Each model runs in a process of its own, random weights, float32, its own image 
 presets gradient, attnlrp with its ledger, epsilon and epsilon_plus, and a batch of three. A row
 says whether the output is the model's own to the bit, how far the coefficients of the preset
 `gradient` are from torch's derivative (which is wrong itself for some, see docs/tolerances.md), the
-ledger's residual over the sum of |explained|, and what failed.
+ledger's residual over the sum of |explained| (nan where a head starts with zeros), and what failed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def row(name: str) -> str:
     (true,) = torch.autograd.grad(model(given)[:, CLASS].sum(), given)
     apart = float((found.coefficient["x"] - true).norm() / true.norm())
     ledger = engine.with_preset("attnlrp").explain({"x": x}, CLASS, ledger=True).ledger
-    residual = abs(ledger.residual) / float(found.explained.abs().sum())
+    residual = abs(ledger.residual) / (float(found.explained.abs().sum()) or float("nan"))
     for preset in ("epsilon", "epsilon_plus"):
         relevance = engine.with_preset(preset).explain({"x": x}, CLASS).relevance["x"]
         assert relevance.isfinite().all(), f"{preset}: not finite"
@@ -89,7 +89,8 @@ def main() -> None:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.timm_models", "--one", name]
         try:
             run = subprocess.run(command, capture_output=True, text=True, timeout=options.timeout)
-            said = run.stdout.strip() or f"| {name} | {run.stderr.strip().splitlines()[-1]} | | |"
+            failed = run.stderr.strip() or f"exit status {run.returncode}"
+            said = run.stdout.strip() or f"| {name} | {failed.splitlines()[-1]} | | |"
         except subprocess.TimeoutExpired:
             said = f"| {name} | longer than {options.timeout:.0f} s | | |"
         print(said.splitlines()[-1], flush=True)

@@ -1,7 +1,7 @@
 """Processes that compile at the same time and time one after another.
 
-Each makes ready by itself, waits until all have, and then has the machine alone until it ends. One
-that ends early must be counted as ready by whoever started it: `touch FOLDER/NAME`.
+Each makes ready by itself, waits until all have, and then has the machine alone while it is timed.
+One that ends early must be counted as ready by whoever started it: `touch FOLDER/NAME`.
 """
 
 from __future__ import annotations

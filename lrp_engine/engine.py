@@ -313,7 +313,7 @@ class Engine:
         leaves = self._leaves(inputs)
         self._ways.hold_to_budget(way, leaves)
         count = way.wanted.program.outputs
-        with torch.set_grad_enabled(way.with_grad), validate.at_run_time(self.captured):
+        with torch.set_grad_enabled(way.with_grad), validate.at_run_time(self.captured, leaves):
             own = self._models_own(leaves)
             values = list(way.forward(*leaves))
             self._agree(leaves, values[:count], own)
@@ -331,7 +331,7 @@ class Engine:
         example = value(self.plan.output.node)
         batch, positions = (sizes.count(size) for size in example.shape[:2])
         rows = rows_of(position, batch, positions, example.device)
-        with torch.no_grad(), validate.at_run_time(self.captured):
+        with torch.no_grad(), validate.at_run_time(self.captured, leaves):
             own = self._models_own(leaves)
             if own is not None:  # before anything is kept
                 self._agree(leaves, list(self._ways.output_alone(*leaves)), own)

@@ -14,7 +14,7 @@ from .program import Run
 from .rounding import shaken
 from .validate import largest, pieces
 
-_SHAKES = 3
+_SHAKES = 3  # by chance a single number may hardly move in one run
 
 
 @dataclass

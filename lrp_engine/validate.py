@@ -108,6 +108,7 @@ def _moved(name: str, device: torch.device, dtype: torch.dtype, now: Tensor) -> 
     )
 
 
+_INDEX = (torch.int64, torch.int32)
 _OTHER_PATH = (
     "this model's control flow depends on its data; it was recorded for the example inputs and"
     " does not hold for these: {why}. Capture again with these inputs."
@@ -115,18 +116,30 @@ _OTHER_PATH = (
 
 
 @contextmanager
-def at_run_time(captured: Captured) -> Iterator[None]:
+def at_run_time(captured: Captured, leaves: Sequence[Any]) -> Iterator[None]:
     """Around a forward pass: checks the parameters, while a GPU is at work, and names the likely
-    cause if a recorded capture meets an input that takes another path."""
+    cause of a failure: an index that is no row of a table, or, if the capture was recorded, inputs
+    that take another path."""
     try:
         yield
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, IndexError) as error:
         parameters(captured)
         layouts(captured)
         if captured.how is How.RECORDED:
             raise InputError(_OTHER_PATH.format(why=error)) from error
+        if isinstance(error, IndexError):
+            raise InputError(f"{error}: {_ranges(captured, leaves)}") from error
         raise
     parameters(captured)
+
+
+def _ranges(captured: Captured, leaves: Sequence[Any]) -> str:
+    found = [
+        f"input {port.name!r} holds {int(leaf.min())} to {int(leaf.max())}"
+        for port, leaf in zip(captured.inputs, leaves, strict=True)
+        if isinstance(leaf, Tensor) and leaf.numel() and leaf.dtype in _INDEX
+    ]
+    return f"{', '.join(found)}. Does the model know all of these (is it this model's tokenizer)?"
 
 
 def unproved(captured: Captured, leaves: Sequence[Any]) -> frozenset[str] | None:

@@ -230,6 +230,18 @@ def test_what_a_model_holds_elsewhere_or_no_more_is_noticed(path):
     assert torch.equal(engine.explain(X, 1).explained, before.explained)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_word_that_the_model_does_not_know_is_named(batch):
+    model = seeded(lambda: nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7)))
+    engine = Engine(model, {"input": torch.tensor([[1, 2, 3], [4, 5, 6]])})
+    words = torch.tensor([[1, 9, 3]]).expand(batch, 3)
+    said = "the model itself fails" if batch == 1 else "input 'input' holds 1 to 9"
+    for position in (None, 0):
+        target = 1 if position == 0 else torch.ones(batch, 3, 7, dtype=torch.float64)
+        explain = lambda: engine.explain({"input": words}, target, position=position)  # noqa: B023, E731
+        refused(explain, InputError, "out of range", said)
+
+
 def test_a_parameter_of_another_shape_is_named():
     model = seeded(lambda: nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)))
     engine = Engine(model, X)

@@ -101,7 +101,7 @@ class CircuitModel:
         except ValueError as error:
             raise InputError(str(error)) from error
         validate.inputs(self.captured, leaves)
-        with torch.no_grad(), validate.at_run_time(self.captured):
+        with torch.no_grad(), validate.at_run_time(self.captured, leaves):
             found = self._looked_up(*leaves)
         return [*leaves, *(found[i] for i in self._integer)]
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from lrp_engine.capture.captured import How
+from lrp_engine.validate import layouts
 from tests.support import assert_balances
 
 from .entry import Entry, Inputs
@@ -42,6 +43,7 @@ def test_architecture(name: str) -> None:
     assert_own_forward(entry, model, inputs, whole)
     assert_balances(whole.ledger, tolerance(entry))
     assert_other_sizes(entry, model, engine, whole)
+    assert_other_layout(entry, engine, inputs, whole)
     assert_balances(
         explained(entry, engine.with_preset("epsilon"), inputs).ledger, tolerance(entry)
     )
@@ -104,6 +106,16 @@ def assert_other_sizes(
         ex = explained(entry, engine, longer)
         assert_own_forward(entry, model, longer, ex)
         assert_balances(ex.ledger, tolerance(entry))
+
+
+def assert_other_layout(
+    entry: Entry, engine: lrp.Engine, inputs: Inputs, whole: lrp.Explanation
+) -> None:
+    """Inputs whose samples lie innermost in memory are the same inputs; parameters lie as they did
+    when they were captured, or every failure would be blamed on them."""
+    other = {name: x.movedim(0, -1).contiguous().movedim(-1, 0) for name, x in inputs.items()}
+    assert_same(entry, explained(entry, engine, other, ledger=False), whole)
+    layouts(engine.captured)
 
 
 def assert_same(entry: Entry, found: lrp.Explanation, expected: lrp.Explanation) -> None:
