@@ -27,8 +27,8 @@ from lrp_engine.circuits import (
     logit_difference,
     patch,
 )
+from lrp_engine.circuits.agreement import pearson, spearman
 from lrp_engine.circuits.estimators import Estimator, along_path
-from lrp_engine.circuits.verification import pearson, spearman
 from lrp_engine.demo import ioi
 
 KINDS = ("resid_pre", "attn_out", "mlp_out")

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lrp_engine.circuits import CircuitModel, Pairs, edge_scores, logit_difference, patch, score
+from lrp_engine.circuits import (
+    CircuitModel,
+    Pairs,
+    edge_scores,
+    logit_difference,
+    patch,
+    score,
+)
 from lrp_engine.demo.ioi import load_ioi_model
 
 

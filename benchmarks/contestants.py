@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import lrp_engine as lrp
-from lrp_engine.cost import Costs
+from lrp_engine.promises.costs import Costs
 
 from .models import ON_GPU
 

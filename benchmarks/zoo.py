@@ -18,8 +18,8 @@ import transformers
 
 import lrp_engine as lrp
 from lrp_engine.errors import LrpError
-from lrp_engine.graph import holds_tensors
-from lrp_engine.promise import Fate
+from lrp_engine.graphs.nodes import holds_tensors
+from lrp_engine.promises.promise import Fate
 
 from .published import FIFTEEN, MORE, Made, gpt2_small, without_memory
 

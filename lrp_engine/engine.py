@@ -10,31 +10,38 @@ from typing import Any
 
 import torch
 
-from . import validate
-from .bibliography import bibtex
+from .aot import write_package
+from .aot.write import Start
 from .capture import Captured
-from .capture.inputs import as_call
-from .compiled import check_mode
-from .cost import Costs
+from .capture.signature import as_call
 from .errors import InputError, TargetError
-from .explanation import Explanation, Provenance
-from .forward import Forward
-from .graph import value
-from .memory import Timeline
-from .op import Op
-from .package import write_package
-from .package.write import Start
-from .plan import Coverage, Plan
-from .planning import Model, Question, planned
-from .policy import Choice, Policy, policy_of
-from .preset import Preset
-from .preset_file import complete, load
-from .program import Program
-from .promise import Promises
-from .registry import standard
-from .rule import Rule
-from .target import Position, Target, is_class, is_rows, rows_of
-from .ways import Way, Ways
+from .graphs.nodes import value
+from .method.op import Op
+from .method.references import bibtex
+from .method.registry import standard
+from .method.rule import Rule
+from .plan.plan import Coverage, Plan
+from .plan.prepare import Model, Question, planned
+from .plan.provenance import Provenance
+from .presets.preset import Preset
+from .presets.preset_file import complete, load
+from .programs.compiled import check_mode
+from .programs.program import Program
+from .promises.costs import Costs
+from .promises.memory import Timeline
+from .promises.policy import Choice, Policy, policy_of
+from .promises.promise import Promises
+from .results.explanation import Explanation
+from .run import validate
+from .run.forward import Forward
+from .run.program_pairs import Way, Ways
+from .run.target import (
+    Position,
+    Target,
+    is_class,
+    is_rows,
+    rows_of,
+)
 
 
 class Engine:

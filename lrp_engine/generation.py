@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .capture.inputs import as_call
+from .capture.signature import as_call
 from .engine import Engine
 from .errors import InputError
-from .explanation import Explanation
+from .results.explanation import Explanation
 
 
 @dataclass(frozen=True)

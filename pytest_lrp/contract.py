@@ -55,7 +55,7 @@ class Reports:
 
     def of(self, case: Case, *, update: bool) -> Report:
         """Computes a case's report, or returns it again. Raises what went wrong, every time."""
-        from lrp_engine.cli.cases import report_of
+        from lrp_engine.cli.check_cases import report_of
 
         if case.name not in self._found:
             try:

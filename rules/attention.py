@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import Attention, Coefficients, Op, Passed, Softmax
-from lrp_engine.rule import booked, rule
-from lrp_engine.samples import real, sample
+from lrp_engine.method.call import Call, Coefficients, Passed
+from lrp_engine.method.op import Attention, Op, Softmax
+from lrp_engine.method.relevance import booked
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import real, sample
 
 aten = torch.ops.aten
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from lrp_engine.op import Quotient
-from lrp_engine.samples import positive, real, sample
-
-from .linear import linear
-from .product import product
+from lrp_engine.method.op import Quotient
+from lrp_engine.method.samples import positive, real, sample
+from lrp_engine.rules.linear import linear
+from lrp_engine.rules.product import product
 
 aten = torch.ops.aten
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import Product, WeightedSum
-from lrp_engine.samples import Sample, real, sample
+from lrp_engine.method.call import Call
+from lrp_engine.method.op import Product, WeightedSum
+from lrp_engine.method.samples import Sample, real, sample
 
 aten = torch.ops.aten
 

@@ -7,11 +7,17 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Passed, WeightedSum
-from lrp_engine.rule import Form, amount, booked, rule
-
-from .summation import bias_of, relevance, shared_out, transposed, without_bias
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.relevance import amount, booked
+from lrp_engine.method.rule import rule
+from lrp_engine.rules.weighted_sum_terms import (
+    bias_of,
+    relevance,
+    shared_out,
+    transposed,
+    without_bias,
+)
 
 
 class Bias(Enum):

@@ -8,12 +8,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Passed, WeightedSum
-from lrp_engine.rule import Form, booked, rule, stabilise
-
-from .epsilon import Bias
-from .summation import bias_of, input_of, relevance, summed, transposed, weight_of
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.relevance import booked, stabilise
+from lrp_engine.method.rule import rule
+from lrp_engine.rules.epsilon import Bias
+from lrp_engine.rules.weighted_sum_terms import (
+    bias_of,
+    input_of,
+    relevance,
+    summed,
+    transposed,
+    weight_of,
+)
 
 Bound = float | tuple[float, ...]
 

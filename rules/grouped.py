@@ -7,10 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.graph import value
-from lrp_engine.op import WeightedSum
-from lrp_engine.samples import Sample, brief, cumulative, real, sample
+from lrp_engine.graphs.nodes import value
+from lrp_engine.method.call import Call
+from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.samples import (
+    Sample,
+    brief,
+    cumulative,
+    real,
+    sample,
+)
 
 aten = torch.ops.aten
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Homogeneous
-from lrp_engine.rule import rule
-from lrp_engine.samples import real, sample
+from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.op import Homogeneous
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import real, sample
 
 aten = torch.ops.aten
 

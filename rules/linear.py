@@ -7,13 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call, invoke, operands_of, substitute
-from lrp_engine.op import AtZero, Coefficients, Linear, Op, Passed
-from lrp_engine.rule import Form, amount, booked, rule, stabilise
-from lrp_engine.samples import Sample, coarse, integers, mask, positive, real, sample
-from lrp_engine.signs import as_are
-
-from .rowwise import reduces_last
+from lrp_engine.graphs.schema import invoke, operands_of, substitute
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.claims import as_are, reduces_last
+from lrp_engine.method.op import AtZero, Linear, Op
+from lrp_engine.method.relevance import amount, booked, stabilise
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import (
+    Sample,
+    coarse,
+    integers,
+    mask,
+    positive,
+    real,
+    sample,
+)
 
 aten = torch.ops.aten
 

@@ -6,11 +6,18 @@ from typing import Any
 
 import torch
 
-from lrp_engine.call import Call, invoke, operands_of, substitute
-from lrp_engine.op import Coefficients, Inert, Move, Passed
-from lrp_engine.rule import Form, booked, rule
-from lrp_engine.samples import Sample, integers, real, sample
-from lrp_engine.signs import as_are
+from lrp_engine.graphs.schema import invoke, operands_of, substitute
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.claims import as_are
+from lrp_engine.method.op import Inert, Move
+from lrp_engine.method.relevance import booked
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import (
+    Sample,
+    integers,
+    real,
+    sample,
+)
 
 aten = torch.ops.aten
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Normalisation, Normaliser, Passed
-from lrp_engine.rule import Form, booked, rule
-from lrp_engine.samples import positive, real, sample
-
-from .rowwise import normalises_last
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.claims import normalises_last
+from lrp_engine.method.op import Normalisation, Normaliser
+from lrp_engine.method.relevance import booked
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import positive, real, sample
 
 aten = torch.ops.aten
 

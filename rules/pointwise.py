@@ -9,11 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import AtZero, Coefficients, Passed, Pointwise
-from lrp_engine.rule import Form, amount, rule
-from lrp_engine.samples import Sample, between, positive, real, sample
-from lrp_engine.signs import always
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.claims import always
+from lrp_engine.method.op import AtZero, Pointwise
+from lrp_engine.method.relevance import amount
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import (
+    Sample,
+    between,
+    positive,
+    real,
+    sample,
+)
 
 aten = torch.ops.aten
 

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Op, Selection
-from lrp_engine.rule import Form, rule, stabilise
+from lrp_engine.method.call import Call, Coefficients, Form
+from lrp_engine.method.op import Op, Selection
+from lrp_engine.method.relevance import stabilise
+from lrp_engine.method.rule import rule
 
 
 def has_windows(op: Op) -> bool:

@@ -6,13 +6,22 @@ from typing import Any
 
 import torch
 
-from lrp_engine.call import Call
-from lrp_engine.op import AtZero, Coefficients, Op, Product, Quotient
-from lrp_engine.rule import rule
-from lrp_engine.samples import Sample, positive, real, sample
-from lrp_engine.signs import as_are
-
-from .linear import constants
+from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.claims import as_are
+from lrp_engine.method.op import (
+    AtZero,
+    Op,
+    Product,
+    Quotient,
+)
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import (
+    Sample,
+    positive,
+    real,
+    sample,
+)
+from lrp_engine.rules.linear import constants
 
 aten = torch.ops.aten
 

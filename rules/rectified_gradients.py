@@ -9,11 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, Selection
-from lrp_engine.rule import rule
-
-from .selection import entrywise
+from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.op import Selection
+from lrp_engine.method.rule import rule
+from lrp_engine.rules.selection import entrywise
 
 
 @rule(

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
 from lrp_engine.kernels import linear_recurrence
 from lrp_engine.kernels.recurrence import previous
-from lrp_engine.op import Coefficients, Passed, Recurrence
-from lrp_engine.rule import booked, rule, stabilise
-from lrp_engine.samples import positive, real, sample
+from lrp_engine.method.call import Call, Coefficients, Passed
+from lrp_engine.method.op import Recurrence
+from lrp_engine.method.relevance import booked, stabilise
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import positive, real, sample
 
 RECURRENCES = (
     Recurrence(

@@ -6,10 +6,14 @@ from typing import Any
 
 import torch
 
-from lrp_engine.op import Linear
-from lrp_engine.samples import Sample, between, real, sample
-
-from .linear import linear
+from lrp_engine.method.op import Linear
+from lrp_engine.method.samples import (
+    Sample,
+    between,
+    real,
+    sample,
+)
+from lrp_engine.rules.linear import linear
 
 aten = torch.ops.aten
 

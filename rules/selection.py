@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call, operands_of
-from lrp_engine.op import AtZero, Coefficients, Op, Passed, Selection
-from lrp_engine.rule import Form, amount, rule
-from lrp_engine.samples import positive, real, sample
-from lrp_engine.signs import always, as_are
+from lrp_engine.graphs.schema import operands_of
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.claims import always, as_are
+from lrp_engine.method.op import AtZero, Op, Selection
+from lrp_engine.method.relevance import amount
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import positive, real, sample
 
 aten = torch.ops.aten
 

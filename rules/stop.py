@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from lrp_engine.call import Call
-from lrp_engine.op import (
+from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.op import (
     Attention,
-    Coefficients,
     Homogeneous,
     Linear,
     Lookup,
@@ -26,8 +25,14 @@ from lrp_engine.op import (
     Stop,
     WeightedSum,
 )
-from lrp_engine.rule import rule
-from lrp_engine.samples import between, integers, positive, real, sample
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import (
+    between,
+    integers,
+    positive,
+    real,
+    sample,
+)
 
 aten = torch.ops.aten
 

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
-from lrp_engine.op import WeightedSum
-from lrp_engine.samples import Sample, real, sample
-
-from .convolution import CONVOLUTIONS, TRANSPOSED
-from .rowwise import always
+from lrp_engine.method.call import Call
+from lrp_engine.method.claims import always
+from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.samples import Sample, real, sample
+from lrp_engine.rules.convolution import CONVOLUTIONS, TRANSPOSED
 
 aten = torch.ops.aten
 

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from lrp_engine import Engine
-from lrp_engine.errors import CaptureError, InputError, LrpError, SourceError, TargetError
+from lrp_engine.errors import (
+    CaptureError,
+    InputError,
+    LrpError,
+    SourceError,
+    TargetError,
+)
 from tests.references import models
 from tests.support import draw, seeded
 

@@ -9,10 +9,22 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lrp_engine import Engine, Explanation, Op, explain, load_preset, presets
-from lrp_engine.errors import CoverageError, InputError, PresetError, RuleError
-from lrp_engine.op import AtZero, Pointwise
-from lrp_engine.store import FORMAT
+from lrp_engine import (
+    Engine,
+    Explanation,
+    Op,
+    explain,
+    load_preset,
+    presets,
+)
+from lrp_engine.errors import (
+    CoverageError,
+    InputError,
+    PresetError,
+    RuleError,
+)
+from lrp_engine.method.op import AtZero, Pointwise
+from lrp_engine.results.store import FORMAT
 from tests.support import assert_conserves, draw, seeded
 
 X = draw(3, 6)

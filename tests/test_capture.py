@@ -10,7 +10,7 @@ from transformers.utils import ModelOutput
 
 from lrp_engine import Engine, explain
 from lrp_engine.errors import CaptureError, SourceError, TargetError
-from lrp_engine.graph import origin
+from lrp_engine.graphs.nodes import origin
 from tests.support import assert_close, draw, seeded
 
 X, Y = draw(3, 6), draw(3, 6, seed=1)

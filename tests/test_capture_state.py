@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lrp_engine import Engine
 from lrp_engine.errors import CaptureError, InputError
-from lrp_engine.ways import Way
+from lrp_engine.run.program_pairs import Way
 from tests import nets
 from tests.support import assert_conserves, draw, seeded
 

@@ -10,10 +10,10 @@ from torch import nn
 from typer.testing import CliRunner
 
 import lrp_engine as lrp
-from lrp_engine.bibliography import cited, papers
 from lrp_engine.cli.app import app
-from lrp_engine.preset_file import load
-from lrp_engine.registry import standard
+from lrp_engine.method.references import cited, papers
+from lrp_engine.method.registry import standard
+from lrp_engine.presets.preset_file import load
 
 NO_PAPER = {"by definition of the op", "the preset's choice", "euler, homogeneous functions"}
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lrp_engine import Engine
 from lrp_engine.errors import CompilerError, InputError
-from lrp_engine.promise import Fate
+from lrp_engine.promises.promise import Fate
 from tests import nets
 from tests.support import assert_close, draw, seeded
 

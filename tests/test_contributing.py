@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import lrp_engine as lrp
-from lrp_engine.registry import entries_of, standard
-from lrp_engine.testing.cases import cases_of
+from lrp_engine.method.registry import entries_of, standard
+from lrp_engine.testing.rule_case import cases_of
 from tests.rules.checks import assert_balanced, assert_matches_definition
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 import lrp_engine as lrp
 from lrp_engine import Preset
-from lrp_engine.call import Call
 from lrp_engine.errors import InputError
-from lrp_engine.op import Coefficients, Pointwise
-from lrp_engine.preset import Entry
-from lrp_engine.preset_file import load
-from lrp_engine.registry import standard
+from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.op import Pointwise
+from lrp_engine.method.registry import standard
+from lrp_engine.presets.preset import Entry
+from lrp_engine.presets.preset_file import load
 from tests.nets import Functional, Mlp, Norms, Residual, TiedLanguage, net
 from tests.references import models
 from tests.support import draw, seeded

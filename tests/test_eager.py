@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lrp_engine import Engine
-from lrp_engine.eager import eager
+from lrp_engine.programs.eager import eager
 from tests.support import assert_close, draw
 from tests.test_promises import each_model, each_policy, engine_of, model_of
 from tests.tracker import Arrivals

@@ -12,10 +12,10 @@ from torch.nn.attention.flex_attention import AuxRequest, create_block_mask, fle
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import lrp_engine as lrp
-from lrp_engine.call import bind
 from lrp_engine.capture import Captured
 from lrp_engine.errors import CaptureError, InputError
-from lrp_engine.graph import target_name
+from lrp_engine.graphs.nodes import target_name
+from lrp_engine.graphs.schema import bind
 from tests.references import models
 from tests.support import assert_close, draw, seeded
 

@@ -13,7 +13,12 @@ from torch import Tensor, fx
 import lrp_engine as lrp
 from lrp_engine.capture import torch_module
 from lrp_engine.capture.functional import functional, retraced
-from lrp_engine.graph import module_stack, shape_text, target_name, value
+from lrp_engine.graphs.nodes import (
+    module_stack,
+    shape_text,
+    target_name,
+    value,
+)
 from tests.support import draw
 from tests.zoo.table import ZOO
 

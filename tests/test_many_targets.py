@@ -8,7 +8,7 @@ from torch import nn
 
 from lrp_engine import Engine
 from lrp_engine.errors import RuleError
-from lrp_engine.policy import Policy
+from lrp_engine.promises.policy import Policy
 from tests.support import assert_close, draw
 from tests.test_promises import each_model, engine_of, model_of
 

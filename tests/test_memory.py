@@ -11,7 +11,7 @@ from torch import nn
 
 from lrp_engine import Engine, LrpError
 from lrp_engine.errors import InputError, PromiseError
-from lrp_engine.policy import Budget, Policy, policy_of
+from lrp_engine.promises.policy import Budget, Policy, policy_of
 from tests.support import assert_close, draw, seeded, skip_if_bytes_are_foretold_wrongly
 from tests.test_promises import each_model, each_policy, engine_of, model_of
 from tests.tracker import LiveBytes

@@ -20,11 +20,22 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import lrp_engine as lrp
-from lrp_engine.errors import InputError, LrpError, PackageError, TargetError
-from lrp_engine.package import archive, load, probe, structure, write
-from lrp_engine.package.expression import evaluate, names_in, text_of
-from lrp_engine.package.programs import laid
-from lrp_engine.package.trial import compare
+from lrp_engine.aot import (
+    archive,
+    load,
+    load_in_subprocess,
+    structure,
+    write,
+)
+from lrp_engine.aot.compare_with_engine import compare
+from lrp_engine.aot.expression import evaluate, names_in, text_of
+from lrp_engine.aot.program_set import laid
+from lrp_engine.errors import (
+    InputError,
+    LrpError,
+    PackageError,
+    TargetError,
+)
 from tests.nets import Conv, Mlp, net
 from tests.support import assert_close, draw, seeded
 
@@ -239,7 +250,7 @@ def test_nothing_is_left_behind_when_it_fails(mlp, tmp_path, monkeypatch):
 
 def test_a_crash_of_torchs_loader_takes_another_process(mlp, tmp_path, monkeypatch):
     crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-    monkeypatch.setattr(probe, "_LOADS", crash)
+    monkeypatch.setattr(load_in_subprocess, "_LOADS", crash)
     engine, x = mlp
     with pytest.raises(PackageError, match=r"crashes .*signal 11.*CXX"):
         engine.package(tmp_path / "a.pt2", x)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lrp_engine.kernels import linear_recurrence
-from lrp_engine.kernels.stepping import doubled, stepped
+from lrp_engine.kernels.recurrence_torch import doubled, stepped
 from tests.support import assert_close, draw
 
 CALLS = [(reverse, adjoint, share) for reverse in (False, True) for adjoint in (False, True)

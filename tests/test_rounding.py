@@ -7,7 +7,7 @@ from torch import Tensor, fx, nn
 
 from lrp_engine import Engine
 from lrp_engine.errors import CompilerError
-from lrp_engine.rounding import shaken
+from lrp_engine.programs.rounding import shaken
 from tests.support import draw, seeded
 
 aten = torch.ops.aten

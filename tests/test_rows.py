@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from lrp_engine import Engine, Explanation
 from lrp_engine.errors import InputError, PromiseError, TargetError
-from lrp_engine.graph import value
-from lrp_engine.registry import standard
-from lrp_engine.rowwise import gathered
+from lrp_engine.graphs.nodes import value
+from lrp_engine.method.registry import standard
+from lrp_engine.plan.rowwise import gathered
 from tests.references import models
 from tests.support import assert_close, draw, seeded
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from lrp_engine import Engine, assign, load_preset
-from lrp_engine.call import invoke
-from lrp_engine.op import Op
-from lrp_engine.preset import Preset
-from lrp_engine.registry import standard
-from lrp_engine.signs import never_negative
-from lrp_engine.testing.cases import arguments_of
+from lrp_engine import Engine, load_preset
+from lrp_engine.graphs.schema import invoke
+from lrp_engine.method.op import Op
+from lrp_engine.method.registry import standard
+from lrp_engine.plan import assign
+from lrp_engine.plan.signs import never_negative
+from lrp_engine.presets.preset import Preset
+from lrp_engine.testing.rule_case import arguments_of
 from tests.support import assert_close, draw, seeded
 
 DECLARED = [op for ops in standard().ops.values() for op in ops if op.never_negative and op.samples]

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from classifier import Classifier, build
-from lrp_engine.call import Call
-from lrp_engine.op import Coefficients, WeightedSum
+from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.op import WeightedSum
 
 
 @torch.library.custom_op("examples_ci::sharpen", mutates_args=())

@@ -1,13 +1,13 @@
 """Captured graph in, simpler captured graph out; one pass per file, none changes a result."""
 
 from ..capture import Captured
-from ..registry import Registry
+from ..method.registry import Registry
 from .decompose import decompose
 from .drop_inert import drop_inert
 from .flex_attention import write_flex_attention
 from .fold_batch_norm import fold_batch_norm
 from .masks import recognise_masks
-from .nested import refuse_nested
+from .refuse_nested import refuse_nested
 
 __all__ = ["canonicalise", "decompose", "fold_batch_norm"]
 

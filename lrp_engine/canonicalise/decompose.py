@@ -11,8 +11,8 @@ from torch import fx
 from torch._decomp import decomposition_table
 
 from ..capture import Captured
-from ..parts import Traces, is_composite, write_parts
-from ..template import is_getitem, part_of
+from ..graphs.decomposition import Traces, is_composite, write_parts
+from ..graphs.nodes import is_getitem, part_of
 from .recipes import RECIPES
 from .rewriting import Copies, rewrite
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from ..call import bind
 from ..capture import Captured
-from ..graph import value
-from ..registry import Registry
+from ..graphs.nodes import value
+from ..graphs.schema import bind
+from ..method.registry import Registry
 from .rewriting import Copies, rewrite
 
 _CHECKS_METADATA = "aten::_assert_tensor_metadata"

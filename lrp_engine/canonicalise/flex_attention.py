@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, fx
 from torch._ops import HigherOrderOperator
 
-from ..aten import TRANSPARENT
 from ..capture import Captured
 from ..errors import CaptureError
-from ..graph import after, origin, value, values
-from ..template import inline, is_getitem, part_of, run_without_data, trace, upstream
+from ..graphs.aten import TRANSPARENT
+from ..graphs.nodes import is_getitem, origin, part_of, value, values
+from ..graphs.tracing import inline, run_without_data, trace
+from ..graphs.walk import downstream, upstream
 from .rewriting import Copies, rewrite
 
 _FLEX = "flex_attention"
@@ -64,9 +65,9 @@ def _of_unused_results(graph: fx.Graph) -> set[fx.Node]:
     beside = {n for n in graph.nodes if is_getitem(n) and _is_flex(part_of(n)[0]) and part_of(n)[1]}
     used = upstream(graph.output_node().all_input_nodes)
     for node in beside:
-        if not used.isdisjoint({node, *after({node})}):
+        if not used.isdisjoint({node, *downstream({node})}):
             raise _refused(part_of(node)[0], "its log-sum-exp or its maximum is used")
-    return beside | set(after(beside))
+    return beside | set(downstream(beside))
 
 
 def _is_flex(node: fx.Node) -> bool:

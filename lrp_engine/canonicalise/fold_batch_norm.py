@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ..call import bind
 from ..capture import Captured
-from ..graph import VALUE_OF, value
-from ..template import inline, is_getitem, part_of, trace
+from ..graphs.nodes import VALUE_OF, is_getitem, part_of, value
+from ..graphs.schema import bind
+from ..graphs.tracing import inline, trace
 from .rewriting import Copies, remapped
 
 aten = torch.ops.aten

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ..call import bind
 from ..capture import Captured
-from ..graph import hint, value
+from ..graphs.nodes import hint, value
+from ..graphs.schema import bind
 from .rewriting import Copies, rewrite
 
 _MASK, _FLAG = "attn_mask", "is_causal"

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from .inputs import Signature
-from .places import Place
 from .shapes import ShapeContract
+from .signature import Signature
+from .tensor_homes import Place
 
 
 class How(Enum):

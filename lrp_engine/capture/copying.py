@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ..aten import SIZE
-from ..graph import holds_tensors, value
-from ..parts import Traces, is_composite, write_parts
-from ..template import is_getitem, part_of
+from ..graphs.aten import SIZE
+from ..graphs.decomposition import Traces, is_composite, write_parts
+from ..graphs.nodes import holds_tensors, is_getitem, part_of, value
 from .in_place import Write, is_silent, only_detaches
 
 

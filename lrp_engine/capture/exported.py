@@ -10,12 +10,17 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from ..errors import CaptureError
-from .captured import Captured, How, InputPort, OutputPort
+from .captured import (
+    Captured,
+    How,
+    InputPort,
+    OutputPort,
+)
 from .copying import Copier
 from .functional import Functional
-from .inputs import leaf_names, output_names
-from .modules import module_outputs
+from .module_outputs import module_outputs
 from .shapes import contract_of
+from .signature import leaf_names, output_names
 
 _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 

@@ -16,10 +16,14 @@ from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 
-from ..call import bind
-from ..graph import value
-from ..template import is_getitem
-from .in_place import Entangled, Write, is_silent, out_of_place
+from ..graphs.nodes import is_getitem, value
+from ..graphs.schema import bind
+from .in_place import (
+    Entangled,
+    Write,
+    is_silent,
+    out_of_place,
+)
 
 _PLAIN = {Tensor, nn.Parameter, nn.Buffer}
 _NUMBERS = (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)

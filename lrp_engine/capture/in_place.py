@@ -11,10 +11,9 @@ from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
-from ..aten import TRANSPARENT
-from ..call import bind
-from ..graph import value, values
-from ..template import is_getitem, part_of
+from ..graphs.aten import TRANSPARENT
+from ..graphs.nodes import is_getitem, part_of, value, values
+from ..graphs.schema import bind
 
 
 class Entangled(Exception):

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from ..errors import CaptureError, InputError
-from ..graph import value
+from ..graphs.nodes import value
 from .captured import Captured, How
 from .exported import from_exported
 from .functional import Functional, functional, retraced
-from .inputs import apart, argument_names, as_call
 from .module_view import ModuleView, left_as_it_was
-from .places import Place, places
-from .quiet import quiet
 from .scans import scan_notes, scans
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
+from .signature import apart, argument_names, as_call
+from .silence import quiet
+from .tensor_homes import Place, places
 
 # Torch 2.13 multiplies sizes two at a time where it checks its cache of traced results: a product
 # of three, as in FlexAttention's block masks, ends in this error. Without that cache all goes well.

@@ -11,9 +11,14 @@
 
 from .budget import Budget
 from .evidence import Given
-from .finding import Finding, Place, Report, Status
+from .finding import (
+    Finding,
+    Place,
+    Report,
+    Status,
+)
 from .golden import Golden
-from .run import CHECKS, check
+from .run_all import CHECKS, check
 from .summary import monitor, summary
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ledger import Account, Ledger
+from ..propagate.ledger import Account, Ledger
 from .budget import Budget
 from .evidence import Evidence
 from .finding import Finding, Status

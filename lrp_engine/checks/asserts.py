@@ -11,9 +11,9 @@ from typing import Any
 
 from ..engine import Engine
 from ..errors import BudgetError, CoverageError
-from ..explanation import Explanation
-from ..ledger import Ledger
-from ..planning import Model
+from ..plan.prepare import Model
+from ..propagate.ledger import Ledger
+from ..results.explanation import Explanation
 from .absorbed import TOTAL
 from .amplification import most_amplifying
 from .budget import relative_error_for

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BudgetError
-from ..target import Target
+from ..run.target import Target
 from .budget import Budget, refuse_unknown
 
 _CASE = {

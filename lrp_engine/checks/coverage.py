@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..assign import Uncovered
 from ..errors import CoverageError
-from ..graph import describe
+from ..graphs.nodes import describe
+from ..plan.assign import Uncovered
 from .budget import Budget
 from .evidence import Evidence
 from .finding import Finding, Place, Status

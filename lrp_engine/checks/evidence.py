@@ -11,11 +11,11 @@ from torch.utils import _pytree as pytree
 
 from ..engine import Engine
 from ..errors import InputError, TargetError
-from ..ledger import Ledger
-from ..target import Position, Target
+from ..propagate.ledger import Ledger
+from ..run.target import Position, Target
 from .finding import Place
+from .first_nonfinite import Spoiled, find_spoiled
 from .golden import Golden, Kept, kept_of
-from .spoiled import Spoiled, find_spoiled
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import fx
 
-from ..explanation import Provenance
-from ..graph import origin, target_name
-from ..ledger import Ledger
+from ..graphs.nodes import origin, target_name
+from ..plan.provenance import Provenance
+from ..propagate.ledger import Ledger
 
 
 class Status(Enum):

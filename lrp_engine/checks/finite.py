@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..ledger import Account
+from ..propagate.ledger import Account
 from .budget import Budget
 from .evidence import Evidence
 from .finding import Finding, Status

@@ -21,8 +21,9 @@ from torch.utils import _pytree as pytree
 
 from ..engine import Engine
 from ..errors import BudgetError
-from ..explanation import Explanation, Provenance
-from ..ledger import Ledger
+from ..plan.provenance import Provenance
+from ..propagate.ledger import Ledger
+from ..results.explanation import Explanation
 
 FORMAT = "lrp-engine golden result 1"
 SAMPLES = 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine import Engine
-from ..explanation import Explanation
-from ..ledger import Ledger
-from ..target import Position, Target
+from ..propagate.ledger import Ledger
+from ..results.explanation import Explanation
+from ..run.target import Position, Target
 
 
 def monitor(

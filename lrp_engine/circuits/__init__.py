@@ -1,10 +1,36 @@
 """Circuits by relevance patching: scores of components and edges, verified by exact patching."""
 
-from .ablation import Ablation, Curve, Quality, curve, quality
-from .circuit import Circuit, by_threshold, greedy, overlap, top_edges
+from .ablation import (
+    Ablation,
+    Curve,
+    Quality,
+    curve,
+    quality,
+)
+from .agreement import Trust, Verification
+from .circuit import (
+    Circuit,
+    by_threshold,
+    greedy,
+    overlap,
+    top_edges,
+)
+from .circuit_model import CircuitModel
+from .drawing.circuit_page import page
+from .drawing.layout import Drawing, arrange
 from .edges import EdgeScores, edge_scores
-from .estimators import ESTIMATORS, Estimator, compare, score
-from .exports import dot, eap_json, write_eap_json, write_graphml
+from .estimators import (
+    ESTIMATORS,
+    Estimator,
+    compare,
+    score,
+)
+from .exports import (
+    dot,
+    eap_json,
+    write_eap_json,
+    write_graphml,
+)
 from .features import (
     FeatureScores,
     Splice,
@@ -12,14 +38,10 @@ from .features import (
     patch_features,
     score_features,
 )
-from .layout import Drawing, arrange
-from .model import CircuitModel
-from .page import page
 from .pairs import LogitDifference, Pairs, logit_difference
 from .patching import patch
 from .prompts import by_length, read_prompts
 from .scores import Component, Direction, Scores
-from .verification import Trust, Verification
 from .verify import Choice, choose_estimator, verify
 
 __all__ = [

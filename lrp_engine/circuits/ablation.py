@@ -14,13 +14,13 @@ from enum import Enum
 import torch
 from torch import Tensor, fx
 
+from .blocks import Branch
 from .circuit import Circuit, greedy, top_edges
+from .circuit_model import CircuitModel
+from .downstream import Suffix, stack, suffix
 from .edges import EdgeScores, checked_branches
-from .model import CircuitModel
 from .pairs import Pairs, measured
 from .patching import Progress
-from .structure import Branch
-from .suffix import Suffix, stack, suffix
 
 # The circuit sizes of the MIB benchmark, as parts of all edges.
 MIB_SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

@@ -19,15 +19,21 @@ import torch
 from torch import Tensor, fx
 
 from ..errors import InputError, SourceError
-from ..graph import value
-from .estimators import Both, Estimator, both_runs, coefficients, estimator
-from .model import CircuitModel
+from ..graphs.nodes import value
+from .blocks import Block, Branch
+from .circuit_model import CircuitModel
+from .downstream import stack, suffix
+from .estimators import (
+    Both,
+    Estimator,
+    both_runs,
+    coefficients,
+    estimator,
+)
 from .pairs import Pairs
+from .reader_paths import segments, starts_of
 from .scores import Direction
-from .segments import segments, starts_of
 from .sites import wide
-from .structure import Block, Branch
-from .suffix import stack, suffix
 
 
 class Reads(Enum):

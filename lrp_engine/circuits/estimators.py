@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from ..errors import InputError
-from .model import CircuitModel
+from .circuit_model import CircuitModel
 from .pairs import Pairs, measured, slope
 from .scores import Direction, Scores
 from .sites import Site, wide

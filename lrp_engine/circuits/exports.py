@@ -10,8 +10,8 @@ import networkx as nx
 import torch
 
 from .circuit import Circuit
+from .circuit_model import CircuitModel
 from .edges import Reads
-from .model import CircuitModel
 
 _COLOURS = {"q": "#b0309a", "k": "#2f8f2f", "v": "#2f5fc0"}
 

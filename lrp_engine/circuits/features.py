@@ -16,13 +16,19 @@ from torch import Tensor, fx
 
 from ..errors import InputError
 from .ablation import Ablation
-from .estimators import Both, Estimator, both_runs, coefficients, estimator
-from .model import CircuitModel
+from .circuit_model import CircuitModel
+from .downstream import stack
+from .estimators import (
+    Both,
+    Estimator,
+    both_runs,
+    coefficients,
+    estimator,
+)
 from .pairs import Pairs, measured
 from .patching import suffix_of
 from .scores import Direction
 from .sites import Layout, Site, wide
-from .suffix import stack
 
 _TINY = 1e-3
 

@@ -8,12 +8,12 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from .circuit_model import CircuitModel
+from .downstream import Suffix, stack, suffix
 from .estimators import Both, both_runs
-from .model import CircuitModel
 from .pairs import Pairs, measured
 from .scores import Component, Direction, Scores
 from .sites import Layout, Site
-from .suffix import Suffix, stack, suffix
 
 Progress = Callable[[int, int], None]
 _TOKENS = 4096

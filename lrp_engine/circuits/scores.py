@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .agreement import Verification
 from .sites import Kind, Site
-from .verification import Verification
 
 
 class Direction(Enum):

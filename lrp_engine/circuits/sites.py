@@ -13,8 +13,8 @@ from torch import Tensor, fx
 
 from ..capture import Captured
 from ..errors import SourceError
-from ..graph import is_floating, origin, value
-from .structure import Block, Branch, Structure
+from ..graphs.nodes import is_floating, origin, value
+from .blocks import Block, Branch, Structure
 
 
 class Layout(Enum):

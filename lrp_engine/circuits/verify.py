@@ -8,12 +8,18 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import InputError
-from .estimators import ESTIMATORS, Estimator, both_runs, compare, estimator
-from .model import CircuitModel
+from .agreement import Measured, Verification, verification_of
+from .circuit_model import CircuitModel
+from .estimators import (
+    ESTIMATORS,
+    Estimator,
+    both_runs,
+    compare,
+    estimator,
+)
 from .pairs import Pairs
 from .patching import Progress, patch
 from .scores import Component, Scores
-from .verification import Measured, Verification, verification_of
 
 
 def verify(

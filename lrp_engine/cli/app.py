@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from .check import check
-from .circuit import circuit
-from .coverage import coverage
-from .demo import demo
-from .explain import explain
-from .package import package
-from .plan import plan
-from .presets import presets
+from .commands.check import check
+from .commands.explain import explain
+from .commands.list_presets import presets
+from .commands.run_demo import demo
+from .commands.score_circuit import circuit
+from .commands.show_coverage import coverage
+from .commands.show_plan import plan
+from .commands.write_package import package
 
 app = typer.Typer(
     name="lrp",

@@ -11,9 +11,14 @@ import typer
 from torch import nn
 
 from ..circuits import CircuitModel, Pairs
-from ..circuits.prompts import Prompt, Tokenizer, by_length, read_prompts
+from ..circuits.prompts import (
+    Prompt,
+    Tokenizer,
+    by_length,
+    read_prompts,
+)
 from ..errors import LrpError
-from .model import load_model, named_object
+from .model_argument import load_model, named_object
 
 
 @dataclass(frozen=True)

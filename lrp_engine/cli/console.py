@@ -14,10 +14,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..assign import Uncovered
 from ..errors import LrpError
-from ..graph import origin, target_name
+from ..graphs.nodes import origin, target_name
 from ..onnx import Unsupported
+from ..plan.assign import Uncovered
 
 # Piped output has no width of its own; op names and reasons must not be cut off there.
 _WIDTH_WITHOUT_TERMINAL = 160

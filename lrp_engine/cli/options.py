@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..target import Target
-from .model import FORMS
+from ..run.target import Target
+from .model_argument import FORMS
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"{FORMS[0].upper()}{FORMS[1:]}.")]
 Inputs = Annotated[

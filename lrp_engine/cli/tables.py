@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..ledger import Ledger
-from ..plan import Coverage, Plan
+from ..plan.plan import Coverage, Plan
+from ..propagate.ledger import Ledger
 from .console import print_table, say
 
 RULES_HEAD = ("op", "family", "rule", "count#")

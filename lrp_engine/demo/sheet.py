@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrp_engine.demo.sheet_layout import COLUMNS, Layout
-from lrp_engine.demo.sheet_map import Map, draw_colour_bar, draw_image, draw_map
+from .sheet_layout import COLUMNS, Layout
+from .sheet_map import (
+    Map,
+    draw_colour_bar,
+    draw_image,
+    draw_map,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .stepping import doubled, stepped
+from .recurrence_torch import doubled, stepped
 
 Way = Callable[[Tensor, Tensor, int, bool, bool, float], Tensor]
 

@@ -1,8 +1,8 @@
 """ONNX files: graph -> torch module -> the very same capture."""
 
-from .capture import capture_onnx
-from .errors import Unsupported
-from .load import load, with_output
-from .module import OnnxModule
+from .capture_onnx import capture_onnx
+from .load_model import load, with_output
+from .onnx_module import OnnxModule
+from .unsupported import Unsupported
 
 __all__ = ["OnnxModule", "Unsupported", "capture_onnx", "load", "with_output"]

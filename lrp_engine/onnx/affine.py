@@ -13,7 +13,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from .fold import Folded
-from .graph import Graph, Step, pruned
+from .steps import Graph, Step, pruned
 from .values import Host, Value
 
 DOMAIN = "lrp_engine"  # of the one op that no file contains

@@ -16,10 +16,16 @@ from onnx import ModelProto, TensorProto
 from torch import Tensor
 
 from ..errors import OnnxFileError
-from .check import check_model, tensors_in
-from .external import Files, MappedFile, find_beside, map_file, span_of
+from .external import (
+    Files,
+    MappedFile,
+    find_beside,
+    map_file,
+    span_of,
+)
+from .parse import without_weights
 from .tensors import bytes_of, check_tensor, tensor_of
-from .wire import without_weights
+from .well_formed import check_model, tensors_in
 
 LARGE = 1 << 16  # weights inside the file of this many bytes or more are mapped, not parsed
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .budget import Budget, Guarded
-from .errors import Unsupported
-from .graph import Graph, pruned
 from .interpret import Scope, evaluate
+from .limits import Budget, Guarded
+from .steps import Graph, pruned
+from .unsupported import Unsupported
 from .values import Value, known
 
 # What these give is not a function of their inputs.

@@ -13,9 +13,16 @@ import torch
 from onnx import FunctionProto, ModelProto
 from torch.utils._python_dispatch import _disable_current_modes
 
-from .errors import Refused
-from .graph import Graph, Read, Step, attribute_of, pruned, step_of
+from .steps import (
+    Graph,
+    Read,
+    Step,
+    attribute_of,
+    pruned,
+    step_of,
+)
 from .tensors import TORCH_DTYPES, tensor_of
+from .unsupported import Refused
 from .values import Host, Value
 
 _CODES = {dtype: code for code, dtype in TORCH_DTYPES.items()}

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from ..errors import OnnxFileError
-from .budget import Budget, unrolling_budget
-from .errors import Refusal, Refused, Unsupported
 from .functions import Function, local_function, schema_function
-from .graph import Graph, Step, pruned
-from .reasons import reason_for
-from .table import Entry, Table
+from .limits import Budget, unrolling_budget
+from .op_table import Entry, Table
+from .refusals import reason_for
+from .steps import Graph, Step, pruned
+from .unsupported import Refusal, Refused, Unsupported
 from .values import Host, Value, all_known
 
 # What torch raises for arguments that do not fit; what depends on data has errors of its own.

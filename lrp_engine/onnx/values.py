@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import Refused
 from .tensors import SUB_BYTE, TORCH_DTYPES, type_name
+from .unsupported import Refused
 
 Size = int | torch.SymInt
 Ints = tuple[int, ...]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import Refused
+from .unsupported import Refused
 from .values import Ints
 
 

@@ -9,11 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import lrp_engine as lrp
-from lrp_engine.checks.asserts import (
-    assert_conserved,
-    assert_covered,
-    assert_same_explanation,
-)
+from lrp_engine.checks.asserts import assert_conserved, assert_covered, assert_same_explanation
 from lrp_engine.errors import BudgetError
 from tests.nets import Mlp, net
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from lrp_engine import checks
-from lrp_engine.call import Call
 from lrp_engine.checks.evidence import Given, split
 from lrp_engine.checks.golden import Kept
-from lrp_engine.checks.run import check_batches
+from lrp_engine.checks.run_all import check_batches
 from lrp_engine.errors import BudgetError, TargetError
-from lrp_engine.op import Coefficients, WeightedSum
+from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.op import WeightedSum
 from tests.support import draw, seeded
 
 

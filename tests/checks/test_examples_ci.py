@@ -9,7 +9,7 @@ import pytest
 
 from lrp_engine.checks import CHECKS
 from lrp_engine.checks.config import Case, read_cases
-from lrp_engine.cli.cases import report_of
+from lrp_engine.cli.check_cases import report_of
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ci"
 CHANGES = read_cases(FOLDER / "changes.toml")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lrp_engine.checks.config import Case
-from lrp_engine.cli.cases import report_of
+from lrp_engine.cli.check_cases import report_of
 
 pytest_plugins = ("pytester",)
 

@@ -7,7 +7,12 @@ from xml.etree import ElementTree as xml
 
 import pytest
 
-from lrp_engine.checks import Finding, Place, Report, Status
+from lrp_engine.checks import (
+    Finding,
+    Place,
+    Report,
+    Status,
+)
 from lrp_engine.checks.reports import FORMATS
 
 PLACE = Place("linear_3", "aten.linear.default", "layers.3.mlp", "Linear", "/home/me/model.py", 12)

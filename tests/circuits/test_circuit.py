@@ -12,7 +12,7 @@ from lrp_engine import circuits
 from lrp_engine.circuits import CircuitModel, EdgeScores, Pairs
 from lrp_engine.circuits.ablation import cut
 from lrp_engine.circuits.circuit import Circuit, connected, whole
-from lrp_engine.circuits.draw import save
+from lrp_engine.circuits.drawing.figure import save
 from lrp_engine.demo.ioi import words_of
 from lrp_engine.errors import InputError
 

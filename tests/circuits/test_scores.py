@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lrp_engine.circuits import CircuitModel, Direction, Pairs, compare, patch, score
+from lrp_engine.circuits import (
+    CircuitModel,
+    Direction,
+    Pairs,
+    compare,
+    patch,
+    score,
+)
 from lrp_engine.errors import InputError, SourceError, TargetError
 from tests.circuits import references as slow
 

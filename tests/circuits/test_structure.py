@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from lrp_engine.circuits import CircuitModel
-from lrp_engine.circuits.structure import Block
+from lrp_engine.circuits.blocks import Block
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
 WIDE = SIZES | {"intermediate_size": 24, "vocab_size": 30}

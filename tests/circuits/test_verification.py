@@ -6,8 +6,16 @@ import pytest
 import torch
 from scipy import stats
 
-from lrp_engine.circuits import CircuitModel, Pairs, Trust, choose_estimator, patch, score, verify
-from lrp_engine.circuits.verification import pearson, spearman
+from lrp_engine.circuits import (
+    CircuitModel,
+    Pairs,
+    Trust,
+    choose_estimator,
+    patch,
+    score,
+    verify,
+)
+from lrp_engine.circuits.agreement import pearson, spearman
 
 KINDS = ["attn_out", "mlp_out"]
 

@@ -26,8 +26,8 @@ from lrp_engine.capture.captured import How
 from lrp_engine.capture.exported import from_exported
 from lrp_engine.onnx import OnnxModule
 from lrp_engine.onnx.file import from_proto
-from lrp_engine.onnx.load import of_model
-from lrp_engine.onnx.table import standard
+from lrp_engine.onnx.load_model import of_model
+from lrp_engine.onnx.op_table import standard
 from lrp_engine.onnx.tensors import tensor_of
 from lrp_engine.onnx.values import as_host, as_ints, as_number
 

@@ -12,8 +12,13 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from lrp_engine.errors import LrpError, OnnxFileError
-from lrp_engine.onnx.budget import Budget, Guarded, check_turns, folding_budget
 from lrp_engine.onnx.file import from_proto, read
+from lrp_engine.onnx.limits import (
+    Budget,
+    Guarded,
+    check_turns,
+    folding_budget,
+)
 
 
 def model(

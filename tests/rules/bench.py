@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 
 import lrp_engine as lrp
-from lrp_engine.call import Operand, invoke, substitute
-from lrp_engine.testing.cases import Case, call_of, pairs
+from lrp_engine.graphs.schema import Operand, invoke, substitute
+from lrp_engine.testing.rule_case import Case, call_of, pairs
 
 
 class Bench(nn.Module):

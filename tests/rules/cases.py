@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from lrp_engine.call import Call, operands_of
-from lrp_engine.op import Inert, Op
-from lrp_engine.registry import standard
-from lrp_engine.rule import Rule
+from lrp_engine.graphs.schema import operands_of
+from lrp_engine.method.call import Call
+from lrp_engine.method.op import Inert, Op
+from lrp_engine.method.registry import standard
+from lrp_engine.method.rule import Rule
 from lrp_engine.rules.epsilon import Bias
-from lrp_engine.rules.filtered import Rank
-from lrp_engine.testing.cases import Case, arguments_of, cases_of
+from lrp_engine.rules.relevance_filter import Rank
+from lrp_engine.testing.rule_case import Case, arguments_of, cases_of
 
 PARAMETERS: dict[tuple[str, str], tuple[dict[str, Any], ...]] = {
     ("weighted_sum", "epsilon"): (

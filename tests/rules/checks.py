@@ -6,8 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from lrp_engine.call import Operand
-from lrp_engine.testing.cases import Case, balance, call_of, relevance_of
+from lrp_engine.graphs.schema import Operand
+from lrp_engine.testing.rule_case import (
+    Case,
+    balance,
+    call_of,
+    relevance_of,
+)
 
 from .references import REFERENCES
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from lrp_engine.registry import Registry
+from lrp_engine.method.registry import Registry
 
 DISCRETE = "its result is integer or boolean: such values carry no relevance"
 SOURCE = "it has no tensor operand: a constant, a draw, an index"

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call, Operand, invoke, substitute
-from lrp_engine.testing.cases import pairs
+from lrp_engine.graphs.schema import Operand, invoke, substitute
+from lrp_engine.method.call import Call
+from lrp_engine.testing.rule_case import pairs
 
 Relevance = dict[Operand, Tensor]
 

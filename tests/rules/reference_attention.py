@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call, Operand
+from lrp_engine.graphs.schema import Operand
+from lrp_engine.method.call import Call
 
 
 def attnlrp(call: Call, c: Tensor) -> dict[Operand, Tensor]:

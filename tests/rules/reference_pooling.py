@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
+from lrp_engine.method.call import Call
 
 from .measuring import Relevance
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call, Operand, invoke, substitute
+from lrp_engine.graphs.schema import Operand, invoke, substitute
+from lrp_engine.method.call import Call
 from lrp_engine.rules.epsilon import Bias
-from lrp_engine.rules.filtered import Rank
+from lrp_engine.rules.relevance_filter import Rank
 
 from .measuring import Relevance, incoming, results
 

@@ -14,7 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call, Operand, invoke, operands_of, substitute
+from lrp_engine.graphs.schema import (
+    Operand,
+    invoke,
+    operands_of,
+    substitute,
+)
+from lrp_engine.method.call import Call
 
 from . import reference_attention, reference_pooling, reference_recurrence, reference_sums
 from .measuring import Relevance, dense, incoming, jacobian, ratio, results

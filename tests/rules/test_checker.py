@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Call
 from lrp_engine.errors import ConservationError
-from lrp_engine.op import Coefficients
-from lrp_engine.rule import booked
+from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.relevance import booked
+from lrp_engine.method.samples import real, sample
 from lrp_engine.rules import epsilon, product
-from lrp_engine.samples import real, sample
-from lrp_engine.testing.cases import Case
+from lrp_engine.testing.rule_case import Case
 
 from .bench import Bench, explained, preset_file
 from .cases import all_cases

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrp_engine.call import Operand
-from lrp_engine.op import Op
-from lrp_engine.registry import standard
-from lrp_engine.rule import Rule
-from lrp_engine.samples import Sample, real, sample
-from lrp_engine.testing.cases import Case, balance, forms
+from lrp_engine.graphs.schema import Operand
+from lrp_engine.method.op import Op
+from lrp_engine.method.registry import standard
+from lrp_engine.method.rule import Rule
+from lrp_engine.method.samples import Sample, real, sample
+from lrp_engine.testing.rule_case import Case, balance, forms
 
 from .cases import settings as settings_of
 from .checks import assert_balanced

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lrp_engine.call import Call, Operand, bind
-from lrp_engine.registry import standard
+from lrp_engine.graphs.schema import Operand, bind
+from lrp_engine.method.call import Call
+from lrp_engine.method.registry import standard
 from lrp_engine.rules.convolution import conv_adjoint, conv_transpose_adjoint
 
 aten = torch.ops.aten

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrp_engine.registry import standard
+from lrp_engine.method.registry import standard
 
 from .core_gaps import GAPS, without_record
 from .coverage_list import LIST, lines

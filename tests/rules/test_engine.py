@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import fx
 
-from lrp_engine.preset import plain
-from lrp_engine.preset_file import load
-from lrp_engine.registry import standard
-from lrp_engine.testing.cases import Case
+from lrp_engine.method.registry import standard
+from lrp_engine.presets.preset import plain
+from lrp_engine.presets.preset_file import load
+from lrp_engine.testing.rule_case import Case
 
 from .bench import Bench, explained, preset_file
 from .cases import all_cases

@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import pytest
 
-from lrp_engine.rule import Form
-from lrp_engine.testing.cases import Case, relevance_of
+from lrp_engine.method.call import Form
+from lrp_engine.testing.rule_case import Case, relevance_of
 
 from .cases import all_cases
 from .checks import assert_balanced, assert_matches_definition, assert_relevance_is

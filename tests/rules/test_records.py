@@ -6,10 +6,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrp_engine.call import Operand, invoke, operands_of, pick, substitute
-from lrp_engine.op import AtZero, Inert, Op, Stop
-from lrp_engine.registry import standard
-from lrp_engine.testing.cases import arguments_of, live_sets
+from lrp_engine.graphs.schema import (
+    Operand,
+    invoke,
+    operands_of,
+    pick,
+    substitute,
+)
+from lrp_engine.method.op import (
+    AtZero,
+    Inert,
+    Op,
+    Stop,
+)
+from lrp_engine.method.registry import standard
+from lrp_engine.testing.rule_case import arguments_of, live_sets
 
 from .cases import all_cases, all_records
 from .references import jacobian

@@ -9,12 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrp_engine.call import invoke, substitute
-from lrp_engine.op import AtZero, Op, Pointwise
-from lrp_engine.registry import standard
-from lrp_engine.rule import Form
-from lrp_engine.samples import Sample, Spec, real, sample
-from lrp_engine.testing.cases import Case, apply, cases_of
+from lrp_engine.graphs.schema import invoke, substitute
+from lrp_engine.method.call import Form
+from lrp_engine.method.op import AtZero, Op, Pointwise
+from lrp_engine.method.registry import standard
+from lrp_engine.method.samples import (
+    Sample,
+    Spec,
+    real,
+    sample,
+)
+from lrp_engine.testing.rule_case import Case, apply, cases_of
 
 from .checks import assert_balanced, assert_matches_definition
 

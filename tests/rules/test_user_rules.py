@@ -10,10 +10,15 @@ import torch
 from torch import Tensor, nn
 
 import lrp_engine as lrp
-from lrp_engine.call import Call
 from lrp_engine.errors import PresetError, RuleError
-from lrp_engine.op import Coefficients, Linear, Op, Pointwise, WeightedSum
-from lrp_engine.rule import Form, rule
+from lrp_engine.method.call import Call, Coefficients, Form
+from lrp_engine.method.op import (
+    Linear,
+    Op,
+    Pointwise,
+    WeightedSum,
+)
+from lrp_engine.method.rule import rule
 
 from .bench import preset_file
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from lrp_engine.capture.captured import How
-from lrp_engine.validate import layouts
+from lrp_engine.run.validate import layouts
 from tests.support import assert_balances
 
 from .entry import Entry, Inputs

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..finding import Report, Status
-from .words import measured, number, title, verdict
+from .words import (
+    measured,
+    number,
+    title,
+    verdict,
+)
 
 _SIGNS = {
     Status.PASSED: "passed",

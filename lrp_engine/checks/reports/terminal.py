@@ -12,7 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..finding import Finding, Report, Status
-from .words import measured, number, title, verdict
+from .words import (
+    measured,
+    number,
+    title,
+    verdict,
+)
 
 _STYLES = {
     Status.PASSED: "green",

@@ -5,6 +5,13 @@ trained from scratch on a synthetic corpus of 205 words, and sentences from five
 licence is that of the project.
 """
 
-from .data import ioi_pairs, ioi_prompts, ioi_subject, load_ioi_model, tokenize, words_of
+from .data import (
+    ioi_pairs,
+    ioi_prompts,
+    ioi_subject,
+    load_ioi_model,
+    tokenize,
+    words_of,
+)
 
 __all__ = ["ioi_pairs", "ioi_prompts", "ioi_subject", "load_ioi_model", "tokenize", "words_of"]

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ...circuits.model import CircuitModel
+from ...circuits.circuit_model import CircuitModel
 from ...circuits.pairs import Pairs, logit_difference
 
 HERE = Path(__file__).parent

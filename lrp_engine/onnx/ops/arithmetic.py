@@ -10,9 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import Entry, entry_of, host, op
-from ..values import Host, Value, as_number, as_tensor
+from ..op_table import (
+    Entry,
+    entry_of,
+    host,
+    op,
+)
+from ..unsupported import Refused
+from ..values import (
+    Host,
+    Value,
+    as_number,
+    as_tensor,
+)
 
 
 def _div(a: Tensor, b: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import Node, op
+from ..op_table import Node, op
+from ..unsupported import Refused
 
 
 @op("Attention", since=23)

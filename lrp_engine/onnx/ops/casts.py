@@ -6,8 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..table import host, op
-from ..values import Host, Value, as_tensor, dtype_of
+from ..op_table import host, op
+from ..values import (
+    Host,
+    Value,
+    as_tensor,
+    dtype_of,
+)
 
 
 @op("Cast", since=6)

@@ -11,9 +11,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import op
-from ..values import Host, Value, as_ints, as_tensor
+from ..op_table import op
+from ..unsupported import Refused
+from ..values import (
+    Host,
+    Value,
+    as_ints,
+    as_tensor,
+)
 
 ML = "ai.onnx.ml"
 

@@ -8,10 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..budget import check_turns
-from ..errors import Refused
-from ..table import Node, op
-from ..values import Host, Ints, Value, as_number, as_tensor
+from ..limits import check_turns
+from ..op_table import Node, op
+from ..unsupported import Refused
+from ..values import (
+    Host,
+    Ints,
+    Value,
+    as_number,
+    as_tensor,
+)
 
 Body = Callable[..., Any]
 

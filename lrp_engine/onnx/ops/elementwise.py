@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import Entry, entry_of, op
+from ..op_table import Entry, entry_of, op
+from ..unsupported import Refused
 from ..values import Host, Value, as_number
 
 

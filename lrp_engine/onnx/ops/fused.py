@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import Node, op
-from .parts import part
+from ..op_table import Node, op
+from ..unsupported import Refused
+from .common import part
 
 MICROSOFT = "com.microsoft"
 

@@ -9,9 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import host, op
-from ..values import Host, Ints, Value, as_ints, as_number, as_tensor
+from ..op_table import host, op
+from ..unsupported import Refused
+from ..values import (
+    Host,
+    Ints,
+    Value,
+    as_ints,
+    as_number,
+    as_tensor,
+)
 
 _FAR = 2**31 - 2  # ends beyond this mean "to the end"
 

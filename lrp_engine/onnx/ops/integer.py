@@ -11,11 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import Node, op
+from ..op_table import Node, op
+from ..unsupported import Refused
 from ..values import Host, Value, as_tensor
-from .parts import part
-from .quantised import as_float, codes, dtype_of_codes, dynamic_quantize, shifted
+from .common import part
+from .quantised import (
+    as_float,
+    codes,
+    dtype_of_codes,
+    dynamic_quantize,
+    shifted,
+)
 
 MICROSOFT = "com.microsoft"
 

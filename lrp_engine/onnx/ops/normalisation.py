@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import Node, op
+from ..op_table import Node, op
+from ..unsupported import Refused
 from ..values import Value, as_number
 
 

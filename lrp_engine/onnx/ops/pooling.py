@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..table import Node, op
+from ..op_table import Node, op
 from ..values import Ints
 from ..windows import Window, window
 

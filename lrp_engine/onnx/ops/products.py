@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..affine import DOMAIN as AFFINE
-from ..errors import Refused
-from ..table import op
+from ..op_table import op
+from ..unsupported import Refused
 from ..values import Ints
 from ..windows import Window, window
 

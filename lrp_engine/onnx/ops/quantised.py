@@ -12,9 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import op
-from ..values import Host, Value, as_tensor, dtype_of
+from ..op_table import op
+from ..unsupported import Refused
+from ..values import (
+    Host,
+    Value,
+    as_tensor,
+    dtype_of,
+)
 
 MICROSOFT = "com.microsoft"
 _BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..budget import check_turns
-from ..errors import Refused
-from ..table import op
+from ..limits import check_turns
+from ..op_table import op
+from ..unsupported import Refused
 
 Activation = Callable[[Tensor], Tensor]
 States = tuple[Tensor, ...]

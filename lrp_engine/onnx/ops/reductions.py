@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..table import Entry, entry_of, op
+from ..op_table import Entry, entry_of, op
 from ..values import Host, Ints
 
 

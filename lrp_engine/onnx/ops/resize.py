@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import op
+from ..op_table import op
+from ..unsupported import Refused
 from ..values import Ints, Value, as_host
 
 Floats = tuple[float, ...]

@@ -9,9 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Refused
-from ..table import Node, host, op
-from ..values import Host, Ints, Value, as_host, as_ints, as_number, as_tensor, dtype_of, is_small
+from ..op_table import Node, host, op
+from ..unsupported import Refused
+from ..values import (
+    Host,
+    Ints,
+    Value,
+    as_host,
+    as_ints,
+    as_number,
+    as_tensor,
+    dtype_of,
+    is_small,
+)
 
 
 def _sizes(x: Value) -> tuple[Any, ...]:

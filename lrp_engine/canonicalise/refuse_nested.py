@@ -1,0 +1,29 @@
+"""Refuses ops that run a graph of their own."""
+
+from __future__ import annotations
+
+from torch import Tensor, fx
+
+from ..capture import Captured
+from ..errors import CaptureError
+from ..graphs.nodes import origin, target_name, value
+
+
+def refuse_nested(captured: Captured) -> Captured:
+    """Requires nothing; ensures that every op's operands are tensors and plain values.
+
+    A rule sees an op's operands; what a graph within the graph does with them is out of its sight.
+    """
+    for node in captured.graph.find_nodes(op="get_attr"):
+        if not isinstance(value(node), Tensor):
+            raise CaptureError(_refusal(next(iter(node.users))))
+    return captured
+
+
+def _refusal(node: fx.Node) -> str:
+    return (
+        f"{target_name(node)} in {origin(node)} runs a graph of its own, which rules cannot look"
+        " into. Write what it does as plain ops; for a branch, a Python `if`, which is recorded"
+        " as the example takes it; for a scan that is a linear recurrence,"
+        " `torch.ops.lrp_engine.linear_recurrence`."
+    )

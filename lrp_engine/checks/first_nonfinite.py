@@ -1,0 +1,81 @@
+"""Finds the first value of a forward pass that is not finite: a weight, or the op that made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from ..capture.signature import as_call
+from ..engine import Engine
+from .finding import Place
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """Where the model's own numbers stop being finite."""
+
+    what: str
+    place: Place | None
+
+
+def find_spoiled(engine: Engine, inputs: Any) -> Spoiled | None:
+    """Runs the model op by op; None if all its values are finite (-inf counts, as masks use it).
+
+    If nothing but -inf is found, the first op that makes it out of finite values is named.
+    """
+    captured = engine.captured
+    args, kwargs = as_call(inputs)
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(captured.graph, {}))
+    used = {str(n.target) for n in graph.nodes if n.op == "get_attr"}
+    module = fx.GraphModule({name: captured.tensors[name] for name in used}, graph)
+    leaves = captured.flatten_inputs(args, kwargs)
+    for masks_allowed in (True, False):
+        walk = _Walk(module, masks_allowed)
+        with torch.no_grad():
+            walk.run(*leaves)
+        if walk.found is not None:
+            return _described(walk.found, walk.count)
+    return None
+
+
+class _Walk(fx.Interpreter):
+    """Remembers the first node whose value is spoiled."""
+
+    def __init__(self, module: fx.GraphModule, masks_allowed: bool) -> None:
+        super().__init__(module)
+        self.masks_allowed = masks_allowed
+        self.found: fx.Node | None = None
+        self.count = 0
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if self.found is None and n.op != "output":
+            self.count = sum(self._spoiled(leaf) for leaf in pytree.tree_leaves(result))
+            if self.count:
+                self.found = n
+        return result
+
+    def _spoiled(self, leaf: Any) -> int:
+        if not isinstance(leaf, Tensor) or not leaf.dtype.is_floating_point:
+            return 0
+        bad = ~torch.isfinite(leaf)
+        if self.masks_allowed:
+            bad &= leaf != -torch.inf
+        return int(bad.sum())
+
+
+def _described(node: fx.Node, count: int) -> Spoiled:
+    if node.op == "get_attr":
+        user = next(iter(node.users), None)
+        name = node.meta.get("tensor_name", node.target)
+        what = f"the model's {name!r} holds {count} entries that are not finite"
+        return Spoiled(what, Place.of(user) if user is not None else None)
+    if node.op == "placeholder":
+        return Spoiled(f"input {node.name!r} holds {count} entries that are not finite", None)
+    what = f"{count} entries of its result are not finite, out of operands that were"
+    return Spoiled(what, Place.of(node))

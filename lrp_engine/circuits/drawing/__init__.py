@@ -1,0 +1,1 @@
+"""Draw circuits: as a figure and as a page."""

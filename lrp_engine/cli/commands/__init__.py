@@ -1,0 +1,1 @@
+"""The subcommands of `lrp`, one per file."""

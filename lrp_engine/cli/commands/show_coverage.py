@@ -1,0 +1,40 @@
+"""`lrp coverage`: which rule serves which op, before anything is computed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import options as o
+from ..console import print_json, reporting
+from ..shared_steps import prepared
+from ..tables import print_coverage, print_coverage_markdown, print_plan
+
+
+def coverage(
+    model: o.Model,
+    inputs: o.Inputs = None,
+    preset: o.PresetName = o.DEFAULT_PRESET,
+    source: o.Sources = None,
+    output_name: o.OutputName = None,
+    as_json: o.AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="List every op, too.")] = False,
+) -> None:
+    """Count which rules serve a model's ops, and where relevance stops on purpose.
+
+    Ops without a rule are all listed, with exit code 1. Nothing is computed.
+    """
+    if as_json and markdown:
+        raise typer.BadParameter("give --json or --markdown, not both")
+    with reporting(as_json):
+        engine, _ = prepared(model, inputs, preset, source, output_name)
+        found = engine.coverage()
+        if as_json:
+            rows = {"plan": [list(row) for row in engine.plan.rows()]} if plan else {}
+            print_json({"ok": True, "preset": preset, **found.as_dict(), **rows})
+            return
+        if plan:
+            print_plan(engine.plan)
+        (print_coverage_markdown if markdown else print_coverage)(found)

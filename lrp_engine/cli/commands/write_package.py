@@ -1,0 +1,42 @@
+"""`lrp package`: the programs compiled ahead of time into one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...promises.policy import readable
+from .. import options as o
+from ..console import (
+    print_json,
+    reporting,
+    say,
+    working,
+)
+from ..shared_steps import prepared
+
+
+def package(
+    model: o.Model,
+    save: Annotated[Path, typer.Option(help="The .pt2 file to write.")],
+    inputs: o.Inputs = None,
+    preset: o.PresetName = o.DEFAULT_PRESET,
+    source: o.Sources = None,
+    output_name: o.OutputName = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Compile a model's explanations ahead of time: load_package() needs no model code.
+
+    Needs a C++ compiler. The inputs are what the package is tried on before it is written.
+    """
+    with reporting(as_json):
+        engine, given = prepared(model, inputs, preset, source, output_name)
+        with working("compiling"):
+            engine.package(save, given)
+        size = save.stat().st_size
+        if as_json:
+            print_json({"ok": True, "path": str(save), "bytes": size})
+            return
+        say(f"wrote {save} ({readable(size)})")

@@ -1,0 +1,124 @@
+"""MODEL on the command line -> a model, and example inputs if it brings its own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from torch import nn
+from torch.export import ExportedProgram
+
+from .. import onnx
+from ..capture.signature import argument_names
+from ..capture.silence import quiet
+from ..errors import CaptureError, InputError
+
+FORMS = "an .onnx file, a .pt2 file written by torch.export.save, or module:attribute"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model, the names of its arguments in order, and its own example inputs (or None).
+
+    `made_up` says that these have the right shapes and no meaning.
+    """
+
+    model: nn.Module | ExportedProgram
+    arguments: tuple[str, ...]
+    example: Any = None
+    made_up: bool = False
+
+    def like(self) -> torch.Tensor:
+        """A tensor whose floating-point dtype and device the inputs should have."""
+        held = self.model.state_dict
+        tensors = held() if callable(held) else held
+        return next((t for t in tensors.values() if t.is_floating_point()), torch.empty(0))
+
+
+def load_model(text: str) -> Loaded:
+    """Loads what the user named. Raises BadParameter if there is no such thing."""
+    if text.endswith(".onnx"):
+        return _onnx(Path(text))
+    if text.endswith(".pt2"):
+        return _program(Path(text))
+    module, colon, attribute = text.partition(":")
+    if not (module and colon and attribute):
+        raise typer.BadParameter(f"{text!r} is none of these: {FORMS}", param_hint="MODEL")
+    return _made(_attribute(module, attribute), text)
+
+
+def _onnx(path: Path) -> Loaded:
+    if not path.is_file():
+        raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
+    module = onnx.load(path)
+    names = tuple(port.name for port in module.ports)
+    try:
+        return Loaded(module, names, module.example(), made_up=True)
+    except InputError:  # the file does not say what the inputs look like
+        return Loaded(module, names)
+
+
+def named_object(text: str) -> Any:
+    """What `module:attribute` names. Raises BadParameter if there is no such thing."""
+    module, colon, attribute = text.partition(":")
+    if not (module and colon and attribute):
+        raise typer.BadParameter(f"{text!r} is not of the form module:attribute")
+    return _attribute(module, attribute)
+
+
+def _program(path: Path) -> Loaded:
+    if not path.is_file():
+        raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
+    try:
+        with quiet():  # of a damaged file torch logs where it failed
+            program = torch.export.load(path)
+    except Exception as error:  # torch raises many kinds for a file that it cannot read
+        raise CaptureError(
+            f"{path} cannot be loaded as an exported program: {error}. Write it with"
+            " torch.export.save(torch.export.export(model, inputs), path)."
+        ) from error
+    return Loaded(program, tuple(program.graph_signature.user_inputs), program.example_inputs)
+
+
+def _attribute(module: str, attribute: str) -> Any:
+    """Imports `module` as `python -m` would, with the current folder on the path."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the user's own module lacks something: its traceback says more
+        raise typer.BadParameter(f"there is no module {module!r}", param_hint="MODEL") from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise typer.BadParameter(f"{module!r} has no {attribute!r}", param_hint="MODEL")
+        found = getattr(found, name)
+    return found
+
+
+def _made(found: Any, text: str) -> Loaded:
+    """A module as it is; anything else is called and returns one, alone or with inputs."""
+    if callable(found) and not isinstance(found, nn.Module):
+        found = found()
+    model, example = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    if not isinstance(model, nn.Module):
+        raise CaptureError(
+            f"{text} gives a {type(model).__name__}, not a torch.nn.Module."
+            " A factory returns a module, or (module, example_inputs)."
+        )
+    return Loaded(model.eval(), (*argument_names(model), *_keyword_only(model)), example)
+
+
+def _keyword_only(model: nn.Module) -> Iterator[str]:
+    for parameter in inspect.signature(model.forward).parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            yield parameter.name

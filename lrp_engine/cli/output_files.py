@@ -1,0 +1,84 @@
+"""An explanation as files: safetensors, a picture, a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import Tensor
+
+from ..capture.signature import as_call
+from ..engine import Engine
+from ..errors import InputError
+from ..results import show
+from ..results.explanation import Explanation
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is wanted, and where."""
+
+    save: Path | None
+    plot: Path | None
+    html: Path | None
+    sample: int
+
+
+def write(explanation: Explanation, files: Files, engine: Engine, inputs: Any) -> list[Path]:
+    """Writes what is wanted; raises InputError where that cannot be done."""
+
+    def picture(path: Path) -> None:
+        _picture(explanation, path, files.sample, engine, inputs)
+
+    def page(path: Path) -> None:
+        path.write_text(_page(explanation), encoding="utf-8")
+
+    jobs: list[tuple[Path | None, Callable[[Path], Any]]] = [
+        (files.save, explanation.save),
+        (files.plot, picture),
+        (files.html, page),
+    ]
+    return [_done(path, job) for path, job in jobs if path is not None]
+
+
+def _done(path: Path, job: Callable[[Path], Any]) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        job(path)
+    except (
+        OSError,
+        ValueError,
+        SafetensorError,
+    ) as error:
+        raise InputError(f"{path} cannot be written: {error}") from error
+    return path
+
+
+def _page(explanation: Explanation) -> str:
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>Explanation</title></head>\n<body>{show.html(explanation)}</body></html>\n"
+    )
+
+
+def _picture(
+    explanation: Explanation, path: Path, sample: int, engine: Engine, inputs: Any
+) -> None:
+    source, relevance = next(iter(explanation.relevance.items()))
+    if sample >= len(relevance):
+        raise InputError(f"there is no sample {sample}: the batch has {len(relevance)}")
+    image = _image(engine, inputs, source, relevance)
+    figure = explanation.plot(source, sample=sample, image=None if image is None else image[sample])
+    figure.savefig(path)
+
+
+def _image(engine: Engine, inputs: Any, source: str, relevance: Tensor) -> Tensor | None:
+    """The source itself where it is a batch of grey or colour images."""
+    leaves = engine.captured.flatten_inputs(*as_call(inputs))
+    for port, leaf in zip(engine.captured.inputs, leaves, strict=True):
+        if port.name == source and isinstance(leaf, Tensor) and leaf.shape == relevance.shape:
+            return leaf if leaf.dim() == 4 and leaf.shape[1] in (1, 3) else None
+    return None

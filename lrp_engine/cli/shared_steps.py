@@ -1,0 +1,51 @@
+"""The steps that explain, coverage and check share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..engine import Engine
+from ..errors import ConservationError
+from ..results.explanation import Explanation
+from ..run.target import Target
+from .array_files import load_inputs
+from .console import note, working
+from .model_argument import load_model
+
+
+def prepared(
+    model: str,
+    file: Path | None,
+    preset: str,
+    sources: Sequence[str] | None,
+    output: str | None,
+) -> tuple[Engine, Any]:
+    """An engine for the model that the user named, and the inputs to call it with.
+
+    What the engine noted about the capture is shown.
+    """
+    with working("loading the model"):
+        loaded = load_model(model)
+        inputs = load_inputs(file, loaded)
+    with working("capturing the model and planning"):
+        engine = Engine(loaded.model, inputs, preset=preset, sources=sources or None, output=output)
+    for text in engine.captured.notes:
+        note(text)
+    return engine, inputs
+
+
+def explained(engine: Engine, inputs: Any, target: Target, position: int | None) -> Explanation:
+    """One explanation with its ledger."""
+    with working("explaining"):
+        return engine.explain(inputs, target, position=position, ledger=True)
+
+
+def imbalance(explanation: Explanation, tolerance: float | None = None) -> ConservationError | None:
+    """What `check` complains about, or None if every account balances."""
+    try:
+        explanation.check(tolerance)
+    except ConservationError as error:
+        return error
+    return None

@@ -1,0 +1,113 @@
+"""The demo's cases: which held-out digits are explained, for which classes, and as what picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..engine import Engine
+from ..results.explanation import Explanation
+from .digits import DigitsNet, digits_test_split, load_digits_net
+from .sheet import Explained, SheetRow, heatmap_sheet
+
+CORRECT = (0, 3, 7)
+MISTAKES = 2
+
+# A net of ReLUs shares out its answer under epsilon almost as the gradient times the image does.
+# So the sheet shows the gradient by itself, which says something else.
+ABOUT = "epsilon shares the answer out over the ink; gradient asks what more ink would do."
+
+
+@dataclass(frozen=True)
+class Test:
+    """The classifier and its answers on the held-out digits."""
+
+    net: DigitsNet
+    images: Tensor
+    labels: Tensor
+    said: Tensor
+    confidence: Tensor
+
+    def mistakes(self) -> list[int]:
+        """Digits that the net gets wrong, the most confident mistakes first."""
+        wrong = (self.said != self.labels).nonzero().flatten().tolist()
+        return sorted(wrong, key=lambda i: -float(self.confidence[i]))
+
+    def correct(self, digit: int) -> int:
+        """The digit of its class that the net is most sure of."""
+        right = (self.said == self.labels) & (self.labels == digit)
+        return int(self.confidence.masked_fill(~right, 0).argmax())
+
+    def summary(self) -> str:
+        """The net's accuracy, in words."""
+        wrong, total = len(self.mistakes()), len(self.labels)
+        return (
+            f"the classifier gets {total - wrong} of {total} handwritten digits right that it has"
+            f" never seen ({1 - wrong / total:.1%})"
+        )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question to the net: what in digit number `index` speaks for `answer`?"""
+
+    index: int
+    answer: int
+    note: str
+
+
+def read() -> Test:
+    """Runs the shipped classifier on the held-out digits."""
+    net = load_digits_net()
+    images, labels = digits_test_split()
+    with torch.no_grad():
+        confidence, said = net(images).softmax(dim=1).max(dim=1)
+    return Test(net, images, labels, said, confidence)
+
+
+def choose(test: Test) -> list[Case]:
+    """Some digits that the net gets right, and mistakes: its answer and the truth."""
+    right = [Case(test.correct(digit), digit, "its answer") for digit in CORRECT]
+    wrong = [
+        Case(i, int(answer[i]), note)
+        for i in test.mistakes()[:MISTAKES]
+        for answer, note in ((test.said, "its answer"), (test.labels, "the truth"))
+    ]
+    return right + wrong
+
+
+def explain(test: Test, cases: Sequence[Case], preset: str) -> Explanation:
+    """All cases in one batch, with the ledger."""
+    images = test.images[[case.index for case in cases]]
+    engine = Engine(test.net, images, preset=preset)
+    return engine.explain(images, [case.answer for case in cases], ledger=True)
+
+
+def draw(
+    test: Test, cases: Sequence[Case], explained: Mapping[str, Explanation], path: Path
+) -> Path:
+    """One sheet: a band per digit, a line per case, a column per preset."""
+    lines: dict[int, list[Explained]] = {}
+    for line, case in enumerate(cases):
+        maps = {name: _map(e, name, line).numpy() for name, e in explained.items()}
+        lines.setdefault(case.index, []).append(Explained(str(case.answer), maps, case.note))
+    rows = [SheetRow(test.images[i, 0].numpy(), _title(test, i), lines[i]) for i in lines]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = heatmap_sheet(rows, list(explained), ABOUT)
+    figure.savefig(path, dpi=110, pil_kwargs={"optimize": True})
+    return path
+
+
+def _map(explanation: Explanation, preset: str, line: int) -> Tensor:
+    """What a sheet shows of one case (H, W)."""
+    shown = explanation.coefficient if preset == "gradient" else explanation.relevance
+    return shown["images"][line, 0]
+
+
+def _title(test: Test, index: int) -> str:
+    said, truth = int(test.said[index]), int(test.labels[index])
+    return f"a {truth}, said {said} ({test.confidence[index]:.0%})"

@@ -1,0 +1,1 @@
+"""Tools for fx graphs that know nothing of relevance."""

@@ -1,0 +1,147 @@
+"""Small questions about fx nodes that every stage asks."""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+from torch.utils import _pytree as pytree
+
+# Marks a node that stands for another one, for the rules to see: its value is that node's.
+VALUE_OF = "value_of"
+
+_NEVER_THE_USERS = ("/lrp_engine/capture/", "<eval_with_key>")  # the second: code of torch's own
+_GUESS = 1024
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a node comes from in the user's model."""
+
+    module: str
+    module_type: str
+    source: str
+
+    def __str__(self) -> str:
+        place = f"{self.module or '(root)'} ({self.module_type})" if self.module_type else "(root)"
+        return f"{place}, {self.source}" if self.source else place
+
+
+def value(argument: Any) -> Any:
+    """The fake value of a node; anything else is returned as it is."""
+    return argument.meta.get("val") if isinstance(argument, fx.Node) else argument
+
+
+def values(arguments: Any) -> Any:
+    """`value` over a tree of arguments."""
+    return fx.node.map_arg(arguments, value)
+
+
+def holds_tensors(node: fx.Node) -> bool:
+    """Whether a node's value is a tensor or several, and not a size."""
+    return any(isinstance(v, torch.Tensor) for v in pytree.tree_leaves(value(node)))
+
+
+def is_floating(node: fx.Node) -> bool:
+    """Whether a node's value (or one of its values) can carry relevance at all."""
+    leaves = pytree.tree_leaves(value(node))
+    return any(isinstance(v, torch.Tensor) and v.dtype.is_floating_point for v in leaves)
+
+
+def is_complex(node: fx.Node) -> bool:
+    """Whether a node's value (or one of its values) is complex."""
+    leaves = pytree.tree_leaves(value(node))
+    return any(isinstance(v, torch.Tensor) and v.dtype.is_complex for v in leaves)
+
+
+def module_stack(node: fx.Node) -> tuple[tuple[str, str], ...]:
+    """(module path, type name) of every module call that a node lies in, outermost first."""
+    stack = node.meta.get("nn_module_stack") or {}
+    entries = []
+    for key, (path, kind) in stack.items():
+        if key.startswith("_empty"):
+            continue
+        name = kind if isinstance(kind, str) else kind.__qualname__
+        call = key[key.index("@") :] if "@" in key else ""
+        entries.append((path + call, name.rsplit(".", 1)[-1]))
+    return tuple(entries)
+
+
+def origin(node: fx.Node) -> Origin:
+    """Module path, module type and source line of a node."""
+    stack = module_stack(node)
+    module, kind = stack[-1] if stack else ("", "")
+    return Origin(module, kind, source_line(node))
+
+
+def source_line(node: fx.Node) -> str:
+    """`file:line`, as close to the user's own code as the stack trace allows."""
+    found = _FRAME.finditer(node.meta.get("stack_trace") or "")
+    frames = [frame for frame in found if not any(n in frame["file"] for n in _NEVER_THE_USERS)]
+    own = [f for f in frames if "/torch/nn/" not in f["file"]] or frames
+    return f"{own[-1]['file']}:{own[-1]['line']}" if own else ""
+
+
+def describe(node: fx.Node) -> str:
+    """One line for an error: name, op, shapes, place."""
+    shapes = ", ".join(shape_text(value(a)) for a in node.all_input_nodes)
+    return f"{node.name} = {target_name(node)}({shapes}) in {origin(node)}"
+
+
+def shape_text(v: Any) -> str:
+    """`f32[2, s0]` for a tensor, the plain text of anything else."""
+    if isinstance(v, torch.Tensor):
+        dtype = str(v.dtype).removeprefix("torch.")
+        return f"{dtype}[{', '.join(str(s) for s in v.shape)}]"
+    if isinstance(v, (tuple, list)):
+        return f"({', '.join(shape_text(x) for x in v)})"
+    return str(v)
+
+
+def target_name(node: fx.Node) -> str:
+    """`aten.linear.default` for an op, the function's name otherwise."""
+    if isinstance(node.target, str):
+        return node.target
+    name = getattr(node.target, "__name__", "")
+    return str(node.target) if "." in str(node.target)[:20] else name
+
+
+def hint(size: Any) -> int:
+    """The concrete size behind a symbolic one (that of the example inputs).
+
+    A size that depends on data, such as a count of nonzero entries, is guessed.
+    """
+    if isinstance(size, torch.SymInt):
+        known = size.node.hint
+        return _GUESS if known is None else int(known)
+    return int(size)
+
+
+def nbytes(node: fx.Node) -> int:
+    """Bytes of a node's tensors at the example's sizes."""
+    total = 0
+    for leaf in pytree.tree_leaves(value(node)):
+        if isinstance(leaf, torch.Tensor):
+            count = 1
+            for size in leaf.shape:
+                count *= hint(size)
+            total += count * leaf.element_size()
+    return total
+
+
+def part_of(node: fx.Node) -> tuple[fx.Node, int]:
+    """(producer, which result) of a node that takes one result out of several."""
+    producer, index = node.args
+    assert isinstance(producer, fx.Node)
+    assert isinstance(index, int)
+    return producer, index
+
+
+def is_getitem(node: fx.Node) -> bool:
+    """Whether a node takes one result out of several."""
+    return node.op == "call_function" and node.target is operator.getitem

@@ -1,0 +1,33 @@
+"""How precisely values of a graph are represented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from .nodes import value
+
+
+def pieces(x: Tensor) -> Sequence[Tensor]:
+    """Logits may fill much of the memory: they are compared piece by piece."""
+    return x.reshape(-1).split(2**24) if x.numel() else ()
+
+
+def largest(x: Tensor) -> float:
+    """The largest finite |entry|."""
+    return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max())
+
+
+def coarsest(nodes: Iterable[fx.Node]) -> torch.dtype:
+    """The floating-point dtype of lowest precision among the nodes' values."""
+    leaves = pytree.tree_leaves([value(node) for node in nodes])
+    found = {v.dtype for v in leaves if isinstance(v, Tensor) and v.dtype.is_floating_point}
+    return max(found, key=lambda d: torch.finfo(d).eps, default=torch.float32)
+
+
+def half_the_digits(dtype: torch.dtype) -> float:
+    """What may differ: rounding in another order, amplified as far as half of the digits."""
+    return float(torch.finfo(dtype).eps ** 0.5)

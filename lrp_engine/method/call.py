@@ -1,0 +1,111 @@
+"""One call of one op, as a rule sees it while it is traced. Reading a value makes a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..graphs.schema import Operand, invoke, pick, substitute
+
+
+class Form(Enum):
+    """The coefficient c, or the relevance R = a * c itself.
+
+    A rule that takes EITHER is told by `call.form` what arrived; one that gives EITHER gives back
+    the form that it was given.
+    """
+
+    COEFFICIENT = "coefficient"
+    RELEVANCE = "relevance"
+    EITHER = "either"
+
+
+Coefficients = tuple[Tensor | None, ...]
+
+
+Passed = tuple[Tensor, ...]
+
+
+class HasTarget(Protocol):
+    """An op record, as far as a call needs it: the op itself."""
+
+    @property
+    def target(self) -> Any:
+        """Return the ATen op."""
+
+
+OpT = TypeVar("OpT", bound=HasTarget)
+
+
+@dataclass
+class Call(Generic[OpT]):
+    """One call: `call["weight"]` is an argument, `call.out` the result, `call.live` the operands
+    that carry relevance here.
+
+    `primal` holds the op's result where a rule had to compute it again; the engine then lets
+    forward pass and rule share that one computation. `form` says what arrived: coefficients, or
+    relevance itself. `never_negative`: the live operands known to have no entry below zero.
+    """
+
+    op: OpT
+    arguments: Mapping[str, Any]
+    live: tuple[Operand, ...]
+    out: Any
+    primal: Any = field(default=None)
+    form: Form = Form.COEFFICIENT
+    never_negative: frozenset[Operand] = frozenset()
+
+    def with_form(self, form: Form) -> Call[OpT]:
+        """The same call, for a flow of another form."""
+        return replace(self, form=form)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def operand(self, operand: Operand) -> Tensor:
+        """The value of an operand."""
+        return pick(self.arguments, operand)
+
+    def is_live(self, name: str) -> bool:
+        """Whether the named argument carries relevance."""
+        return any(operand.name == name for operand in self.live)
+
+    def only(self, coefficient: Tensor) -> Coefficients:
+        """The coefficients of a call with one live operand."""
+        (_,) = self.live
+        return (coefficient,)
+
+    def run(self, /, **changed: Any) -> Any:
+        """The op itself, some arguments changed."""
+        return invoke(self.op.target, {**self.arguments, **changed})
+
+    def at_zero(self) -> Any:
+        """The op with every live operand set to zero: what its constants alone give."""
+        zeros = {o: torch.zeros_like(self.operand(o)) for o in self.live}
+        return invoke(self.op.target, substitute(self.arguments, zeros))
+
+    def vjp(self, c: Any) -> tuple[Tensor, ...]:
+        """(d op / d operand)^T c for each live operand, by torch's own derivative.
+
+        `c` has one entry per result; None where no relevance arrives.
+        """
+        with torch.enable_grad():
+            live = {o: self.operand(o).detach().requires_grad_() for o in self.live}
+            result = invoke(self.op.target, substitute(self.arguments, live))
+            outs, seeds = _matched(result, c)
+            grads = torch.autograd.grad(outs, list(live.values()), seeds, materialize_grads=True)
+        self.primal = result
+        return tuple(grads)
+
+
+def _matched(result: Any, c: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """The results that relevance arrives at, with their coefficients."""
+    if isinstance(result, Tensor):
+        return [result], [c]
+    pairs = [(r, k) for r, k in zip(result, c, strict=True) if k is not None]
+    return [r for r, _ in pairs], [k for _, k in pairs]

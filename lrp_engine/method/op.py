@@ -1,0 +1,204 @@
+"""What an op *is*: one small frozen record per ATen op, by family. `rules/` fills the table.
+
+The family says how the op behaves under scaling of its operands (Euler's degree); which
+rule serves it is the preset's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from .call import Call, Coefficients
+from .samples import Sample
+
+Condition = Callable[[dict[str, Any], frozenset[str]], bool]
+
+
+class AtZero(Enum):
+    """What an elementwise op gives where its live operands are zero."""
+
+    ZERO = "zero, whatever its constants are"
+    SUM = "zero if no constant is added"
+    OTHER = "something else"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Op:
+    """An ATen op that the method knows.
+
+    `target` is the op, or its name (`library.op.overload`) if it belongs to another library.
+    `operands` are the schema's argument names that can carry relevance. `when`, if given,
+    restricts the record to calls for which `when(arguments, names of live operands)` holds;
+    one target may have several records, the first that holds is taken.
+    `idle_if_same_layout`: a result of the operand's own shape and strides is the operand.
+    `rowwise(arguments)`: whether a call acts on the last axis of its first operand alone, each row
+    of the other axes by itself, and is no entrywise op.
+    `never_negative(arguments, known)`: whether no entry of the result can be below zero, `known`
+    telling which arguments have none (`lrp_engine/signs.py`).
+    """
+
+    family: ClassVar[str] = ""
+    target: Any
+    operands: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    when: Condition | None = None
+    elementwise: bool = False
+    at_zero: AtZero = AtZero.OTHER
+    idle_if_same_layout: bool = False
+    rowwise: Callable[[Mapping[str, Any]], bool] | None = None
+    never_negative: Callable[[Mapping[str, Any], Callable[[Any], bool]], bool] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inert(Op):
+    """An op whose result is its first operand: clone, detach, dropout in eval mode."""
+
+    family: ClassVar[str] = "inert"
+    idle_if_same_layout: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Move(Op):
+    """Entries change place, repeat or drop out; none is computed with. Degree 1."""
+
+    family: ClassVar[str] = "move"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Linear(Op):
+    """Linear or affine in all live operands together. Degree 1.
+
+    `adjoint(call, c)` replaces the traced adjoint where a better one is known.
+    """
+
+    family: ClassVar[str] = "linear"
+    adjoint: Callable[[Call, Tensor], Coefficients] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightedSum(Op):
+    """z = op(input, weight) + bias with a constant weight: what the classical rules speak of.
+
+    `adjoint(call, c, weight)` is the transposed op, written with forward ops.
+    """
+
+    family: ClassVar[str] = "weighted_sum"
+    input: str
+    weight: str
+    bias: str | None = None
+    adjoint: Callable[[Call, Tensor, Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Product(Op):
+    """Multiplies its `factors`; linear in every other operand. Degree: the live factors."""
+
+    family: ClassVar[str] = "product"
+    factors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quotient(Op):
+    """numerator / denominator: the denominator normalises."""
+
+    family: ClassVar[str] = "quotient"
+    numerator: str
+    denominator: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection(Op):
+    """Picks among its operands' entries, or cuts them off. Degree 1 where nothing is cut.
+
+    `inclusive`: cuts off at limits, and an entry that equals its limit was not cut.
+    """
+
+    family: ClassVar[str] = "selection"
+    exact: bool = True
+    inclusive: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pointwise(Op):
+    """f(x) entry by entry. `ratio(x, ...)` is f(x)/x in closed form, finite at 0.
+
+    `passes(c, x, ...)` is c f(x)/x where that takes fewer passes over memory than the product.
+    `slope(x, ...)` is f'(x), for the few whose derivative torch gives too roughly.
+    """
+
+    family: ClassVar[str] = "pointwise"
+    elementwise: bool = True
+    ratio: Callable[..., Tensor] | None = None
+    passes: Callable[..., Tensor] | None = None
+    slope: Callable[..., Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Homogeneous(Op):
+    """f(t x) = t^degree f(x) in all operands together: norms, variances.
+
+    The degree may depend on the call (a product over n entries has degree n), and each of
+    several results may have its own.
+    """
+
+    family: ClassVar[str] = "homogeneous"
+    degree: float | tuple[float, ...] | Callable[[Call], float] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Normaliser(Op):
+    """Computes a scale to divide by: rsqrt, reciprocal."""
+
+    family: ClassVar[str] = "normaliser"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Normalisation(Op):
+    """A whole normalisation. `frozen(call, c)` is the adjoint with the scale held constant."""
+
+    family: ClassVar[str] = "normalisation"
+    frozen: Callable[[Call, Tensor], Tensor]
+    bias: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Softmax(Op):
+    """Rows that are positive and sum to one (or their logarithm)."""
+
+    family: ClassVar[str] = "softmax"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attention(Op):
+    """Fused softmax(query key^T * scale + mask) value."""
+
+    family: ClassVar[str] = "attention"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recurrence(Op):
+    """h_t = decay_t h_(t-1) + inflow_t: a product and a sum at every step, as one op."""
+
+    family: ClassVar[str] = "recurrence"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lookup(Op):
+    """Rows of a table by integer index; its result is the source for those integers."""
+
+    family: ClassVar[str] = "lookup"
+    table: str
+    indices: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stop(Op):
+    """Relevance ends here, for the stated reason."""
+
+    family: ClassVar[str] = "stop"
+    reason: str

@@ -1,0 +1,95 @@
+"""The table of ops and rules: immutable, built once from the modules of `rules/`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from ..errors import RuleError
+from .op import Op
+from .rule import Rule
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Ops by target, rules by (family, name)."""
+
+    ops: Mapping[Any, tuple[Op, ...]]
+    rules: Mapping[tuple[str, str], Rule]
+
+    def find(self, target: Any, arguments: dict[str, Any], live: frozenset[str]) -> Op | None:
+        """The op record for a call; None if there is none."""
+        for op in self.records(target):
+            if op.when is None or op.when(arguments, live):
+                return op
+        return None
+
+    def records(self, target: Any) -> tuple[Op, ...]:
+        """All records of an op: those of its own, or those declared under its name.
+
+        A name (`library.op.overload`) stands for an op of a library that may not be loaded yet.
+        """
+        by_name = self.ops.get(str(target), ())
+        return self.ops.get(target) or tuple(_bound(op, target) for op in by_name)
+
+    def with_entries(self, entries: Iterable[Op | Rule]) -> Registry:
+        """A registry with more entries, a user's own for instance; duplicates are refused."""
+        known = [op for records in self.ops.values() for op in records]
+        return build([*known, *self.rules.values(), *entries])
+
+
+@cache
+def _bound(op: Op, target: Any) -> Op:
+    """A record declared by name, for the op that has that name."""
+    return replace(op, target=target)
+
+
+def build(entries: Iterable[Op | Rule]) -> Registry:
+    """Sorts entries into a registry; raises RuleError on duplicates."""
+    ops: dict[Any, list[Op]] = defaultdict(list)
+    rules: dict[tuple[str, str], Rule] = {}
+    # Records with a condition are asked first, whichever module they come from.
+    for entry in sorted(entries, key=lambda e: getattr(e, "when", None) is None):
+        if isinstance(entry, Rule):
+            key = (entry.family, entry.name)
+            if key in rules:
+                raise RuleError(f"rule {entry.name!r} of family {entry.family!r} exists twice")
+            rules[key] = entry
+        else:
+            if any(o.when is None for o in ops[entry.target]):
+                raise RuleError(f"op {entry.target} is declared twice")
+            ops[entry.target].append(entry)
+    return Registry(
+        MappingProxyType({target: tuple(records) for target, records in ops.items()}),
+        MappingProxyType(rules),
+    )
+
+
+def entries_of(module: ModuleType) -> list[Op | Rule]:
+    """Every op and rule that a module defines, alone or in tuples, in order."""
+    found: list[Op | Rule] = []
+    for name, value in vars(module).items():
+        if not name.startswith("__"):
+            items = value if isinstance(value, tuple) else (value,)
+            found += [
+                i for i in items if isinstance(i, (Op, Rule)) and not any(i is f for f in found)
+            ]
+    return found
+
+
+@cache
+def standard() -> Registry:
+    """The registry of the `rules` package: every module in it is read."""
+    package = importlib.import_module("lrp_engine.rules")
+    modules = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+    entries: dict[int, Op | Rule] = {}
+    for name in modules:
+        found = entries_of(importlib.import_module(f"lrp_engine.rules.{name}"))
+        entries |= {id(entry): entry for entry in found}
+    return build(entries.values())

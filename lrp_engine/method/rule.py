@@ -1,0 +1,90 @@
+"""The Rule record, the one decorator that makes one, and the two stabilised helpers rules share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .call import Coefficients
+from .call import Form as Form
+from .op import Op
+
+Propagate = Callable[..., Coefficients]
+
+Absorbs = Callable[..., Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """How relevance passes through the ops of one family.
+
+    `propagate(call, c, **parameters)` returns one coefficient per live operand.
+    `carries` narrows the operands that pass relevance on (None: all that the op declares).
+    `absorbs` says what is not passed on: None (nothing: received = passed), a cause under
+    which the whole remainder is booked, or a function that computes the amounts independently.
+    """
+
+    name: str
+    family: str
+    propagate: Propagate
+    cites: str
+    absorbs: Absorbs | str | None = None
+    carries: Callable[[Op], tuple[str, ...]] | None = None
+    takes: Form = Form.COEFFICIENT
+    gives: Form = Form.COEFFICIENT
+    stops: bool = False
+    linear: bool = True
+    serves: Callable[[Op], bool] | None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Parameter names and defaults."""
+        found = list(inspect.signature(self.propagate).parameters.values())[2:]
+        return {p.name: p.default for p in found}
+
+    def form_given(self, arrived: Form) -> Form:
+        """The form of what this rule passes on, when `arrived` is the form of what arrives."""
+        return arrived if self.gives is Form.EITHER else self.gives
+
+    def operands(self, op: Op) -> tuple[str, ...]:
+        """The op's arguments through which this rule passes relevance."""
+        if self.stops:
+            return ()
+        return op.operands if self.carries is None else self.carries(op)
+
+
+def rule(
+    name: str,
+    *,
+    family: type[Op],
+    cites: str,
+    absorbs: Absorbs | str | None = None,
+    carries: Callable[[Op], tuple[str, ...]] | None = None,
+    takes: Form = Form.COEFFICIENT,
+    gives: Form = Form.COEFFICIENT,
+    stops: bool = False,
+    linear: bool = True,
+    serves: Callable[[Op], bool] | None = None,
+) -> Callable[[Propagate], Rule]:
+    """Makes a function `(call, c, **parameters) -> coefficients` a Rule of one family."""
+
+    def made(propagate: Propagate) -> Rule:
+        return Rule(
+            name=name,
+            family=family.family,
+            propagate=propagate,
+            cites=cites,
+            absorbs=absorbs,
+            carries=carries,
+            takes=takes,
+            gives=gives,
+            stops=stops,
+            linear=linear,
+            serves=serves,
+        )
+
+    return made

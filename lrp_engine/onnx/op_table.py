@@ -1,0 +1,252 @@
+"""The op table. An op is one short function with one decorator, in a file of its family in `ops/`:
+
+    @op("Gelu", since=20)
+    def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
+        return F.gelu(x, approximate=approximate)
+
+- Positional parameters are the node's inputs, in order; what has a default may be left out.
+  `*xs: Tensor` takes any number. Keyword-only parameters are attributes. An attribute may also fill
+  a positional parameter of its name, so that one entry serves the opsets before and after `axes`
+  became an input. An attribute that no parameter takes is refused.
+- The annotation says what an input has to be: `Tensor`; `Ints`, `int`, `float`, `bool`: known
+  while tracing, as Python numbers (sizes may be symbolic); `Host`: known, as an array; `Value`: as
+  it comes. `| None` for optional ones.
+- `node: Node` (keyword-only) gives the node's opset, its number of outputs, and runs subgraphs.
+- `since` is the opset from which an entry holds; the newest one not after the file's opset is used.
+  `domain` is "" for ai.onnx.
+- Raise `Refused("why")` for what cannot be done; return NotImplemented to leave a case to the body
+  that ONNX itself gives for the op.
+- An op of shape chains has a host version beside it, from arrays to an array: `@host("Concat")`.
+  It is used where every input is known and `Ints` are numbers; it may return NotImplemented.
+
+Prefer ATen ops that have a record in `rules/`: relevance has to pass them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .unsupported import Refused
+from .values import (
+    Host,
+    Ints,
+    Value,
+    as_host,
+    as_ints,
+    as_number,
+    as_tensor,
+)
+
+# Attributes that old files carry and that say nothing.
+_IDLE_ATTRIBUTES = frozenset({"consumed_inputs"})
+
+
+class Node(Protocol):
+    """What an entry may ask about the node that it serves."""
+
+    @property
+    def opset(self) -> int:
+        """The version of the op's domain in this file."""
+
+    @property
+    def name(self) -> str:
+        """The node's name in the file."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs that are wanted; "" for one that is not."""
+
+    def run(self, graph: Any, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Runs a subgraph, given as an attribute; names outside it are visible."""
+
+
+def _same(value: Value) -> Value:
+    return value
+
+
+_CONVERSIONS: dict[Any, Callable[[Value], Any]] = {
+    Tensor: as_tensor,
+    Host: as_host,
+    Ints: as_ints,
+    int: as_number,
+    float: as_number,
+    bool: as_number,
+    Value: _same,
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an entry's function."""
+
+    name: str
+    convert: Callable[[Value], Any]
+    variadic: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How one op is written with torch, from one opset on."""
+
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[Parameter, ...]
+    attributes: frozenset[str]
+    needs: frozenset[str]
+    since: int = 1
+    domain: str = ""
+    on_host: bool = False
+    wants_node: bool = False
+
+    def __call__(
+        self, node: Node, inputs: tuple[Value | None, ...], attributes: Mapping[str, Any]
+    ) -> Any:
+        """Binds inputs and attributes to the function's parameters, and calls it."""
+        bound, rest = self._bound(inputs)
+        if self.on_host and any(map(_is_open, bound.values())):
+            return NotImplemented
+        for name, value in attributes.items():
+            if name in self.attributes or (name in self._names() and name not in bound):
+                bound[name] = value
+            elif name not in _IDLE_ATTRIBUTES:
+                raise Refused(f"attribute {name!r} is not supported")
+        if missing := self.needs - set(bound):
+            raise Refused(f"{', '.join(sorted(missing))} is missing")
+        if self.wants_node:
+            bound["node"] = node
+        fixed = self.inputs[:-1] if self.inputs and self.inputs[-1].variadic else ()
+        first = [bound.pop(p.name, None) for p in fixed]
+        return self.function(*first, *rest, **bound)
+
+    def _bound(self, inputs: tuple[Value | None, ...]) -> tuple[dict[str, Any], list[Any]]:
+        """Inputs by parameter name, and those of a variadic parameter."""
+        variadic = bool(self.inputs) and self.inputs[-1].variadic
+        if len(inputs) > len(self.inputs) and not variadic:
+            raise Refused(f"{len(inputs)} inputs, at most {len(self.inputs)} are supported")
+        bound: dict[str, Any] = {}
+        rest: list[Any] = []
+        for i, value in enumerate(inputs):
+            parameter = self.inputs[min(i, len(self.inputs) - 1)]
+            given = None if value is None else parameter.convert(value)
+            if parameter.variadic:
+                rest.append(given)
+            elif value is not None:
+                bound[parameter.name] = given
+        return bound, rest
+
+    def _names(self) -> set[str]:
+        return {p.name for p in self.inputs if not p.variadic}
+
+
+def _is_open(given: Any) -> bool:
+    """Whether a place or a size is symbolic, so that the result has no fixed shape."""
+    entries = given if isinstance(given, tuple) else (given,)
+    return any(isinstance(entry, torch.SymInt) for entry in entries)
+
+
+def op(
+    *names: str, since: int = 1, domain: str = ""
+) -> Callable[[Callable[..., Any]], tuple[Entry, ...]]:
+    """Makes a function the entry of one op, or of several that are called alike."""
+    return _decorator(names, since, domain, on_host=False)
+
+
+def host(
+    *names: str, since: int = 1, domain: str = ""
+) -> Callable[[Callable[..., Any]], tuple[Entry, ...]]:
+    """The same for inputs that are all known while tracing."""
+    return _decorator(names, since, domain, on_host=True)
+
+
+def _decorator(
+    names: tuple[str, ...], since: int, domain: str, on_host: bool
+) -> Callable[[Callable[..., Any]], tuple[Entry, ...]]:
+    def entries(function: Callable[..., Any]) -> tuple[Entry, ...]:
+        return tuple(entry_of(name, function, since, domain, on_host) for name in names)
+
+    return entries
+
+
+def entry_of(
+    name: str, function: Callable[..., Any], since: int = 1, domain: str = "", on_host: bool = False
+) -> Entry:
+    """Reads a function's signature."""
+    hints = typing.get_type_hints(function)
+    inputs, attributes, needs = [], set(), set()
+    for parameter in inspect.signature(function).parameters.values():
+        required = parameter.default is parameter.empty
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            attributes.add(parameter.name)
+        else:
+            variadic = parameter.kind is parameter.VAR_POSITIONAL
+            hint = hints[parameter.name]
+            required = required and not variadic and type(None) not in typing.get_args(hint)
+            convert = _conversion(hint)
+            inputs.append(Parameter(parameter.name, convert, variadic))
+        if required and parameter.name != "node":
+            needs.add(parameter.name)
+    return Entry(
+        name,
+        function,
+        tuple(inputs),
+        frozenset(attributes - {"node"}),
+        frozenset(needs),
+        since,
+        domain,
+        on_host,
+        "node" in attributes,
+    )
+
+
+def _conversion(hint: Any) -> Callable[[Value], Any]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        kinds = [k for k in typing.get_args(hint) if k is not type(None)]
+        hint = kinds[0] if len(kinds) == 1 else Value
+    return _CONVERSIONS[hint]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Entries by (domain, op, on host), newest first."""
+
+    entries: Mapping[tuple[str, str, bool], tuple[Entry, ...]]
+
+    def find(self, domain: str, name: str, opset: int, *, on_host: bool = False) -> Entry | None:
+        """The entry for an op at an opset; None if there is none."""
+        found = self.entries.get((domain, name, on_host), ())
+        return next((entry for entry in found if entry.since <= opset), None)
+
+
+@cache
+def standard() -> Table:
+    """The table of the `ops` package: every module in it is read."""
+    package = importlib.import_module(f"{__package__}.ops")
+    found: dict[tuple[str, str, bool], list[Entry]] = {}
+    for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
+        for entry in _entries_of(importlib.import_module(f"{package.__name__}.{module}")):
+            entries = found.setdefault((entry.domain, entry.name, entry.on_host), [])
+            if any(other.since == entry.since for other in entries if other is not entry):
+                raise ValueError(f"{entry.name} since {entry.since} is declared twice")
+            entries.append(entry)
+    ordered = {k: tuple(sorted(v, key=lambda e: -e.since)) for k, v in found.items()}
+    return Table(types.MappingProxyType(ordered))
+
+
+def _entries_of(module: types.ModuleType) -> list[Entry]:
+    """Entries are module attributes: alone or in tuples."""
+    found: list[Entry] = []
+    for value in vars(module).values():
+        items = value if isinstance(value, tuple) else (value,)
+        found += [i for i in items if isinstance(i, Entry) and not any(i is f for f in found)]
+    return found

@@ -1,0 +1,151 @@
+"""Protobuf graph -> immutable steps: names, decoded attributes, and what each step lets go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import onnx
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
+from torch import Tensor
+
+from .unsupported import Refused
+from .values import Value, known
+
+Read = Callable[[TensorProto], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One node: inputs and outputs by name ("" for one left out), attributes as Python values.
+
+    `captures` are the outer names that its subgraphs use, `drops` the names not needed after it.
+    """
+
+    op: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    proto: NodeProto = field(repr=False)
+    captures: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Every name that it reads."""
+        return (*(name for name in self.inputs if name), *self.captures)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Steps in order; `constants` are the initializers of a subgraph, by name."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    steps: tuple[Step, ...]
+    constants: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def captures(self) -> tuple[str, ...]:
+        """Names that it reads from around it."""
+        own = {*self.inputs, *self.constants}
+        found: dict[str, None] = {}
+        for step in self.steps:
+            found |= dict.fromkeys(name for name in step.uses if name not in own)
+            own.update(step.outputs)
+        found |= dict.fromkeys(name for name in self.outputs if name not in own)
+        return tuple(found)
+
+
+def graph_of(
+    proto: GraphProto,
+    read: Read,
+    given: Mapping[str, Any] | None = None,
+    *,
+    constants: bool = True,
+) -> Graph:
+    """Decodes a graph; with `constants`, its initializers too (the top graph's stay outside)."""
+    held = {t.name: known(read(t)) for t in proto.initializer} if constants else {}
+    steps = [step_of(node, i, read, given) for i, node in enumerate(proto.node)]
+    inputs = tuple(i.name for i in proto.input)
+    return Graph(
+        proto.name,
+        inputs,
+        tuple(o.name for o in proto.output),
+        pruned(steps, [o.name for o in proto.output]),
+        held,
+    )
+
+
+def step_of(
+    node: NodeProto, index: int, read: Read, given: Mapping[str, Any] | None = None
+) -> Step:
+    """Decodes a node; `given` are the attributes of the function that it lies in."""
+    attributes = {}
+    for proto in node.attribute:
+        if proto.ref_attr_name:
+            if proto.ref_attr_name in (given or {}):
+                attributes[proto.name] = (given or {})[proto.ref_attr_name]
+        else:
+            attributes[proto.name] = attribute_of(proto, read, given)
+    graphs = [a for a in attributes.values() if isinstance(a, Graph)]
+    captures = dict.fromkeys(name for graph in graphs for name in graph.captures)
+    return Step(
+        node.op_type,
+        "" if node.domain == "ai.onnx" else node.domain,
+        node.name or f"{node.op_type}_{index}",
+        tuple(node.input),
+        tuple(node.output),
+        attributes,
+        node,
+        tuple(captures),
+    )
+
+
+def attribute_of(proto: AttributeProto, read: Read, given: Mapping[str, Any] | None = None) -> Any:
+    """An attribute as a number, text, tuple, value or graph."""
+    kind = AttributeProto.AttributeType.Name(proto.type)
+    match kind:
+        case "TENSOR":
+            return _readable(proto.t, read)
+        case "GRAPH":
+            return graph_of(proto.g, read, given)
+        case "STRING":
+            return proto.s.decode("utf-8", "replace")
+        case "STRINGS":
+            return tuple(text.decode("utf-8", "replace") for text in proto.strings)
+        case "FLOAT" | "INT":
+            return onnx.helper.get_attribute_value(proto)
+        case "FLOATS" | "INTS":
+            return tuple(onnx.helper.get_attribute_value(proto))
+    return UnreadAttribute(kind)
+
+
+@dataclass(frozen=True)
+class UnreadAttribute:
+    """An attribute of a kind that no entry takes; it is refused where it is used."""
+
+    kind: str
+
+
+def _readable(proto: TensorProto, read: Read) -> Any:
+    try:
+        return known(read(proto))
+    except Refused as refused:
+        return UnreadAttribute(str(refused))
+
+
+def pruned(steps: Iterable[Step], outputs: Iterable[str]) -> tuple[Step, ...]:
+    """The steps that the outputs need, each with the names that nobody needs after it."""
+    needed, kept = set(outputs), []
+    for step in reversed(list(steps)):
+        if needed.isdisjoint(step.outputs):
+            continue
+        drops = {name for name in (*step.uses, *step.outputs) if name and name not in needed}
+        kept.append(replace(step, drops=tuple(drops)))
+        needed.update(step.uses)
+    return tuple(reversed(kept))

@@ -1,0 +1,1 @@
+"""Captured model and preset in, plan out: which rule serves which op."""

@@ -1,0 +1,249 @@
+"""Graph + preset -> Plan. Liveness forward, need backward; every uncovered op in one error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import fx
+
+from ..capture import Captured, OutputPort
+from ..errors import CoverageError, PresetError, SourceError
+from ..graphs.nodes import (
+    describe,
+    holds_tensors,
+    is_complex,
+    is_floating,
+    is_getitem,
+    module_stack,
+    target_name,
+)
+from ..graphs.schema import (
+    Operand,
+    bind,
+    names_of,
+    operands_of,
+    pick,
+)
+from ..method.op import Op
+from ..method.registry import Registry
+from ..presets.position import Places
+from ..presets.preset import Entry, Preset
+from .activations import Regions
+from .plan import (
+    Assignment,
+    Plan,
+    SourcePort,
+    Stopped,
+)
+from .signs import never_negative
+
+
+class Uncovered(CoverageError):
+    """Raised by `assign`; carries the nodes so that a pass may decompose them."""
+
+    def __init__(self, gaps: Mapping[fx.Node, str]) -> None:
+        self.nodes = tuple(gaps)
+        lines = [f"  {describe(node)}\n    {reason}" for node, reason in gaps.items()]
+        super().__init__(
+            f"{len(gaps)} live op(s) without a rule; nothing was computed:\n"
+            + "\n".join(lines)
+            + "\nAdd an op record (CONTRIBUTING.md shows how) and pass it as"
+            " Engine(..., rules=[...]), or choose a preset that serves the family."
+        )
+
+
+@dataclass
+class _Walk:
+    """What the forward walk finds out about each node."""
+
+    captured: Captured
+    preset: Preset
+    registry: Registry
+    places: Places
+    alive: set[fx.Node]
+    never_negative: frozenset[fx.Node]
+    assigned: dict[fx.Node, Assignment] = field(default_factory=dict)
+    stopped: dict[fx.Node, str] = field(default_factory=dict)
+    gaps: dict[fx.Node, str] = field(default_factory=dict)
+    regions: Regions = field(default_factory=Regions)
+
+    def visit(self, node: fx.Node) -> None:
+        if not any(operand in self.alive for operand in node.all_input_nodes):
+            return
+        if not holds_tensors(node):
+            return  # a size: nothing that relevance could have gone to
+        if is_complex(node):
+            self._gap(node, "complex values: no rule passes relevance through them")
+        elif not is_floating(node):
+            self.stopped[node] = "integer or boolean values carry no relevance"
+        elif is_getitem(node):
+            self.alive.add(node)
+        elif getattr(node.target, "_schema", None) is None:
+            self._gap(node, f"{target_name(node)} is not an ATen op")
+        else:
+            self._serve(node, bind(node.target, node.args, node.kwargs))
+
+    def _serve(self, node: fx.Node, arguments: dict[str, Any]) -> None:
+        entering = self._alive_among(tuple(arguments), arguments)
+        names = names_of(entering)
+        op = self.registry.find(node.target, arguments, names)
+        if op is None:
+            return self._gap(node, f"{target_name(node)} is not declared in rules/")
+        entry = self.preset.choose(node, op.family, self.places)
+        if entry is None:
+            return self._gap(
+                node, f"preset {self.preset.name!r} has no rule for family {op.family!r}"
+            )
+        self._assign(node, op, entry, arguments)
+
+    def _assign(self, node: fx.Node, op: Op, entry: Entry, arguments: dict[str, Any]) -> None:
+        rule = self.registry.rules[op.family, entry.use]
+        if rule.serves is not None and not rule.serves(op):
+            return self._gap(node, f"rule {rule.name!r} of family {op.family!r} does not serve it")
+        live = self._alive_among(rule.operands(op), arguments)
+        if self.preset.gates:
+            live = self.regions.live_factors(op, arguments, live)
+        if not live:
+            self.stopped[node] = getattr(op, "reason", f"{op.family}: {rule.name} ({rule.cites})")
+            return
+        self.alive.add(node)
+        terms = len(operands_of(op.operands, arguments, fx.Node)) + _scalars(op, arguments)
+        self.regions.add(node, op, tuple(pick(arguments, o) for o in live), terms)
+        signs = frozenset(o for o in live if pick(arguments, o) in self.never_negative)
+        self.assigned[node] = Assignment(
+            node, op, rule, entry.parameters, live, entry.origin, signs
+        )
+
+    def _alive_among(self, names: Iterable[str], arguments: dict[str, Any]) -> tuple[Operand, ...]:
+        found = operands_of(tuple(names), arguments, fx.Node)
+        return tuple(operand for operand in found if pick(arguments, operand) in self.alive)
+
+    def _gap(self, node: fx.Node, reason: str) -> None:
+        self.gaps[node] = reason
+        self.alive.add(node)
+
+
+def _scalars(op: Op, arguments: Mapping[str, Any]) -> int:
+    """Operands given as plain numbers: constants that are added or multiplied."""
+    return sum(
+        isinstance(arguments.get(name), (int, float)) for name in ("other", *op.operands[1:])
+    )
+
+
+def assign(
+    captured: Captured,
+    preset: Preset,
+    registry: Registry,
+    sources: tuple[SourcePort, ...],
+    output: OutputPort,
+) -> Plan:
+    """Gives every op between the sources and the output its rule.
+
+    Raises Uncovered with all ops that have none, SourceError if no source reaches the output,
+    PresetError if a row names a module or node that is not there.
+    """
+    places = Places(captured.graph)
+    _refuse_unplaced(preset, captured, places)
+    signs = never_negative(captured.graph, registry)
+    walk = _walked(captured, preset, registry, sources, places, signs)
+    needed = _needed(walk, output.node)
+    if preset.counts_positions():
+        # What is first or last among the live ops is known only once it is known what is live.
+        families = {n: a.op.family for n, a in walk.assigned.items() if n in needed}
+        places = Places(captured.graph, families)
+        walk = _walked(captured, preset, registry, sources, places, signs)
+        needed = _needed(walk, output.node)
+    gaps = {node: reason for node, reason in walk.gaps.items() if node in needed}
+    if gaps:
+        raise Uncovered(gaps)
+    reached = tuple(source for source in sources if source.node in needed)
+    _refuse_unreached(walk, sources, reached, output)
+    return Plan(
+        captured=captured,
+        preset=preset,
+        registry=registry,
+        sources=reached,
+        output=output,
+        assignments=tuple(a for node, a in walk.assigned.items() if node in needed),
+        stopped=tuple(Stopped(n, r) for n, r in walk.stopped.items() if _meets(n, needed)),
+    )
+
+
+def _walked(
+    captured: Captured,
+    preset: Preset,
+    registry: Registry,
+    sources: tuple[SourcePort, ...],
+    places: Places,
+    signs: frozenset[fx.Node],
+) -> _Walk:
+    walk = _Walk(captured, preset, registry, places, {source.node for source in sources}, signs)
+    for node in captured.graph.nodes:
+        if node.op == "call_function":
+            walk.visit(node)
+    return walk
+
+
+def _refuse_unplaced(preset: Preset, captured: Captured, places: Places) -> None:
+    """A row that speaks of a module or node which is not there is a misspelling."""
+    for row in preset.entries:
+        lost = [p for p in (row.before, row.after) if p and not places.named(p)]
+        if row.is_narrow() and not any(row.lies_at(node) for node in captured.graph.nodes):
+            lost.append(row.module or row.node or row.type or "")
+        if lost and not row.optional:
+            raise PresetError(
+                f"a row of preset {row.origin!r} names nothing in this model: {row.where()}"
+                + _nearest(lost[0], captured)
+            )
+
+
+def _nearest(word: str, captured: Captured) -> str:
+    nodes = list(captured.graph.nodes)
+    kinds = {kind for node in nodes for _, kind in module_stack(node)}
+    known = [*captured.modules, *(node.name for node in nodes), *sorted(kinds)]
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _needed(walk: _Walk, output: fx.Node) -> set[fx.Node]:
+    """The live nodes that relevance from the output arrives at."""
+    found: set[fx.Node] = set()
+    stack = [output] if output in walk.alive else []
+    while stack:
+        node = stack.pop()
+        if node in found:
+            continue
+        found.add(node)
+        if node in walk.assigned:
+            a = walk.assigned[node]
+            arguments = bind(node.target, node.args, node.kwargs)
+            stack += [pick(arguments, operand) for operand in a.live]
+        elif node in walk.gaps or is_getitem(node):
+            stack += [n for n in node.all_input_nodes if n in walk.alive]
+    return found
+
+
+def _meets(stopped: fx.Node, needed: set[fx.Node]) -> bool:
+    """Whether a stopped op takes in something that relevance arrives at."""
+    return any(operand in needed for operand in stopped.all_input_nodes)
+
+
+def _refuse_unreached(
+    walk: _Walk,
+    sources: tuple[SourcePort, ...],
+    reached: tuple[SourcePort, ...],
+    output: OutputPort,
+) -> None:
+    if reached:
+        return
+    stops = [
+        f"  {describe(node)}\n    {reason}" for node, reason in list(walk.stopped.items())[:10]
+    ]
+    raise SourceError(
+        f"no path from output {output.name!r} back to {', '.join(s.name for s in sources)}"
+        f" under preset {walk.preset.name!r}."
+        + ("\nRelevance stops at:\n" + "\n".join(stops) if stops else "")
+    )

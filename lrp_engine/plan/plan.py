@@ -1,0 +1,133 @@
+"""The plan: which rule serves which op, and why. Immutable, and readable as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx
+
+from ..capture import Captured, OutputPort
+from ..graphs.nodes import (
+    origin,
+    shape_text,
+    target_name,
+    value,
+)
+from ..graphs.schema import Operand
+from ..method.op import Op
+from ..method.registry import Registry
+from ..method.rule import Rule
+from ..presets.preset import Preset, rule_text
+
+
+@dataclass(frozen=True)
+class SourcePort:
+    """A place where relevance is wanted."""
+
+    name: str
+    node: fx.Node
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One op, its rule, and the operands through which relevance passes on.
+
+    Of some operands it is known that no entry is below zero.
+    """
+
+    node: fx.Node
+    op: Op
+    rule: Rule
+    parameters: Mapping[str, Any]
+    live: tuple[Operand, ...]
+    why: str
+    never_negative: frozenset[Operand] = frozenset()
+
+    def rule_text(self) -> str:
+        """`epsilon(epsilon=1e-06)`."""
+        return rule_text(self.rule.name, self.parameters)
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """An op that live operands enter and no relevance passes, with the reason."""
+
+    node: fx.Node
+    reason: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many live ops there are, by family and rule, and where relevance stops."""
+
+    live: int
+    rules: Mapping[tuple[str, str, str], int]
+    stopped: Mapping[tuple[str, str], int]
+
+    def line(self) -> str:
+        """The one-line summary."""
+        families = len({family for _, family, _ in self.rules})
+        return (
+            f"coverage: {self.live} of {self.live} live ops have a rule"
+            f" ({len(self.rules)} op/rule pairs, {families} families);"
+            f" {sum(self.stopped.values())} stopped on purpose"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        keys = ("op", "family", "rule")
+        return {
+            "live": self.live,
+            "covered": self.live,
+            "rules": [
+                dict(zip(keys, k, strict=True)) | {"count": n} for k, n in self.rules.items()
+            ],
+            "stopped": [{"op": o, "reason": r, "count": n} for (o, r), n in self.stopped.items()],
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every live op with its rule, from the sources to the explained output."""
+
+    captured: Captured
+    preset: Preset
+    registry: Registry
+    sources: tuple[SourcePort, ...]
+    output: OutputPort
+    assignments: tuple[Assignment, ...]
+    stopped: tuple[Stopped, ...]
+
+    def coverage(self) -> Coverage:
+        """Counts per op, family and rule. A plan exists only if every live op has a rule."""
+        rows = Counter((target_name(a.node), a.op.family, a.rule_text()) for a in self.assignments)
+        stops = Counter((target_name(s.node), s.reason) for s in self.stopped)
+        return Coverage(len(self.assignments), dict(rows.most_common()), dict(stops.most_common()))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """(node, op, value, rule, through, place) per live op, in the order of the forward pass."""
+        return [
+            (
+                a.node.name,
+                target_name(a.node).removeprefix("aten."),
+                shape_text(value(a.node)),
+                a.rule_text(),
+                ", ".join(map(str, a.live)),
+                origin(a.node).module,
+            )
+            for a in self.assignments
+        ]
+
+    def __str__(self) -> str:
+        head = ("node", "op", "value", "rule", "through", "module")
+        rows = [head, *self.rows()]
+        widths = [min(44, max(len(row[i]) for row in rows)) for i in range(len(head))]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
+        ]
+        title = f"preset {self.preset.name}: {self.preset.title}"
+        ends = f"{', '.join(s.name for s in self.sources)} <- {self.output.name}"
+        return "\n".join([title, ends, "", *lines, "", self.coverage().line()])

@@ -1,0 +1,94 @@
+"""Which ops treat each row (batch, position) of their operands by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from ..graphs.nodes import VALUE_OF, value
+from ..graphs.schema import bind
+from ..method.op import Inert, Op
+from ..method.registry import Registry
+
+
+class _Kind(Enum):
+    ROW = "the op needs of this operand the row that it is wanted at"
+    WHOLE = "the operand is the same for every row"
+    MIXED = "neither"
+
+
+def gathered(node: fx.Node, registry: Registry) -> frozenset[fx.Node] | None:
+    """The operands of which one row is enough to compute one row of the node.
+
+    All other operands are the same for every row. None if the op mixes rows, or may.
+    """
+    out = value(node)
+    if not isinstance(out, Tensor) or out.dim() < 2 or VALUE_OF in node.meta:
+        return None
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return None
+    records = registry.records(node.target)
+    if _is_entrywise(node.target, records):
+        kinds = {n: _aligned(value(n), out) for n in node.all_input_nodes}
+    else:
+        kinds = _on_last_axis(node, records, out)
+    if not kinds or _Kind.MIXED in kinds.values():
+        return None
+    return frozenset(n for n, kind in kinds.items() if kind is _Kind.ROW)
+
+
+def only_at_rows(graph: fx.Graph, output: fx.Node, registry: Registry) -> frozenset[fx.Node]:
+    """What has to be computed at a row alone if the output is wanted there alone."""
+    rows, whole = {output}, set[fx.Node]()
+    for node in reversed(graph.nodes):
+        if node.op != "call_function" or value(node) is None or node in whole:
+            whole.update(node.all_input_nodes if node.op != "output" else ())
+        elif node in rows:
+            needed = gathered(node, registry)
+            if needed is None:
+                whole.add(node)
+            for operand in node.all_input_nodes:
+                (rows if needed and operand in needed else whole).add(operand)
+    return frozenset(n for n in rows - whole if n.op == "call_function")
+
+
+def _is_entrywise(target: Any, records: Sequence[Op]) -> bool:
+    known = any(op.elementwise or isinstance(op, Inert) for op in records)
+    return known or torch.Tag.pointwise in target.tags
+
+
+def _aligned(operand: Any, out: Tensor) -> _Kind:
+    """An operand of an entrywise op, which broadcasts from the last axis.
+
+    Sizes are compared as they are written, which guards nothing.
+    """
+    if not isinstance(operand, Tensor):
+        return _Kind.WHOLE
+    axis = 1 - (out.dim() - operand.dim())  # of the operand, along the output's positions
+    if axis < 0 or str(operand.shape[axis]) == "1":
+        return _Kind.WHOLE
+    return _Kind.ROW if axis == 1 and _has_rows(operand, out) else _Kind.MIXED
+
+
+def _on_last_axis(node: fx.Node, records: Sequence[Op], out: Tensor) -> dict[fx.Node, _Kind]:
+    """An op that a record calls rowwise: its first operand has the rows."""
+    op = next((op for op in records if op.rowwise is not None), None)
+    arguments = bind(node.target, node.args, node.kwargs)
+    first = arguments[op.operands[0]] if op else None
+    if op is None or op.rowwise is None or not isinstance(first, fx.Node):
+        return {}
+    example = value(first)
+    if example.dim() < 3 or not _has_rows(example, out) or not op.rowwise(arguments):
+        return {}
+    kinds = dict.fromkeys(node.all_input_nodes, _Kind.WHOLE)
+    return kinds | {first: _Kind.ROW}
+
+
+def _has_rows(operand: Tensor, out: Tensor) -> bool:
+    """Same batch and positions."""
+    same = [str(a) == str(b) for a, b in zip(operand.shape[:2], out.shape[:2], strict=True)]
+    return len(same) == 2 and all(same)

@@ -1,0 +1,1 @@
+"""Presets: ordered rows that choose a rule for each op."""

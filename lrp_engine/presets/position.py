@@ -1,0 +1,127 @@
+"""Where ops lie in the graph relative to others: first, last, before and after a named place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+from torch import fx
+
+from ..errors import PresetError
+from ..graphs.nodes import module_stack
+
+_POSITION = re.compile(r"(first|last)(?:\s+(\d+))?")
+
+
+@dataclass(frozen=True)
+class Position:
+    """`first`, `last`, `first 3`: counted in ops of one family, along the longest way.
+
+    An op is among the first k if no way from a source to it has more than k - 1 others before it.
+    """
+
+    from_input: bool
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Reads what stands in a preset file."""
+        found = _POSITION.fullmatch(text)
+        if not found or found[2] == "0":
+            raise PresetError(f"position {text!r}: it is 'first', 'last', 'first 3' or 'last 2'")
+        return cls(found[1] == "first", int(found[2] or 1))
+
+    def __str__(self) -> str:
+        end = "first" if self.from_input else "last"
+        return end if self.count == 1 else f"{end} {self.count}"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Answers a row's questions about one node.
+
+    `families` holds the live ops that relevance arrives at. Before they are known, no node is
+    first or last.
+    """
+
+    graph: fx.Graph
+    families: Mapping[fx.Node, str] = field(default_factory=dict)
+
+    def is_at(self, node: fx.Node, family: str, position: Position) -> bool:
+        """Whether a node is among the first (last) ops of its family."""
+        depths = self._depths if position.from_input else self._heights
+        return depths.get(family, {}).get(node, position.count + 1) <= position.count
+
+    def is_before(self, node: fx.Node, pattern: str) -> bool:
+        """Whether a node leads to a place, without being part of it."""
+        return node in self._reached(pattern, inputs)
+
+    def is_after(self, node: fx.Node, pattern: str) -> bool:
+        """Whether a node depends on a place, without being part of it."""
+        return node in self._reached(pattern, users)
+
+    def named(self, pattern: str) -> set[fx.Node]:
+        """The nodes of a node name or module path."""
+        return {n for n in self.graph.nodes if _is_named(n, pattern)}
+
+    def _reached(self, pattern: str, step: Step) -> set[fx.Node]:
+        key = (pattern, step)
+        if key not in self._known:
+            self._known[key] = _closure(self.named(pattern), step)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, Step], set[fx.Node]]:
+        return {}
+
+    @cached_property
+    def _depths(self) -> dict[str, dict[fx.Node, int]]:
+        return self._counted(list(self.graph.nodes), inputs)
+
+    @cached_property
+    def _heights(self) -> dict[str, dict[fx.Node, int]]:
+        return self._counted(list(reversed(self.graph.nodes)), users)
+
+    def _counted(self, order: list[fx.Node], step: Step) -> dict[str, dict[fx.Node, int]]:
+        """For each family: how many of its ops lie on the longest way to each of them."""
+        found: dict[str, dict[fx.Node, int]] = {}
+        for family in set(self.families.values()):
+            depth: dict[fx.Node, int] = {}
+            for node in order:
+                own = int(self.families.get(node) == family)
+                depth[node] = own + max((depth[n] for n in step(node)), default=0)
+            found[family] = {n: depth[n] for n, f in self.families.items() if f == family}
+        return found
+
+
+Step = Callable[[fx.Node], Iterable[fx.Node]]
+
+
+def inputs(node: fx.Node) -> Iterable[fx.Node]:
+    """What a node reads."""
+    return node.all_input_nodes
+
+
+def users(node: fx.Node) -> Iterable[fx.Node]:
+    """What reads a node."""
+    return node.users
+
+
+def _closure(nodes: set[fx.Node], step: Step) -> set[fx.Node]:
+    """All that the nodes lead to, without the nodes themselves."""
+    found: set[fx.Node] = set()
+    stack = [n for node in nodes for n in step(node)]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack.extend(step(node))
+    return found - nodes
+
+
+def _is_named(node: fx.Node, pattern: str) -> bool:
+    paths = (path for path, _ in module_stack(node))
+    return fnmatchcase(node.name, pattern) or any(fnmatchcase(p, pattern) for p in paths)

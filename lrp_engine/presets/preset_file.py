@@ -1,0 +1,178 @@
+"""Preset files (TOML) -> `Preset`, checked against the rules and ops that exist."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..errors import PresetError
+from ..method.registry import Registry, standard
+from ..method.rule import Rule
+from .position import Position
+from .preset import Entry, Preset
+
+_TOP = {"title", "cites", "extends", "gates", "fold_batch_norm", "rule"}
+_GLOBS = {"op", "module", "type", "node", "before", "after"}
+_KEYS = _GLOBS | {"family", "use", "position", "optional"}
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the presets that come with the engine."""
+    files = resources.files("lrp_engine.rules").joinpath("presets").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+def load_preset(name: str | Path, **parameters: Any) -> Preset:
+    """A preset by name or file, some rule parameters set on every row that has them.
+
+    Raises PresetError for names, keys and parameters that do not exist.
+
+    Example:
+        >>> import lrp_engine as lrp
+        >>> preset = lrp.load_preset("epsilon_gamma_box", low=[-2.1, -2.0, -1.8], high=2.6)
+    """
+    return complete(with_parameters(load(name, standard()), parameters))
+
+
+def load(preset: str | Path | Preset, registry: Registry) -> Preset:
+    """A preset by name or file. Parameters that have no default may still be missing.
+
+    Raises PresetError for unknown names, keys, families, rules, ops and parameters.
+    """
+    if isinstance(preset, Preset):
+        return preset
+    name, table = _read(preset)
+    _refuse_unknown(table, _TOP, f"preset {name!r}")
+    base = load(table["extends"], registry) if "extends" in table else None
+    own = tuple(_entry(row, name, registry) for row in table.get("rule", []))
+    return Preset(
+        name=name,
+        title=table.get("title", name),
+        cites=tuple(
+            dict.fromkeys([*(base.cites if base else ()), *table.get("cites", "").split()])
+        ),
+        entries=(*(base.entries if base else ()), *own),
+        gates=table.get("gates", base.gates if base else True),
+        fold_batch_norm=table.get("fold_batch_norm", base.fold_batch_norm if base else False),
+    )
+
+
+def with_parameters(preset: Preset, parameters: Mapping[str, Any]) -> Preset:
+    """Sets parameters on every row whose rule has them; raises PresetError where none has."""
+    known = {name for entry in preset.entries for name in entry.parameters}
+    _refuse_unknown(parameters, known, f"preset {preset.name!r} has no such parameter")
+
+    def changed(entry: Entry) -> Entry:
+        own = {k: v for k, v in parameters.items() if k in entry.parameters}
+        place = f"preset {preset.name!r}"
+        new = {k: _value(k, v, entry.parameters[k], place) for k, v in own.items()}
+        return replace(entry, parameters=dict(entry.parameters) | new) if new else entry
+
+    return replace(preset, entries=tuple(map(changed, preset.entries)))
+
+
+def complete(preset: Preset) -> Preset:
+    """The preset itself; raises PresetError if a rule lacks a parameter that has no default."""
+    for entry in preset.entries:
+        missing = [k for k, v in entry.parameters.items() if v is inspect.Parameter.empty]
+        if missing:
+            given = ", ".join(f"{name}=..." for name in missing)
+            raise PresetError(
+                f"preset {preset.name!r}: rule {entry.use!r} needs {' and '.join(missing)}, for"
+                f" instance load_preset({preset.name!r}, {given})"
+            )
+    return preset
+
+
+def _read(preset: str | Path) -> tuple[str, dict[str, Any]]:
+    path = Path(preset)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise PresetError(f"there is no preset file {path}")
+        return path.stem, _parse(path.read_text(), str(path))
+    known = presets()
+    if str(preset) not in known:
+        raise PresetError(f"unknown preset {str(preset)!r}{suggestion(str(preset), known)}")
+    file = resources.files("lrp_engine.rules").joinpath("presets", f"{preset}.toml")
+    return str(preset), _parse(file.read_text(), str(preset))
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PresetError(f"preset {name} is not valid TOML: {error}") from error
+
+
+def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> Entry:
+    place = f"a row of preset {name!r}"
+    families = {family for family, _ in registry.rules}
+    if row.get("family") not in families:
+        raise PresetError(
+            f"{place}: unknown family {row.get('family')!r}"
+            + suggestion(str(row.get("family")), families)
+        )
+    rules = {rule: r for (family, rule), r in registry.rules.items() if family == row["family"]}
+    if row.get("use") not in rules:
+        raise PresetError(
+            f"{place}: family {row['family']!r} has no rule {row.get('use')!r}"
+            + suggestion(str(row.get("use")), rules)
+        )
+    entry = _with_parameters(row, rules[row["use"]], place, name)
+    _refuse_unknown_op(entry, place, registry)
+    return entry
+
+
+def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) -> Entry:
+    place = f"{place} (rule {rule.name!r})"
+    _refuse_unknown(row, _KEYS | set(rule.parameters), place)
+    given = {k: _value(k, v, rule.parameters[k], place) for k, v in row.items() if k not in _KEYS}
+    return Entry(
+        family=row["family"],
+        use=row["use"],
+        parameters=dict(rule.parameters) | given,
+        position=Position.parse(row["position"]) if "position" in row else None,
+        optional=row.get("optional", False),
+        origin=name,
+        **{k: row.get(k) for k in _GLOBS},
+    )
+
+
+def _value(name: str, given: Any, default: Any, place: str) -> Any:
+    """A parameter as the rule wants it: a member of its enumeration, a tuple for a list."""
+    if isinstance(default, Enum) and not isinstance(given, Enum):
+        known = {member.value: member for member in type(default)}
+        if given not in known:
+            raise PresetError(f"{place}: {name} = {given!r}{suggestion(str(given), known)}")
+        return known[given]
+    return tuple(given) if isinstance(given, list) else given
+
+
+def _refuse_unknown_op(entry: Entry, place: str, registry: Registry) -> None:
+    ops = {str(t) for t, ops in registry.ops.items() for op in ops if op.family == entry.family}
+    if not any(entry.names_op(name) for name in ops):
+        bare = {name.rsplit(".", 1)[0].removeprefix("aten.") for name in ops}
+        close = suggestion(str(entry.op).removeprefix("aten."), bare, listed=False)
+        raise PresetError(f"{place}: family {entry.family!r} has no op {entry.op!r}{close}")
+
+
+def _refuse_unknown(table: Iterable[str], known: Iterable[str], place: str) -> None:
+    for key in table:
+        if key not in known:
+            raise PresetError(f"{place}: unknown key {key!r}{suggestion(key, known)}")
+
+
+def suggestion(word: str, known: Iterable[str], *, listed: bool = True) -> str:
+    """The nearest name, or else the list of names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there is {', '.join(names)}" if listed else ""

@@ -1,0 +1,1 @@
+"""Joint graph and cut in, executable forward and relevance programs out."""

@@ -1,0 +1,1 @@
+"""Decide which values of the forward pass are kept and which are computed again."""

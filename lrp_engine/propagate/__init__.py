@@ -1,0 +1,1 @@
+"""Plan in, joint graph out: the rules write relevance behind the forward graph."""

@@ -1,0 +1,189 @@
+"""Starting at one row: a target at one position leaves every other row of the output without
+relevance. Until an op mixes rows (attention), relevance is passed on for that row alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from ..graphs.aten import SIZE
+from ..graphs.nodes import value
+from ..graphs.schema import bind, pick
+from ..graphs.tracing import run_without_data
+from ..method.call import Form
+from ..plan.plan import Assignment, Plan
+from ..plan.rowwise import gathered, only_at_rows
+from .call_site import Site
+from .flows import Flow, Wires
+from .loop import Loop
+
+
+def row_of(x: Tensor, rows: Tensor) -> Tensor:
+    """(batch, 1, ...): one row per sample of x (batch, positions, ...)."""
+    index = rows.reshape(-1, *[1] * (x.dim() - 1)).expand(-1, 1, *x.shape[2:])
+    return torch.gather(x, 1, index)
+
+
+def spread(row: Tensor, rows: Tensor, positions: int) -> Tensor:
+    """The adjoint of `row_of`: (batch, positions, ...), zero everywhere but in that row."""
+    index = rows.reshape(-1, *[1] * (row.dim() - 1)).expand(-1, 1, *row.shape[2:])
+    return row.new_zeros(row.shape[0], positions, *row.shape[2:]).scatter(1, index, row)
+
+
+def can_start_at_row(plan: Plan) -> bool:
+    """Whether the output has rows (batch, position), each made from one row of what is before."""
+    last = plan.assignments[-1] if plan.assignments else None
+    if last is None or last.node is not plan.output.node or value(last.node).dim() != 3:
+        return False
+    return _Served(plan).may(last)
+
+
+def start_at_row(loop: Loop) -> Sequence[Any]:
+    """Seeds one row of the output. Which one comes with the seed."""
+    seed = loop.joint.seed("seed", _one_row(loop.plan))
+    rows = loop.joint.seed("rows", _indices(loop.plan))
+    _serve(loop, seed, Rows(loop, rows, frozenset()))
+    return loop.model_outputs()
+
+
+def start_at_only_row(loop: Loop) -> Sequence[Any]:
+    """The same where the forward program is told the row, and computes no other of the output."""
+    plan = loop.plan
+    seed = loop.joint.seed("seed", _one_row(plan))
+    rows = loop.joint.graph.placeholder("rows")
+    rows.meta["val"] = _indices(plan)
+    alone = only_at_rows(plan.captured.graph, plan.output.node, plan.registry)
+    at = Rows(loop, rows, alone)
+    _serve(loop, seed, at)
+    return [at.value(plan.output.node)]
+
+
+@dataclass
+class Rows:
+    """Values of the forward pass at one row per sample.
+
+    Those `alone` are computed for the rows only, all others taken out of the whole value.
+    """
+
+    loop: Loop
+    rows: fx.Node
+    alone: frozenset[fx.Node]
+    _known: dict[fx.Node, fx.Node] = field(default_factory=dict)
+
+    def value(self, node: fx.Node) -> fx.Node:
+        """The joint graph's node for a captured node, at the rows."""
+        if node not in self._known:
+            at_row = self._computed(node) if node in self.alone else self._taken(node)
+            self._known[node] = at_row
+        return self._known[node]
+
+    def spread(self, row: fx.Node, node: fx.Node) -> fx.Node:
+        """What is zero but for these rows, in the shape of a captured node."""
+        positions = value(node).shape[1]
+        if isinstance(positions, torch.SymInt):
+            size = (self.loop.joint.forward(node), 1)
+            positions = self.loop.joint.emit(SIZE, size, {}, positions)
+        return self.loop.write(spread, node, row, self.rows, positions)
+
+    def _taken(self, node: fx.Node) -> fx.Node:
+        return self.loop.write(row_of, node, self.loop.joint.forward(node), self.rows)
+
+    def _computed(self, node: fx.Node) -> fx.Node:
+        joint = self.loop.joint
+        needed = gathered(node, self.loop.plan.registry) or ()
+
+        def operand(n: fx.Node) -> fx.Node:
+            return self.value(n) if n in needed else joint.forward(n)
+
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), operand)
+        return joint.emit(node.target, args, kwargs, run_without_data(node.target, args, kwargs))
+
+
+@dataclass
+class _Served:
+    """Which ops of a plan may be served at rows, given those that have been."""
+
+    plan: Plan
+    nodes: set[fx.Node] = field(default_factory=set)
+
+    @cached_property
+    def readers(self) -> dict[fx.Node, list[fx.Node]]:
+        """The ops that pass relevance on to each value."""
+        found: dict[fx.Node, list[fx.Node]] = defaultdict(list)
+        for a in self.plan.assignments:
+            for node in _operands(a):
+                found[node].append(a.node)
+        return found
+
+    @cached_property
+    def sources(self) -> set[fx.Node]:
+        return {source.node for source in self.plan.sources}
+
+    def may(self, a: Assignment) -> bool:
+        """All that reads the op's result has been served at rows, and the op acts on rows."""
+        coefficients = Form.RELEVANCE not in (a.rule.takes, a.rule.gives)
+        return (
+            coefficients
+            and a.node not in self.sources
+            and self.nodes.issuperset(self.readers.get(a.node, ()))
+            and gathered(a.node, self.plan.registry) is not None
+        )
+
+
+def _serve(loop: Loop, seed: fx.Node, at: Rows) -> None:
+    """Passes relevance on at rows as far as ops allow it, and spreads what is left."""
+    served, wires = _Served(loop.plan), Wires(loop.joint, loop.cache)
+    output = loop.plan.output.node
+    wires.add(output, Flow(seed, Form.COEFFICIENT))
+    waiting = {output: None}
+    for a in reversed(loop.plan.assignments):
+        if a.node in waiting and served.may(a):
+            del waiting[a.node]
+            served.nodes.add(a.node)
+            waiting |= dict.fromkeys(_step(loop, a, wires, at))
+    for node in waiting:
+        (row,), scale, form = wires.collect(node, Form.COEFFICIENT)
+        assert row is not None
+        loop.wires.add(node, Flow(at.spread(row, node), form, scale))
+
+
+def _step(loop: Loop, a: Assignment, wires: Wires, at: Rows) -> list[fx.Node]:
+    """One op at rows; gives the operands at which relevance now waits in rows."""
+    needed = gathered(a.node, loop.plan.registry) or frozenset()
+    arrived = wires.collect(a.node, Form.COEFFICIENT)
+    if not a.rule.linear:
+        arrived = wires.settled(arrived)
+
+    def forward(n: fx.Node) -> fx.Node:
+        return at.value(n) if n in needed else loop.joint.forward(n)
+
+    site = Site.of(a, arrived, forward, [at.value(a.node)])
+    flows, _ = loop.apply(a, site, arrived.scale)  # the forward pass has all rows: nothing to share
+    reached = []
+    for operand, flow in zip(_operands(a), flows, strict=True):
+        if flow is not None:
+            (wires if operand in needed else loop.wires).add(operand, flow)
+            reached += [operand] if operand in needed else []
+    return reached
+
+
+def _operands(a: Assignment) -> list[fx.Node]:
+    arguments = bind(a.node.target, a.node.args, a.node.kwargs)
+    return [pick(arguments, operand) for operand in a.live]
+
+
+def _one_row(plan: Plan) -> Tensor:
+    example = value(plan.output.node)
+    return example.new_empty((example.shape[0], 1, example.shape[2]))
+
+
+def _indices(plan: Plan) -> Tensor:
+    # Zeros and not empty: a recorded capture's example values are computed for real.
+    example = value(plan.output.node)
+    return example.new_zeros((example.shape[0],), dtype=torch.int64)

@@ -1,0 +1,144 @@
+"""One call as data: what a rule may read, and the trace of the rule at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from ..graphs.aten import without_factor
+from ..graphs.nodes import is_getitem, value
+from ..graphs.schema import Operand, bind, pick
+from ..graphs.tracing import Template, pruned, signature, trace
+from ..graphs.walk import downstream, upstream
+from ..method.call import Call, Form
+from ..plan.plan import Assignment
+from .flows import Arrived
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A rule's trace: one result per live operand, each to be multiplied by its factor, then the
+    op's own result if the rule had to compute it again."""
+
+    template: Template
+    factors: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One call as data: which nodes a rule may read, and how they are arranged."""
+
+    arguments: tuple[Any, ...]
+    spec: pytree.TreeSpec
+    constants: tuple[Any, ...]
+    places: tuple[int, ...]
+    examples: tuple[Any, ...]
+    arrived: tuple[bool, ...]
+    several: bool
+    live: tuple[Operand, ...]
+    form: Form
+    never_negative: frozenset[Operand]
+
+    @classmethod
+    def of(
+        cls,
+        a: Assignment,
+        arrived: Arrived,
+        forward: Callable[[fx.Node], fx.Node],
+        outs: Sequence[fx.Node],
+    ) -> Site:
+        """`forward` gives the joint graph's node for an operand, `outs` are the op's results."""
+        bound = bind(a.node.target, a.node.args, a.node.kwargs)
+        leaves, spec = pytree.tree_flatten(bound)
+        places = tuple(i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node))
+        coming = [c for c in arrived.nodes if c is not None]
+        nodes = [*coming, *outs, *(forward(leaves[i]) for i in places)]
+        constants = tuple(None if i in places else leaf for i, leaf in enumerate(leaves))
+        return cls(
+            arguments=tuple(nodes),
+            spec=spec,
+            constants=constants,
+            places=places,
+            examples=tuple(value(n) for n in nodes),
+            arrived=tuple(c is not None for c in arrived.nodes),
+            several=not isinstance(value(a.node), Tensor),
+            live=a.live,
+            form=arrived.form,
+            never_negative=a.never_negative,
+        )
+
+    def key(self) -> Any:
+        shapes = tuple(signature(e) for e in self.examples)
+        constants = tuple((type(c).__name__, str(c)) for c in self.constants)
+        how = (self.arrived, self.live, self.form, self.never_negative)
+        return (shapes, str(self.spec), constants, self.places, *how)
+
+    def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call, Any]:
+        """The call that a rule sees, and what arrives, from a flat list of values."""
+        coming, outs = sum(self.arrived), len(self.arrived)
+        rest = iter(given[:coming])
+        arrived = tuple(next(rest) if there else None for there in self.arrived)
+        results = tuple(given[coming : coming + outs])
+        leaves = list(self.constants)
+        for place, argument in zip(self.places, given[coming + outs :], strict=True):
+            leaves[place] = argument
+        arguments = pytree.tree_unflatten(leaves, self.spec)
+        out = results if self.several else results[0]
+        call = Call(
+            a.op, arguments, a.live, out, form=self.form, never_negative=self.never_negative
+        )
+        return call, arrived if self.several else arrived[0]
+
+    def live_inputs(self) -> list[int]:
+        """Which of `arguments` are the live operands."""
+        first = len(self.arguments) - len(self.places)
+        where = {place: first + i for i, place in enumerate(self.places)}
+        numbered = pytree.tree_unflatten(list(range(len(self.constants))), self.spec)
+        return [where[pick(numbered, operand)] for operand in self.live]
+
+    def trace(self, a: Assignment) -> Traced:
+        """The rule's trace, with constant factors of its results taken out."""
+
+        def run(*given: Any) -> list[Any]:
+            call, arrived = self.call(a, given)
+            passed = tuple(a.rule.propagate(call, arrived, **a.parameters))
+            _check(call, passed)
+            again = [] if call.primal is None else pytree.tree_leaves(call.primal)
+            return [*passed, *again]
+
+        template = trace(run, self.examples)
+        count = len(a.live)
+        bare = [without_factor(result) for result in template.results[:count]]
+        coefficients = [node for node, _ in bare]
+        primal = template.results[count:]
+        live = [template.inputs[i] for i in self.live_inputs()]
+        if not _shares_work(coefficients, primal, live):
+            primal = ()
+        return Traced(pruned(template, [*coefficients, *primal]), tuple(k for _, k in bare))
+
+
+def _shares_work(results: Sequence[Any], primal: Sequence[Any], live: Sequence[fx.Node]) -> bool:
+    """Whether the coefficients need the one kernel call that computes the op's own result.
+
+    A result put together from several kernels may differ in the last bit: the model keeps its own.
+    What only prepares constants (a mask's conversion) does not count.
+    """
+    found = upstream(primal) & set(downstream(set(live)))
+    kernels = {n for n in found if not is_getitem(n) and not getattr(n.target, "is_view", False)}
+    return len(kernels) == 1 and kernels <= upstream(results)
+
+
+def _check(call: Call, passed: Sequence[Any]) -> None:
+    if len(passed) != len(call.live):
+        raise ValueError(f"it returned {len(passed)} coefficients for {len(call.live)} operands")
+    for operand, back in zip(call.live, passed, strict=True):
+        wanted = call.operand(operand)
+        if back is not None and tuple(back.shape) != tuple(wanted.shape):
+            raise ValueError(
+                f"coefficient of {operand} has shape {tuple(back.shape)}, the operand"
+                f" {tuple(wanted.shape)}"
+            )

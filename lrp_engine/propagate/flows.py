@@ -1,0 +1,157 @@
+"""What has arrived at each value so far, in either form, and the conversions between the forms.
+
+Rules are linear in what arrives, so a constant factor (the halves of a uniform split) need not
+be multiplied out where it arises: it travels beside the tensor and is settled, for free, where
+flows are added.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import Tensor, fx
+
+from ..graphs.aten import (
+    JOIN,
+    PRODUCT,
+    SUM,
+    SUM_OF_PRODUCT,
+    factors,
+    halves,
+)
+from ..graphs.nodes import is_getitem, part_of, value
+from ..method.call import Form
+from ..method.relevance import to_coefficient, to_relevance
+from .joint_graph import Joint
+
+
+class Flow(NamedTuple):
+    """scale * node, in one of the two forms."""
+
+    node: fx.Node
+    form: Form
+    scale: float = 1.0
+
+
+class Arrived(NamedTuple):
+    """What arrived at each result of one op: scale * node, None where nothing did."""
+
+    nodes: tuple[fx.Node | None, ...]
+    scale: float
+    form: Form
+
+
+class Conversion(NamedTuple):
+    """Relevance at a value that was turned into a coefficient: what `before - after` lost."""
+
+    node: fx.Node
+    before: Flow
+    after: Flow
+
+
+class Wires:
+    """Collects what flows into each value: contributions of several users add up."""
+
+    def __init__(self, joint: Joint, cache: dict[Any, Any]) -> None:
+        self._joint = joint
+        self._cache = cache
+        self._arrived: dict[tuple[fx.Node, int], list[Flow]] = defaultdict(list)
+        self.conversions: list[Conversion] = []
+
+    def add(self, node: fx.Node, flow: Flow) -> None:
+        """Relevance arrives at a value; at one result of several it arrives at the producer."""
+        self._arrived[node, 0].append(flow)
+        if is_getitem(node):
+            producer, index = part_of(node)
+            self._arrived[producer, index + 1].append(flow)
+
+    def collect(self, node: fx.Node, form: Form) -> Arrived:
+        """Everything that arrived at each of a node's results, in the wanted form.
+
+        If either form will do, it is relevance if any of it is: that conversion loses nothing.
+        """
+        if form is Form.EITHER:
+            form = Form.RELEVANCE if self.holds_relevance(node) else Form.COEFFICIENT
+        if isinstance(value(node), Tensor):
+            flows = [self._total((node, 0), node, form)]
+        else:
+            parts = {part_of(u)[1]: u for u in node.users if is_getitem(u)}
+            flows = [
+                self._total((node, i + 1), parts[i], form) if i in parts else None
+                for i in range(len(value(node)))
+            ]
+        scale = next((f.scale for f in flows if f is not None), 1.0)
+        nodes = (f and self.multiplied(f.node, f.scale / scale) for f in flows)
+        return Arrived(tuple(nodes), scale, form)
+
+    def at(self, node: fx.Node, form: Form) -> fx.Node | None:
+        """Everything that arrived at a tensor, written out; None if nothing did."""
+        (flow,), scale, _ = self.collect(node, form)
+        return None if flow is None else self.multiplied(flow, scale)
+
+    def settled(self, arrived: Arrived) -> Arrived:
+        """The same with its constant factor multiplied out."""
+        nodes = (node and self.multiplied(node, arrived.scale) for node in arrived.nodes)
+        return Arrived(tuple(nodes), 1.0, arrived.form)
+
+    def convert(self, flow: Flow, node: fx.Node, form: Form) -> Flow:
+        """The same flow in the other form; reading the activation makes a promise."""
+        if flow.form is form:
+            return flow
+        conversion = to_coefficient if form is Form.COEFFICIENT else to_relevance
+        written = self._write(conversion, node, flow.node, self._joint.forward(node))
+        converted = Flow(written, form, flow.scale)
+        if form is Form.COEFFICIENT:
+            self.conversions.append(Conversion(node, flow, converted))
+        return converted
+
+    def holds_relevance(self, node: fx.Node) -> bool:
+        """Whether anything that arrived at a node is relevance itself, not a coefficient."""
+        results = 1 if isinstance(value(node), Tensor) else 1 + len(value(node))
+        flows = (flow for i in range(results) for flow in self._arrived.get((node, i), ()))
+        return any(flow.form is Form.RELEVANCE for flow in flows)
+
+    def multiplied(self, flow: fx.Node, scale: float) -> fx.Node:
+        """scale * flow, written out."""
+        if scale == 1.0:
+            return flow
+        return self._joint.emit(PRODUCT, (flow, scale), {}, value(flow))
+
+    def _total(self, key: tuple[fx.Node, int], node: fx.Node, form: Form) -> Flow | None:
+        flows = self._arrived.get(key)
+        if not flows:
+            return None
+        forms = {flow.form for flow in flows}
+        common = form if len(forms) > 1 else forms.pop()
+        total = None
+        for flow in flows:
+            same = self.convert(flow, node, common)
+            total = same if total is None else self._sum(total, same)
+        assert total is not None
+        # The total is kept, so that asking twice writes nothing twice.
+        self._arrived[key] = [total]
+        return self.convert(total, node, form)
+
+    def _sum(self, a: Flow, b: Flow) -> Flow:
+        """a + b, in one pass; a product about to be added is never written by itself."""
+        scale = b.scale / a.scale
+        total = value(a.node)
+        joined = halves(a.node, b.node) if scale == 1.0 else None
+        if joined:
+            parts, axis = joined
+            return Flow(self._joint.emit(JOIN, (list(parts), axis), {}, total), a.form, a.scale)
+        product = factors(b.node)
+        if product and all(value(p).dtype == total.dtype for p in product):
+            node = self._joint.emit(SUM_OF_PRODUCT, (a.node, *product), {"value": scale}, total)
+        else:
+            node = self._joint.emit(SUM, (a.node, b.node), _unless_one("alpha", scale), total)
+        return Flow(node, a.form, a.scale)
+
+    def _write(self, function: Callable[..., Tensor], asks: fx.Node, *nodes: fx.Node) -> fx.Node:
+        return self._joint.write_function(function, nodes, asks, self._cache)
+
+
+def _unless_one(name: str, scale: float) -> dict[str, float]:
+    return {} if scale == 1.0 else {name: scale}

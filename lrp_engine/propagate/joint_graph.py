@@ -1,0 +1,166 @@
+"""The joint graph: the forward graph and, behind it, everything the rules wrote."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from ..capture import Captured
+from ..graphs.aten import FILLED, SIZE
+from ..graphs.nodes import VALUE_OF, value
+from ..graphs.tracing import (
+    Template,
+    inline,
+    signature,
+    trace,
+)
+
+_NEVER_SHARED = {torch.Tag.nondeterministic_seeded}
+
+
+@dataclass
+class Joint:
+    """A graph under construction. Equal computations are one node.
+
+    `copies` maps the captured graph's nodes to this graph's; `reads` remembers which values of
+    the forward pass the rules asked for, and which op's rule asked (the promises made).
+    `shared` maps forward nodes to the node that took their place.
+    """
+
+    graph: fx.Graph = field(default_factory=fx.Graph)
+    copies: dict[fx.Node, fx.Node] = field(default_factory=dict)
+    reads: dict[fx.Node, list[fx.Node]] = field(default_factory=dict)
+    seeds: list[fx.Node] = field(default_factory=list)
+    shared: dict[fx.Node, fx.Node] = field(default_factory=dict)
+    _known: dict[Any, fx.Node] = field(default_factory=dict)
+    _sizes: dict[str, fx.Node] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, captured: Captured) -> Joint:
+        """A joint graph that so far holds the forward pass only (without its output node)."""
+        joint = cls()
+        for node in captured.graph.nodes:
+            if node.op != "output":
+                joint._copy(node)
+        joint._name_sizes([joint.copies[port.node] for port in captured.inputs])
+        return joint
+
+    def _copy(self, node: fx.Node) -> None:
+        stands_for = node.meta.get(VALUE_OF)
+        if stands_for is not None:
+            self.copies[node] = self.copies[stands_for]
+            return
+        self.copies[node] = self.graph.node_copy(node, lambda n: self.copies[n])
+        self._remember(self.copies[node])
+
+    def seed(self, name: str, like: Tensor) -> fx.Node:
+        """A placeholder for what the relevance program starts from."""
+        placeholder = self.graph.placeholder(name)
+        placeholder.meta["val"] = like
+        self.seeds.append(placeholder)
+        return placeholder
+
+    def forward(self, node: fx.Node) -> fx.Node:
+        """This graph's node for a node of the captured graph."""
+        copy = self.copies[node]
+        return self.shared.get(copy, copy)
+
+    def replace(self, node: fx.Node, other: fx.Node) -> None:
+        """Lets `other` stand in for a forward node everywhere."""
+        node.replace_all_uses_with(other)
+        self.shared[node] = other
+
+    def results_of(self, node: fx.Node) -> list[fx.Node]:
+        """A captured node's result, or its results one by one (made if nobody takes them)."""
+        if isinstance(value(node), Tensor):
+            return [self.forward(node)]
+        copy = self.copies[node]
+        return [
+            self.emit(operator.getitem, (copy, i), {}, val) for i, val in enumerate(value(node))
+        ]
+
+    def write(self, template: Template, arguments: Sequence[Any], asks: fx.Node) -> list[Any]:
+        """Copies a rule's trace into the graph, on behalf of the op `asks`."""
+        for argument, read in zip(arguments, template.reads(), strict=True):
+            if read and isinstance(argument, fx.Node):
+                self.reads.setdefault(argument, []).append(asks)
+        return inline(template, self.graph, arguments, emit=self.emit)
+
+    def write_function(
+        self,
+        function: Callable[..., Tensor],
+        arguments: Sequence[Any],
+        asks: fx.Node,
+        cache: dict[Any, Any],
+    ) -> fx.Node:
+        """Traces a plain function of values (or takes an equal trace), and writes it."""
+        examples = [value(n) for n in arguments]
+        key = (function, *(signature(e) for e in examples))
+        if key not in cache:
+            cache[key] = trace(function, examples)
+        return self.write(cache[key], arguments, asks)[0]
+
+    def emit(self, target: Any, args: Any, kwargs: Any, val: Any) -> fx.Node:
+        """One op; the node that already computes it, if there is one."""
+        if isinstance(val, (torch.SymInt, int)) and not isinstance(val, bool):
+            expr = str(val)
+            if expr in self._sizes:
+                return self._sizes[expr]
+        key = _key(target, args, kwargs)
+        if key in self._known:
+            return self._known[key]
+        node = self.graph.call_function(target, args, kwargs)
+        node.meta["val"] = val
+        self._remember(node)
+        return node
+
+    def _remember(self, node: fx.Node) -> None:
+        if node.op != "call_function":
+            return
+        val = value(node)
+        if isinstance(val, torch.SymInt):
+            self._sizes.setdefault(str(val), node)
+        tags = getattr(node.target, "tags", ())
+        key = _key(node.target, node.args, node.kwargs)
+        if key is not None and not _NEVER_SHARED.intersection(tags):
+            self._known.setdefault(key, node)
+
+    def _name_sizes(self, inputs: Sequence[fx.Node]) -> None:
+        """Free sizes are read off the inputs, never off a value that would have to be kept."""
+        for node in inputs:
+            fake = value(node)
+            for axis, size in enumerate(fake.shape if isinstance(fake, Tensor) else ()):
+                if isinstance(size, torch.SymInt) and str(size) not in self._sizes:
+                    self.emit(SIZE, (node, axis), {}, size)
+
+
+def _key(target: Any, args: Any, kwargs: Any) -> Any:
+    if target in FILLED:
+        args = (str(signature(value(args[0]))), *args[1:])
+    leaves, spec = pytree.tree_flatten((args, kwargs))
+    if not all(isinstance(leaf, _HASHABLE) for leaf in leaves):
+        return None
+    # 1, 1.0 and True are equal to Python and different to an op.
+    typed = tuple((type(leaf), leaf) for leaf in leaves)
+    return (target, typed, str(spec))
+
+
+_HASHABLE = (
+    fx.Node,
+    int,
+    float,
+    str,
+    bool,
+    type(None),
+    torch.dtype,
+    torch.device,
+    torch.layout,
+    torch.memory_format,
+    slice,
+)

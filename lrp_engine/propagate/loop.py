@@ -1,0 +1,148 @@
+"""Plan -> joint graph: the one generic loop that walks backward and lets the rules write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, fx
+
+from ..errors import LrpError, RuleError
+from ..graphs.nodes import describe, is_getitem, part_of, value
+from ..graphs.schema import bind, pick
+from ..method.call import Form
+from ..plan.plan import Assignment, Plan
+from .call_site import Site, Traced
+from .flows import (
+    Arrived,
+    Conversion,
+    Flow,
+    Wires,
+)
+from .joint_graph import Joint
+from .trace_cache import Cache
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What one rule did: what arrived at its op, and what it passed on to each live operand."""
+
+    assignment: Assignment
+    arrived: Arrived
+    passed: tuple[Flow | None, ...]
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """The joint graph with the coefficient (or relevance) at every source and what passed where.
+
+    `outputs` are what the forward program returns.
+    """
+
+    joint: Joint
+    outputs: tuple[Any, ...]
+    wires: Wires
+    steps: tuple[Passed, ...]
+    conversions: tuple[Conversion, ...]
+
+
+@dataclass
+class Loop:
+    plan: Plan
+    joint: Joint
+    cache: Cache
+    wires: Wires = field(init=False)
+    steps: list[Passed] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.wires = Wires(self.joint, self.cache)
+
+    def step(self, assignment: Assignment) -> None:
+        node, rule = assignment.node, assignment.rule
+        arrived = self.wires.collect(node, rule.takes)
+        if all(c is None for c in arrived.nodes):
+            return
+        try:
+            if not rule.linear:
+                arrived = self.wires.settled(arrived)
+            site = Site.of(assignment, arrived, self.joint.forward, self.joint.results_of(node))
+            passed, again = self.apply(assignment, site, arrived.scale)
+        except LrpError:
+            raise
+        except Exception as error:
+            raise RuleError(
+                f"rule {rule.name!r} of family {rule.family!r} failed on {describe(node)}:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        arguments = bind(node.target, node.args, node.kwargs)
+        for operand, flow in zip(assignment.live, passed, strict=True):
+            if flow is not None:
+                self.wires.add(pick(arguments, operand), flow)
+        self.steps.append(Passed(assignment, arrived, tuple(passed)))
+        if again:
+            self._share(self.joint.copies[node], again)
+
+    def model_outputs(self) -> list[Any]:
+        """The leaves that the model returns, in the joint graph."""
+        leaves: Any = self.plan.captured.graph.output_node().args[0]
+        return [self.joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
+
+    def apply(
+        self, a: Assignment, site: Site, scale: float
+    ) -> tuple[list[Flow | None], list[fx.Node]]:
+        """Traces the rule (or takes an equal trace), and writes it into the joint graph.
+
+        Gives what it passes on, and the op's own result if the rule had to compute it again.
+        """
+        key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
+        if key not in self.cache:
+            self.cache[key] = site.trace(a)
+        traced: Traced = self.cache[key]
+        results = self.joint.write(traced.template, site.arguments, a.node)
+        flows = [
+            None if back is None else Flow(back, a.rule.form_given(site.form), scale * factor)
+            for back, factor in zip(results, traced.factors, strict=False)
+        ]
+        return flows, results[len(traced.factors) :]
+
+    def write(self, function: Callable[..., Tensor], asks: fx.Node, *arguments: Any) -> fx.Node:
+        """Writes a plain function of values."""
+        return self.joint.write_function(function, arguments, asks, self.cache)
+
+    def _share(self, forward: fx.Node, primal: list[fx.Node]) -> None:
+        """Lets the forward pass use the result that the rule had to compute again."""
+        if isinstance(value(forward), Tensor):
+            self.joint.replace(forward, primal[0])
+            return
+        for user in list(forward.users):
+            if is_getitem(user):
+                self.joint.replace(user, primal[part_of(user)[1]])
+
+
+Start = Callable[[Loop], Sequence[Any]]
+
+
+def start_at_output(loop: Loop) -> Sequence[Any]:
+    """Seeds the whole output; the forward program returns what the model returns."""
+    output = loop.plan.output.node
+    seed = loop.joint.seed("seed", value(output))
+    loop.wires.add(output, Flow(seed, Form.COEFFICIENT))
+    return loop.model_outputs()
+
+
+def propagate(
+    plan: Plan, cache: Cache | None = None, start: Start = start_at_output
+) -> Propagation:
+    """Walks the plan backward from the explained output to the sources.
+
+    `cache` holds traces by (rule, op, shapes); sharing it between calls saves set-up time.
+    `start` seeds the output, may serve the ops that made it, and says what the forward program
+    returns. Rules served there are done: `step` finds nothing left to pass on at their ops.
+    """
+    loop = Loop(plan, Joint.of(plan.captured), {} if cache is None else cache)
+    outputs = start(loop)
+    for assignment in reversed(plan.assignments):
+        loop.step(assignment)
+    conversions = tuple(loop.wires.conversions)
+    return Propagation(loop.joint, tuple(outputs), loop.wires, tuple(loop.steps), conversions)

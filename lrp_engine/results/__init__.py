@@ -1,0 +1,1 @@
+"""What an explanation gives: tensors, ledger, pictures, files."""

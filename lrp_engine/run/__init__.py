@@ -1,0 +1,1 @@
+"""Run programs on inputs and targets, guarded and proved against the model."""

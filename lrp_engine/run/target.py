@@ -1,0 +1,231 @@
+"""What is to be explained: turns a user's target into the coefficient of the model's output."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import TargetError
+from ..method.relevance import relevance_of
+
+Metric = Callable[[Tensor], Tensor]
+Target = int | Sequence[int] | Mapping[int, float] | Metric | Tensor | None
+Position = int | slice | Sequence[int] | Tensor | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A seed that is zero but for one row per sample: weights (batch, classes), rows (batch,)."""
+
+    weights: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The coefficient c at the output, and the explained number sum(c * output) per sample.
+
+    `row` is given where a single position per sample is seeded; `dense()` is c in full.
+    """
+
+    dense: Callable[[], Tensor]
+    explained: Tensor
+    row: Row | None = None
+
+    def detached(self) -> Seed:
+        """The same numbers, cut off from what they were computed from."""
+        row = self.row and Row(self.row.weights.detach(), self.row.rows)
+        return Seed(lambda: self.dense().detach(), self.explained.detach(), row)
+
+
+def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
+    """The seed for a target.
+
+    `output` has shape (batch, classes), or (batch, positions, classes) with `position`.
+    `target`: one class, one class per sample, {class: weight}, a metric of the output (its
+    gradient is the coefficient, differentiable itself where gradients are being recorded), or a
+    ready coefficient of the output's shape. None if the output is one number per sample.
+    `position`: one for all samples, one per sample, or a slice, over which the target is summed.
+
+    Raises TargetError if the target does not fit the output.
+    """
+    if isinstance(target, Tensor) and _is_coefficient(target):
+        seed = _ready(output, target)
+    elif callable(target) and not isinstance(target, Tensor):
+        seed = _of_metric(output, target)
+    elif target is None:
+        seed = _single(output)
+    else:
+        return _of_classes(output, target, position)
+    if position is not None:
+        raise TargetError(
+            "a position was given, but no class: a metric or a ready tensor chooses its positions"
+        )
+    return _whole(output, seed)
+
+
+def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> Seed:
+    """The seed for a class at `rows` (batch,), where only those of the output are known.
+
+    `row` has shape (batch, 1, classes). Raises TargetError.
+    """
+    if not is_class(target):
+        raise TargetError(
+            "only classes can be explained at the rows alone: for a metric or a ready coefficient"
+            " leave full_output out"
+        )
+    return _at_rows(row[:, 0], _weights(row, target), rows, positions)
+
+
+def _is_coefficient(target: Target) -> bool:
+    return isinstance(target, Tensor) and target.dtype.is_floating_point
+
+
+def _whole(output: Tensor, seed: Tensor) -> Seed:
+    return Seed(lambda: seed, explained(output, seed))
+
+
+def explained(output: Tensor, seed: Tensor) -> Tensor:
+    """The number that is explained, per sample (one number if the output has no batch axis)."""
+    product = relevance_of(seed, output, torch.float64)
+    return product.flatten(1).sum(1) if product.dim() > 1 else product
+
+
+def _of_metric(output: Tensor, metric: Metric) -> Tensor:
+    recorded = torch.is_grad_enabled() and output.requires_grad
+    with torch.enable_grad():
+        variable = output if recorded else output.detach().requires_grad_()
+        number = metric(variable)
+        if not isinstance(number, Tensor) or number.requires_grad is False:
+            raise TargetError(
+                "the metric must return a tensor computed from the output it is given"
+            )
+        (gradient,) = torch.autograd.grad(number.sum(), variable, create_graph=recorded)
+    return gradient
+
+
+def _ready(output: Tensor, target: Tensor) -> Tensor:
+    if target.shape != output.shape:
+        raise TargetError(
+            f"a target tensor is the coefficient of every output entry: shape"
+            f" {tuple(output.shape)} is needed, {tuple(target.shape)} was given"
+        )
+    return target.to(output)
+
+
+def _single(output: Tensor) -> Tensor:
+    if output.dim() > 1 and output[0].numel() != 1:
+        raise TargetError(
+            f"no target was given, and the output of shape {tuple(output.shape)} has"
+            f" {output[0].numel()} entries per sample: name a class, {{class: weight}}, or a metric"
+        )
+    return torch.ones_like(output)
+
+
+def _of_classes(output: Tensor, target: Any, position: Position) -> Seed:
+    if output.dim() < 2:
+        raise TargetError(
+            f"a class needs an output of shape (batch, ..., classes), not {output.dim()}-d"
+        )
+    weights = _weights(output, target)
+    if output.dim() == 2:
+        if position is not None:
+            raise TargetError("a position was given, but the output has no axis of positions")
+        return _whole(output, weights)
+    if output.dim() > 3 or position is None:
+        raise TargetError(
+            f"the output has shape {tuple(output.shape)}: say which position the class is meant at"
+            " (position=-1 for the last token), or give a metric"
+        )
+    if isinstance(position, slice):
+        seed = torch.zeros_like(output)
+        seed[:, position] = weights[:, None]
+        return _whole(output, seed)
+    batch, positions = output.shape[:2]
+    rows = rows_of(position, batch, positions, output.device)
+    there = output[torch.arange(batch, device=output.device), rows]
+    return _at_rows(there, weights, rows, positions)
+
+
+def _at_rows(there: Tensor, weights: Tensor, rows: Tensor, positions: int) -> Seed:
+    """One position per sample; `there` (batch, classes) is the output at them."""
+    batch, classes = there.shape
+
+    def dense() -> Tensor:
+        index = (torch.arange(batch, device=there.device), rows)
+        return there.new_zeros(batch, positions, classes).index_put(index, weights)
+
+    return Seed(dense, explained(there, weights), Row(weights, rows))
+
+
+def _weights(output: Tensor, target: Any) -> Tensor:
+    """(batch, classes): the weight of each class for each sample.
+
+    Written on the output's device, and nothing there is waited for: an accelerator may still be at
+    work on the forward pass.
+    """
+    batch, classes = output.shape[0], output.shape[-1]
+    weights = output.new_zeros(batch, classes)
+    if isinstance(target, Mapping):
+        for index, weight in target.items():
+            weights[:, _checked(index, classes)] += weight
+        return weights
+    if isinstance(target, int):
+        weights[:, _checked(target, classes)] = 1
+        return weights
+    try:
+        per_sample = torch.as_tensor(target, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TargetError(f"cannot read the target {target!r}: {error}") from error
+    if per_sample.dtype.is_floating_point or per_sample.dtype.is_complex:
+        raise TargetError(f"a class is a whole number, not {target!r}")
+    if per_sample.dim() == 0:
+        return _weights(output, int(per_sample))
+    if per_sample.shape != (batch,):
+        raise TargetError(
+            f"one class per sample is needed: {batch} for this batch, the target has shape"
+            f" {tuple(per_sample.shape)}"
+        )
+    chosen = [_checked(int(c), classes) for c in per_sample]
+    return weights.scatter_(1, _sent(chosen, output.device)[:, None], 1)
+
+
+def _sent(numbers: Sequence[int], device: torch.device) -> Tensor:
+    """Whole numbers on a device, without waiting for it."""
+    return torch.tensor(numbers).to(device, non_blocking=True)
+
+
+def _checked(index: Any, size: int, what: str = "class") -> int:
+    try:
+        index = operator.index(index)
+    except TypeError as error:
+        raise TargetError(f"a {what} is a whole number, not {index!r}") from error
+    if not -size <= index < size:
+        raise TargetError(f"{what} {index} is out of range: the output has {size} of them")
+    return index % size
+
+
+def is_class(target: Target) -> bool:
+    """Whether a target names classes, rather than being a metric, a coefficient or nothing."""
+    return not (target is None or callable(target) or _is_coefficient(target))
+
+
+def is_rows(position: Position) -> bool:
+    """Whether a position means one row per sample."""
+    return isinstance(position, (int, Sequence, Tensor))
+
+
+def rows_of(position: Any, batch: int, positions: int, device: torch.device) -> Tensor:
+    """(batch,): where the target sits in each sample. Raises TargetError."""
+    if isinstance(position, int):
+        chosen = [_checked(position, positions, "position")] * batch
+    else:
+        chosen = [_checked(p, positions, "position") for p in position]
+    if len(chosen) != batch:
+        raise TargetError(f"one position per sample is needed: {batch}, not {len(chosen)}")
+    return _sent(chosen, device)

@@ -1,0 +1,74 @@
+"""The relevance filter: of what arrives at a weighted sum only the largest share passes."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.relevance import booked
+from lrp_engine.method.rule import rule
+from lrp_engine.rules.epsilon import bias_share
+from lrp_engine.rules.weighted_sum_terms import relevance, shared_out, transposed
+
+
+class Rank(Enum):
+    """What "largest" means: the largest values, or the largest magnitudes."""
+
+    VALUE = "value"
+    MAGNITUDE = "magnitude"
+
+
+def largest(r: Tensor, keep: float, rank: Rank) -> Tensor:
+    """A mask of the `keep` largest share of each sample's entries, one at least."""
+    flat = r.flatten(1) if r.dim() > 1 else r.unsqueeze(0)
+    size = flat if rank is Rank.VALUE else flat.abs()
+    # In whole thousandths, so that a symbolic number of entries stays symbolic.
+    count = torch.sym_max(1, flat.shape[1] * round(keep * 1000) // 1000)
+    ordered = torch.sort(size, dim=1, descending=True).values
+    return (size >= ordered.narrow(1, count - 1, 1)).view(r.shape)
+
+
+def absorbs(
+    call: Call[WeightedSum],
+    c: Tensor,
+    passed: Passed,
+    keep: float,
+    rank: Rank,
+    epsilon: float,
+) -> dict[str, Tensor]:
+    """What the filter holds back; the rest as under the epsilon rule."""
+    r = relevance(call, c)
+    kept = torch.where(largest(r, keep, rank), r, 0.0)
+    ones = torch.ones_like(r)
+    c = shared_out(call.with_form(Form.RELEVANCE), kept, call.out, epsilon)
+    lost = {"stabiliser": booked(kept, ones) - booked(c, call.out)}
+    return {"filter": booked(r - kept, ones)} | lost | bias_share(call, c)
+
+
+@rule(
+    "filtered",
+    family=WeightedSum,
+    cites="dynamiclrp2025",
+    takes=Form.EITHER,
+    absorbs=absorbs,
+    linear=False,
+)
+def filtered(
+    call: Call[WeightedSum],
+    c: Tensor,
+    keep: float = 1.0,
+    rank: Rank = Rank.VALUE,
+    epsilon: float = 1e-6,
+) -> Coefficients:
+    """The epsilon rule for the `keep` largest share of each sample's relevances; others are 0."""
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep is a share above 0 and up to 1, not {keep}")
+    r = relevance(call, c)
+    r = torch.where(largest(r, keep, rank), r, 0.0)
+    return call.only(
+        transposed(call, shared_out(call.with_form(Form.RELEVANCE), r, call.out, epsilon))
+    )
