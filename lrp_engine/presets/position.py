@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -12,6 +12,7 @@ from torch import fx
 
 from ..errors import PresetError
 from ..graphs.nodes import module_stack
+from ..graphs.walk import Step, closure, inputs, users
 
 _POSITION = re.compile(r"(first|last)(?:\s+(\d+))?")
 
@@ -70,7 +71,8 @@ class Places:
     def _reached(self, pattern: str, step: Step) -> set[fx.Node]:
         key = (pattern, step)
         if key not in self._known:
-            self._known[key] = _closure(self.named(pattern), step)
+            named = self.named(pattern)
+            self._known[key] = set(closure((n for m in named for n in step(m)), step)) - named
         return self._known[key]
 
     @cached_property
@@ -95,31 +97,6 @@ class Places:
                 depth[node] = own + max((depth[n] for n in step(node)), default=0)
             found[family] = {n: depth[n] for n, f in self.families.items() if f == family}
         return found
-
-
-Step = Callable[[fx.Node], Iterable[fx.Node]]
-
-
-def inputs(node: fx.Node) -> Iterable[fx.Node]:
-    """What a node reads."""
-    return node.all_input_nodes
-
-
-def users(node: fx.Node) -> Iterable[fx.Node]:
-    """What reads a node."""
-    return node.users
-
-
-def _closure(nodes: set[fx.Node], step: Step) -> set[fx.Node]:
-    """All that the nodes lead to, without the nodes themselves."""
-    found: set[fx.Node] = set()
-    stack = [n for node in nodes for n in step(node)]
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack.extend(step(node))
-    return found - nodes
 
 
 def _is_named(node: fx.Node, pattern: str) -> bool:
