@@ -87,7 +87,7 @@ def judge(evidence: Evidence, budget: Budget, name: str) -> Report:
     )
 
 
-def without_engine(error: CoverageError, name: str) -> Report:
+def report_uncovered(error: CoverageError, name: str) -> Report:
     """The report on a model with ops that have no rule: nothing else could be checked."""
     rest = [title for title in CHECKS if title != "coverage"]
     skipped = [Finding(title, Status.SKIPPED, "nothing was computed") for title in rest]

@@ -20,7 +20,7 @@ from ..checks.evidence import (
 )
 from ..checks.finding import Finding, Report, Status
 from ..checks.golden import Golden
-from ..checks.run_all import judge, without_engine
+from ..checks.run_all import judge, report_uncovered
 from ..engine import Engine
 from ..errors import CoverageError, InputError
 from .array_files import load_inputs
@@ -44,7 +44,7 @@ def report_of(case: Case, *, update: bool = False) -> Report:
     try:
         engine = engine_of(case, loaded, first)
     except CoverageError as error:
-        return without_engine(error, case.name)
+        return report_uncovered(error, case.name)
     golden = Golden.load(case.golden) if case.golden and not update else None
     every = itertools.chain([first], batches)
     evidence = gather(engine, every, position=case.position, golden=golden)

@@ -14,7 +14,7 @@ import lrp_engine as lrp
 from lrp_engine import checks
 from lrp_engine.checks.evidence import Given, split
 from lrp_engine.checks.golden import Kept
-from lrp_engine.checks.run_all import check_batches
+from lrp_engine.checks.run_all import check_batches, report_uncovered
 from lrp_engine.errors import BudgetError, TargetError
 from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.op import WeightedSum
@@ -284,7 +284,7 @@ def test_uncovered_ops_are_reported(tmp_path: Path) -> None:
 
     with pytest.raises(lrp.LrpError) as caught:
         lrp.Engine(Uncovered().eval(), draw(2, 3))
-    report = checks.run.without_engine(caught.value, "model")  # type: ignore[arg-type]
+    report = report_uncovered(caught.value, "model")  # type: ignore[arg-type]
     assert failed(report) == ["coverage"]
     assert report.failed[0].place is not None
     assert report.failed[0].place.file == __file__
