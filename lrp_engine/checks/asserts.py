@@ -54,17 +54,9 @@ def assert_conserved(
     """
     __tracebackhide__ = True
     ledger = explanation.ledger
-    limit = ledger.tolerance if tolerance is None else tolerance
-    account = ledger.unbalanced(limit)
-    if account is not None:
-        raise AssertionError(
-            f"not conserved: {account.node} = {account.op} under rule {account.rule} in"
-            f" {account.place}\n  {account.text()} (tolerance {limit:.0e})"
-        )
-    if ledger.is_lost(limit):
-        raise AssertionError(
-            f"every op balances, and yet relevance was lost between ops:\n{ledger}"
-        )
+    imbalance = ledger.find_imbalance(tolerance)
+    if imbalance is not None:
+        raise AssertionError(f"not conserved: {imbalance}\n{ledger}")
     for cause, most in (absorbed or {}).items():
         _assert_absorbed(ledger, cause, most)
     worst = most_amplifying(ledger)

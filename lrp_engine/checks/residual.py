@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..propagate.ledger import Imbalance
 from .budget import Budget
 from .evidence import Evidence
 from .finding import Finding, Status
@@ -22,25 +23,21 @@ def residual(evidence: Evidence, budget: Budget) -> Finding:
     """Holds every op's account, and every batch as a whole, to the limit."""
     limit = evidence.ledgers[0].tolerance if budget.residual is None else budget.residual
     for ledger in evidence.ledgers:
-        account = ledger.unbalanced(limit)
-        if account is not None:
-            return Finding(
-                "residual",
-                Status.FAILED,
-                f"under rule {account.rule}: {account.text()}",
-                account.error,
-                limit,
-                UNIT,
-                evidence.place(account.node),
-                ADVICE,
-            )
-        if ledger.is_lost(limit):
-            message = (
-                f"every op balances, and yet of {ledger.explained:.6g} explained"
-                f" {ledger.residual:.3g} is neither at a source nor absorbed"
-            )
-            measured = abs(ledger.residual) / (ledger.size or 1.0)
-            return Finding("residual", Status.FAILED, message, measured, limit, UNIT, None, LOST)
+        imbalance = ledger.find_imbalance(limit)
+        if imbalance is not None:
+            return _failed(imbalance, evidence)
     worst = max((a.error for ledger in evidence.ledgers for a in ledger.accounts), default=0.0)
     count = len(evidence.ledgers[0].accounts)
     return Finding("residual", Status.PASSED, f"all {count} accounts balance", worst, limit, UNIT)
+
+
+def _failed(imbalance: Imbalance, evidence: Evidence) -> Finding:
+    account = imbalance.account
+    if account is None:
+        place, message, advice = None, imbalance.message, LOST
+    else:
+        place, advice = evidence.place(account.node), ADVICE
+        message = f"under rule {account.rule}: {imbalance.message}"
+    return Finding(
+        "residual", Status.FAILED, message, imbalance.error, imbalance.limit, UNIT, place, advice
+    )

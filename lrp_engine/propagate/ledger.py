@@ -1,11 +1,11 @@
-"""Where every unit of relevance went: per op, received = passed on + absorbed + residual."""
+"""Account for every unit of relevance: per op, received = passed on + absorbed + residual."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -19,8 +19,26 @@ _TOLERANCE = {
 }
 
 
+class WorstAccount(TypedDict):
+    """The op with the largest relative residual, as plain data."""
+
+    node: str
+    error: float
+
+
+class LedgerSummary(TypedDict):
+    """A ledger's totals as plain data, in the unit of the explained number."""
+
+    explained: float
+    arrived: dict[str, float]
+    absorbed: dict[str, float]
+    residual: float
+    tolerance: float
+    worst: WorstAccount | None
+
+
 def tolerance_for(dtype: torch.dtype) -> float:
-    """The default tolerance, relative to the sum of |R| at the op."""
+    """Return the default tolerance, relative to the sum of |R| at the op."""
     return _TOLERANCE.get(dtype, 1e-5)
 
 
@@ -55,11 +73,11 @@ class Account:
 
     @property
     def residual(self) -> float:
-        """What is neither passed on nor absorbed: numerical noise, if the rule is right."""
+        """The part neither passed on nor absorbed: numerical noise, if the rule is right."""
         return self.received - self.passed - sum(self.absorbed.values())
 
     def text(self) -> str:
-        """The account in words."""
+        """Return the account in words."""
         return (
             f"received {self.received:.6g}, passed on {self.passed:.6g}, absorbed"
             f" {sum(self.absorbed.values()):.6g}; the residual {self.residual:.3g} is"
@@ -72,6 +90,28 @@ class Account:
         if self.residual == 0:
             return 0.0
         return abs(self.residual) / self.size if self.size else float("inf")
+
+
+@dataclass(frozen=True)
+class Imbalance:
+    """A violation of conservation: at one op, or between ops (`account` is None).
+
+    `error` is relative to the sum of |R|, as `limit` is.
+    """
+
+    account: Account | None
+    message: str
+    error: float
+    limit: float
+
+    def __str__(self) -> str:
+        a = self.account
+        if a is None:
+            return self.message
+        return (
+            f"{a.node} = {a.op} under rule {a.rule} in {a.place}: {self.message}"
+            f" (tolerance {self.limit:.0e})"
+        )
 
 
 @dataclass(frozen=True)
@@ -98,12 +138,12 @@ class Ledger:
 
     @property
     def residual(self) -> float:
-        """What the whole explanation cannot account for."""
+        """The part of the explained number that neither arrived at a source nor was absorbed."""
         return self.explained - sum(self.arrived.values()) - sum(self.absorbed.values())
 
     @property
     def size(self) -> float:
-        """Sum of |R| where there was most of it."""
+        """Sum of |R| at the op where it is largest."""
         return max((account.size for account in self.accounts), default=0.0)
 
     @property
@@ -116,34 +156,35 @@ class Ledger:
         """The account with the largest relative residual."""
         return max(self.accounts, key=_error, default=None)
 
-    def unbalanced(self, limit: float) -> Account | None:
-        """The first account, from the output, whose residual is above `limit` times its |R|."""
-        return next((a for a in self.accounts if not _error(a) <= limit), None)
-
-    def is_lost(self, limit: float) -> bool:
-        """Whether the whole is out of balance: explained = arrived + absorbed."""
-        return not abs(self.residual) <= limit * max(self.size, abs(self.explained))
-
-    def check(self, tolerance: float | None = None) -> None:
-        """Raises ConservationError naming the first op (from the output) out of tolerance.
+    def find_imbalance(self, tolerance: float | None = None) -> Imbalance | None:
+        """Return the first violation of conservation, from the output; None if all balances.
 
         The whole must balance as well: explained = arrived + absorbed.
+
+        Args:
+            tolerance: The largest residual allowed, relative to the sum of |R| at the op;
+                by default the ledger's own.
         """
         limit = self.tolerance if tolerance is None else tolerance
-        account = self.unbalanced(limit)
+        account = next((a for a in self.accounts if not _error(a) <= limit), None)
         if account is not None:
-            raise ConservationError(
-                f"{account.node} = {account.op} under rule {account.rule} in {account.place}:"
-                f" {account.text()} (tolerance {limit:.0e})"
-            )
-        if self.is_lost(limit):
-            raise ConservationError(
-                f"every op balances, and yet of {self.explained:.6g} explained {self.residual:.3g}"
-                " is neither at a source nor absorbed: relevance was lost between ops"
-            )
+            return Imbalance(account, account.text(), account.error, limit)
+        if abs(self.residual) <= limit * max(self.size, abs(self.explained)):
+            return None
+        message = (
+            f"every op balances, but of {self.explained:.6g} explained, {self.residual:.3g} neither"
+            " arrived at a source nor was absorbed: relevance was lost between ops"
+        )
+        return Imbalance(None, message, abs(self.residual) / (self.size or 1.0), limit)
+
+    def check(self, tolerance: float | None = None) -> None:
+        """Raise ConservationError if `find_imbalance` finds one; name the op."""
+        imbalance = self.find_imbalance(tolerance)
+        if imbalance is not None:
+            raise ConservationError(str(imbalance))
 
     def rows(self) -> list[tuple[str, float]]:
-        """The summary as a table: where the explained number went."""
+        """Return the summary as a table: where the explained number went."""
         return [
             ("explained", self.explained),
             *((f"arrived at {name}", amount) for name, amount in self.arrived.items()),
@@ -151,8 +192,8 @@ class Ledger:
             ("residual", self.residual),
         ]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+    def as_dict(self) -> LedgerSummary:
+        """Return the totals as plain data for JSON."""
         worst = self.worst
         return {
             "explained": self.explained,
@@ -173,7 +214,7 @@ class Ledger:
 
 
 def _error(account: Account) -> float:
-    """An account that is not finite is out of every tolerance."""
+    """Return the relative residual; one that is not a number exceeds every tolerance."""
     error = account.error
     return float("inf") if error != error else error
 
@@ -185,6 +226,6 @@ def ledger_of(
     dtype: torch.dtype,
     tolerance: float | None = None,
 ) -> Ledger:
-    """Assembles a ledger with the tolerance of its dtype."""
+    """Assemble a ledger; its tolerance is that of the dtype unless one is given."""
     limit = tolerance_for(dtype) if tolerance is None else tolerance
     return Ledger(explained, dict(arrived), tuple(accounts), limit)
