@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from ..capture.signature import as_call
 from ..engine import Engine
+from ..graphs.modules import copy_graph, module_of
 from .finding import Place
 
 
@@ -29,10 +30,7 @@ def find_spoiled(engine: Engine, inputs: Any) -> Spoiled | None:
     """
     captured = engine.captured
     args, kwargs = as_call(inputs)
-    graph = fx.Graph()
-    graph.output(graph.graph_copy(captured.graph, {}))
-    used = {str(n.target) for n in graph.nodes if n.op == "get_attr"}
-    module = fx.GraphModule({name: captured.tensors[name] for name in used}, graph)
+    module = module_of(captured.tensors, copy_graph(captured.graph))
     leaves = captured.flatten_inputs(args, kwargs)
     for masks_allowed in (True, False):
         walk = _Walk(module, masks_allowed)

@@ -15,9 +15,9 @@ from torch import Tensor, fx
 
 from ..capture import Captured
 from ..errors import InputError
+from ..graphs.modules import module_of
 from ..graphs.nodes import value
 from ..graphs.walk import downstream
-from .node_programs import tensors_of
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,7 @@ def suffix(
             copies[n] = graph.node_copy(n, lambda a: copies[a])
     graph.output(tuple(copies[end] for end in ends))
     stacked = tuple(_axis_of(symbol, p.node) == 0 for p in captured.inputs)
-    module = fx.GraphModule(tensors_of(captured, graph), graph)
-    return Suffix(module, boundary, stacked)
+    return Suffix(module_of(captured.tensors, graph), boundary, stacked)
 
 
 def _batch_symbol(batch: fx.Node) -> str:

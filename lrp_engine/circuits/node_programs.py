@@ -13,6 +13,7 @@ from ..canonicalise.rewriting import Copies, remapped, sweep
 from ..capture import Captured, OutputPort
 from ..capture.captured import InputPort
 from ..errors import RuleError
+from ..graphs.modules import module_of
 from ..graphs.nodes import describe
 from ..graphs.walk import upstream
 from ..method.call import Form
@@ -22,7 +23,7 @@ from ..plan.plan import Plan, SourcePort
 from ..presets.preset import Preset
 from ..programs.program import Program, build
 from ..promises.promise import Policy
-from ..propagate.loop import propagate
+from ..propagate.propagator import propagate
 from ..propagate.trace_cache import Cache
 
 Activations = Callable[..., Sequence[Tensor]]
@@ -76,13 +77,7 @@ def activation_program(captured: Captured, nodes: Sequence[fx.Node]) -> fx.Graph
         if node.op == "placeholder" or node in needed:
             copies[node] = graph.node_copy(node, lambda n: copies[n])
     graph.output(tuple(copies[node] for node in nodes))
-    return fx.GraphModule(tensors_of(captured, graph), graph)
-
-
-def tensors_of(captured: Captured, graph: fx.Graph) -> dict[str, Tensor]:
-    """The parameters and constants that a graph reads."""
-    used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-    return {name: captured.tensors[name] for name in used}
+    return module_of(captured.tensors, graph)
 
 
 @dataclass(frozen=True)
@@ -139,7 +134,7 @@ def coefficient_program(
     reached = tuple(source.node for source in plan.sources if source.node in set(nodes))
     results = []
     for node in reached:
-        flow = propagation.wires.at(node, Form.COEFFICIENT)
+        flow = propagation.flows.at(node, Form.COEFFICIENT)
         if flow is None:
             raise RuleError(f"no rule passed any relevance on to {describe(node)}")
         results.append(flow)
