@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from .. import errors
 from ..errors import LrpError
 from ..graphs.nodes import origin, target_name
 from ..onnx import Unsupported
@@ -98,8 +99,8 @@ def _error_data(error: LrpError) -> dict[str, Any]:
 
 def _kind(error: LrpError) -> str:
     """The public name of an error's class: private subclasses speak as their parent."""
-    named = (kind for kind in type(error).__mro__ if kind.__module__.endswith(".errors"))
-    return next(named, LrpError).__name__
+    public = (k for k in type(error).__mro__ if k is Unsupported or k.__module__ == errors.__name__)
+    return next(public, LrpError).__name__
 
 
 def _plain(text: str) -> str:
