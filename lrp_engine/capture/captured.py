@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, fx
@@ -98,3 +98,27 @@ class Captured:
     def flatten_inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """Flattens a call's arguments in the order of `inputs`; raises ValueError on a mismatch."""
         return self.signature.flatten(args, kwargs)
+
+
+@runtime_checkable
+class CapturesItself(Protocol):
+    """A model that knows how to become a graph: one read from an ONNX file, for example.
+
+    The engine calls `capture` in place of torch.export, and so need not know the file format.
+    """
+
+    def capture(self, example: Any = None, *, dynamic: Any, output: str | None = None) -> Captured:
+        """Return the model as a functional graph of ATen ops.
+
+        Args:
+            example: Example inputs, as a tensor, a tuple or a mapping; None lets the model make
+                them up from what it knows of its inputs.
+            dynamic: True keeps every size open that the model leaves open, False fixes every
+                size, and anything else names the open sizes in the model's own way.
+            output: A value inside the model that becomes an output, too.
+
+        Raises:
+            CaptureError: if the model has parts that cannot be captured.
+            InputError: if the example does not fit the model, or is needed and missing.
+            TargetError: if the model computes no value called `output`.
+        """
