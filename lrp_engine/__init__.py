@@ -1,19 +1,29 @@
-"""Layer-wise relevance propagation for any torch model, at the level of single tensor ops."""
+"""Layer-wise relevance propagation for any torch model, at the level of single tensor ops.
 
-from .aot import Package as Package
-from .aot import load_package as load_package
-from .engine import Engine as Engine
-from .engine import explain as explain
-from .errors import LrpError as LrpError
-from .generation import explain_generation as explain_generation
-from .method.op import Op as Op
-from .method.rule import Rule as Rule
-from .method.rule import rule as rule
-from .presets.preset import Preset as Preset
-from .presets.preset_file import load_preset as load_preset
-from .presets.preset_file import presets as presets
-from .propagate.ledger import Ledger as Ledger
-from .results.explanation import Explanation as Explanation
+The names below are the public face. Each is loaded when it is first used, so that importing the
+package, as the command line does for `--help`, does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .aot.load import load_package as load_package
+    from .aot.package import Package as Package
+    from .engine import Engine as Engine
+    from .engine import explain as explain
+    from .errors import LrpError as LrpError
+    from .generation import explain_generation as explain_generation
+    from .method.op import Op as Op
+    from .method.rule import Rule as Rule
+    from .method.rule import rule as rule
+    from .preset.preset import Preset as Preset
+    from .preset.preset_file import load_preset as load_preset
+    from .preset.preset_file import presets as presets
+    from .propagate.ledger import Ledger as Ledger
+    from .results.explanation import Explanation as Explanation
 
 __all__ = [
     "Engine",
@@ -31,3 +41,32 @@ __all__ = [
     "presets",
     "rule",
 ]
+
+_HOMES = {
+    "Engine": "engine",
+    "Explanation": "results.explanation",
+    "Ledger": "propagate.ledger",
+    "LrpError": "errors",
+    "Op": "method.op",
+    "Package": "aot.package",
+    "Preset": "preset.preset",
+    "Rule": "method.rule",
+    "explain": "engine",
+    "explain_generation": "generation",
+    "load_package": "aot.load",
+    "load_preset": "preset.preset_file",
+    "presets": "preset.preset_file",
+    "rule": "method.rule",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,47 +1,33 @@
-"""The public face: Engine and explain(). Errors gain their context here, once."""
+"""The public face: Engine and explain()."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from .aot import write_package
-from .aot.write import Start
+from .aot.write import Start, write_package
 from .capture import Captured
 from .capture.signature import as_call
-from .errors import InputError, TargetError
-from .graphs.nodes import value
 from .method.op import Op
 from .method.references import bibtex
-from .method.registry import standard
 from .method.rule import Rule
 from .plan.plan import Coverage, Plan
-from .plan.prepare import Model, Question, planned
+from .plan.prepare import ModelSource, prepare
 from .plan.provenance import Provenance
-from .presets.preset import Preset
-from .presets.preset_file import complete, load
+from .preset.preset import Preset
 from .programs.compiled import check_mode
 from .programs.program import Program
-from .promises.costs import Costs
 from .promises.memory import Timeline
-from .promises.policy import Choice, Policy, policy_of
+from .promises.policy import PolicyOrBudget, Policy, policy_of
 from .promises.promise import Promises
 from .results.explanation import Explanation
-from .run import validate
+from .run.explainer import Explainer, Request
 from .run.forward import Forward
-from .run.program_pairs import Way, Ways
-from .run.target import (
-    Position,
-    Target,
-    is_class,
-    is_rows,
-    rows_of,
-)
+from .run.inputs import flatten_inputs
+from .run.program_pairs import ProgramPairs
+from .run.proof import Proof
+from .run.target import Position, Target
 
 
 class Engine:
@@ -82,55 +68,51 @@ class Engine:
 
     def __init__(
         self,
-        model: Model,
+        model: ModelSource,
         example_inputs: Any = None,
         *,
         preset: str | Path | Preset = "attnlrp",
         sources: Sequence[str] | None = None,
         output: str | None = None,
-        policy: str | int | Choice = Policy.KEEP,
+        policy: str | int | PolicyOrBudget = Policy.KEEP,
         dynamic: Any = True,
         compile: bool | str = False,
         rules: Iterable[Op | Rule] = (),
     ) -> None:
         check_mode(compile)
-        registry = standard().with_entries(rules) if rules else standard()
-        chosen = complete(load(preset, registry))
-        self._question = Question.of(
-            model,
-            example_inputs,
-            dynamic=dynamic,
-            registry=registry,
-            sources=sources,
-            output=output,
+        self._prepared = prepare(model, example_inputs, output=output, dynamic=dynamic, rules=rules)
+        self._sources = (
+            None
+            if sources is None
+            else ((sources,) if isinstance(sources, str) else tuple(sources))
         )
-        self._ways = Ways(
-            plan=planned(self._question, chosen),
+        pairs = ProgramPairs(
+            plan=self._plan(preset),
             policy=policy_of(policy),
             compile=compile,
-            cache={},
-            sizes=_sizes(self._question.captured, example_inputs),
+            traces={},
+            sizes=_sizes(self._prepared.captured, example_inputs),
         )
-        self._proved: set[frozenset[str]] = set()
+        self._explainer = Explainer(pairs, Proof())
 
     @property
     def plan(self) -> Plan:
         """Which rule serves which op, and where relevance stops."""
-        return self._ways.plan
+        return self._explainer.pairs.plan
 
     @property
-    def policy(self) -> Choice:
+    def policy(self) -> PolicyOrBudget:
         """What is kept between the forward pass and the relevance program."""
-        return self._ways.policy
+        return self._explainer.pairs.policy
 
     @property
     def captured(self) -> Captured:
         """The model as one graph of primitive ops."""
         return self.plan.captured
 
-    def with_policy(self, policy: str | int | Choice) -> Engine:
+    def with_policy(self, policy: str | int | PolicyOrBudget) -> Engine:
         """An engine that shares this one's capture, plan and traces, under another policy."""
-        return self._with(policy=policy_of(policy))
+        return self._with(self._explainer.pairs.with_policy(policy_of(policy)))
 
     def with_preset(self, preset: str | Path | Preset) -> Engine:
         """The same model, sources and output under another preset; nothing is captured again.
@@ -141,13 +123,16 @@ class Engine:
             >>> engine.with_preset("epsilon").plan.preset.name
             'epsilon'
         """
-        chosen = complete(load(preset, self._question.registry))
-        return self._with(plan=planned(self._question, chosen))
+        return self._with(self._explainer.pairs.with_plan(self._plan(preset)))
 
-    def _with(self, **changes: Any) -> Engine:
-        """Shares the capture, what was proved of it, and traces; programs are left behind."""
-        other = copy.copy(self)
-        other._ways = replace(self._ways, **changes, _within_budget=set())
+    def _plan(self, preset: str | Path | Preset) -> Plan:
+        return self._prepared.plan(self._prepared.load_preset(preset), self._sources)
+
+    def _with(self, pairs: ProgramPairs) -> Engine:
+        """Return an engine of other programs; capture, traces and what was proved are shared."""
+        other = object.__new__(Engine)
+        other._prepared, other._sources = self._prepared, self._sources
+        other._explainer = Explainer(pairs, self._explainer.proof)
         return other
 
     def coverage(self) -> Coverage:
@@ -165,7 +150,7 @@ class Engine:
 
         A class at one position has a pair of its own: `row_program`.
         """
-        return self._ways.whole.wanted.program
+        return self._explainer.pairs.whole.wanted.program
 
     @property
     def row_program(self) -> Program:
@@ -174,7 +159,7 @@ class Engine:
 
         Raises InputError if the output has no rows that are computed by themselves.
         """
-        return self._ways.only_row.wanted.program
+        return self._explainer.pairs.only_row.wanted.program
 
     @property
     def promises(self) -> Promises:
@@ -193,14 +178,14 @@ class Engine:
         program = self.program if full_output else self.row_program
         if inputs is None:
             return program.memory
-        return program.foretell(self.captured.shapes.sizes(self._leaves(inputs)))
+        return program.foretell(self.captured.shapes.sizes(flatten_inputs(self.captured, inputs)))
 
     def forward(self, inputs: Any) -> Forward:
         """Runs the model once and keeps its promises: any number of targets can follow.
 
         Raises InputError if the inputs do not fit the capture or hold NaN.
         """
-        return self._forward(inputs, self._ways.whole)
+        return self._explainer.forward(inputs)
 
     def explain(
         self,
@@ -226,16 +211,8 @@ class Engine:
         `full_output=False` refuses what needs it and leaves it None. Raises InputError and
         TargetError.
         """
-        if full_output is False and (ledger or create_graph):
-            raise InputError("full_output=False goes with neither ledger nor create_graph")
-        lean = not (ledger or create_graph) and is_class(target) and is_rows(position)
-        if full_output is False or (full_output is None and lean and self._ways.rows_by_default):
-            return self._explain_rows(inputs, target, position, later=full_output is None)
-        if create_graph:
-            found = self._forward(inputs, self._ways.differentiable).last(target, position)
-            return replace(found, known_ledger=found.ledger) if ledger else found
-        way = self._ways.audited if ledger else self._way_to(is_rows(position))
-        return self._forward(inputs, way).last(target, position)
+        request = Request(target, position, ledger, create_graph, full_output)
+        return self._explainer.explain(inputs, request)
 
     def explain_each(
         self, inputs: Any, targets: Iterable[Target], *, position: Position = None
@@ -268,11 +245,7 @@ class Engine:
             [...]
         """
         chosen = None if targets is None else list(targets)
-        run = self._forward(inputs, self._way_to(is_rows(position) or _paired(chosen)))
-        if chosen is None:
-            chosen = list(range(run.explained_output.shape[-1]))
-        pairs = chosen if _paired(chosen) else [(target, position) for target in chosen]
-        return run.explain_all(pairs, max(1, at_once))  # type: ignore[arg-type]
+        return self._explainer.explain_all(inputs, chosen, position, at_once)
 
     def package(
         self,
@@ -298,9 +271,9 @@ class Engine:
         """
         write_package(
             Path(path),
-            self._with(compile=True)._ways,
-            self._with(compile=False).explain,
-            self._leaves(inputs),
+            self._explainer.pairs.with_compile(True),
+            self._with(self._explainer.pairs.with_compile(False)).explain,
+            flatten_inputs(self.captured, inputs),
             start=start,
             tolerance=tolerance,
             settings=inductor_configs or {},
@@ -310,72 +283,11 @@ class Engine:
     @property
     def provenance(self) -> Provenance:
         """Versions and hashes that every result carries."""
-        return self._ways.provenance
-
-    def _way_to(self, rows: bool) -> Way:
-        """The programs that serve targets at single rows, or anywhere."""
-        return (self._ways.at_row if rows else None) or self._ways.whole
-
-    def _forward(self, inputs: Any, way: Way) -> Forward:
-        leaves = self._leaves(inputs)
-        self._ways.hold_to_budget(way, leaves)
-        count = way.wanted.program.outputs
-        with torch.set_grad_enabled(way.with_grad), validate.at_run_time(self.captured, leaves):
-            own = self._models_own(leaves)
-            values = list(way.forward(*leaves))
-            self._agree(leaves, values[:count], own)
-        return Forward(self._ways, way, leaves, values[:count], values[count:])
-
-    def _explain_rows(
-        self, inputs: Any, target: Target, position: Position, *, later: bool
-    ) -> Explanation:
-        """Explains a class where the output is computed at one row per sample only."""
-        if not is_rows(position):
-            raise TargetError("full_output=False needs a position: one, or one per sample")
-        way, leaves = self._ways.only_row, self._leaves(inputs)
-        self._ways.hold_to_budget(way, leaves)
-        sizes = Costs(self.captured.shapes.sizes(leaves))
-        example = value(self.plan.output.node)
-        batch, positions = (sizes.count(size) for size in example.shape[:2])
-        rows = rows_of(position, batch, positions, example.device)
-        with torch.no_grad(), validate.at_run_time(self.captured, leaves):
-            own = self._models_own(leaves)
-            if own is not None:  # before anything is kept
-                self._agree(leaves, list(self._ways.output_alone(*leaves)), own)
-                own.clear()
-            row, *kept = way.forward(*leaves, rows)
-        run = Forward(self._ways, way, leaves, [row], kept, rows, output_later=later)
-        return run.at_rows(target, positions)
-
-    def _models_own(self, leaves: list[Any]) -> list[Any] | None:
-        """What the model itself returns, where the trace may not hold; for sizes of 1 only once."""
-        if validate.unproved(self.captured, leaves) in {None, *self._proved}:
-            return None
-        with torch.no_grad():
-            return validate.models_own(self.captured, leaves)
-
-    def _agree(self, leaves: list[Any], outputs: list[Any], own: list[Any] | None) -> None:
-        """Compares with what the model returned, and remembers that it was the same."""
-        if own is None:
-            return
-        with torch.no_grad():
-            validate.agree(self.captured, outputs, own)
-        doubt = validate.unproved(self.captured, leaves)
-        if doubt is not None and "recorded" not in doubt:
-            self._proved.add(doubt)
-
-    def _leaves(self, inputs: Any) -> list[Any]:
-        args, kwargs = as_call(inputs)
-        try:
-            leaves = self.captured.flatten_inputs(args, kwargs)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        validate.inputs(self.captured, leaves)
-        return leaves
+        return self._explainer.pairs.provenance
 
 
 def explain(
-    model: Model,
+    model: ModelSource,
     inputs: Any,
     target: Target = None,
     *,
@@ -389,11 +301,6 @@ def explain(
     """
     engine = Engine(model, inputs, **options)
     return engine.explain(inputs, target, position=position, ledger=ledger)
-
-
-def _paired(targets: Sequence[Any] | None) -> bool:
-    """Whether targets come with positions of their own."""
-    return bool(targets) and all(isinstance(t, tuple) for t in targets or ())
 
 
 def _sizes(captured: Captured, inputs: Any) -> dict[Any, int]:

@@ -14,10 +14,10 @@ from ..capture import Captured
 from ..graphs.decomposition import Traces, is_composite, write_parts
 from ..graphs.nodes import is_getitem, part_of
 from .recipes import RECIPES
-from .rewriting import Copies, rewrite
+from .rewriting import Copies, Rewritten, rewrite
 
 
-def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Captured | None:
+def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Rewritten | None:
     """Decomposes the given nodes; None if none of them can be."""
     recipes = {node: recipe for node in nodes if (recipe := recipe_for(node.target))}
     if not recipes:
@@ -36,7 +36,8 @@ def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Captured | None
     # A composite kernel is what torch runs anyway; any other recipe may round differently.
     inexact = {str(node.target) for node in recipes if not is_composite(node.target)}
     apart = tuple(sorted({*captured.taken_apart, *inexact}))
-    return replace(rewrite(captured, parts), taken_apart=apart)
+    rewritten = rewrite(captured, parts)
+    return rewritten._replace(captured=replace(rewritten.captured, taken_apart=apart))
 
 
 def recipe_for(target: Any) -> Callable[..., Any] | None:

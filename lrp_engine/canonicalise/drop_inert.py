@@ -31,7 +31,7 @@ def drop_inert(captured: Captured, registry: Registry) -> Captured:
         original = arguments[op.operands[0]]
         return copies[original] if _same_layout(value(node), value(original)) else None
 
-    return rewrite(captured, operand)
+    return rewrite(captured, operand).captured
 
 
 def _same_layout(result: Any, operand: Any) -> bool:

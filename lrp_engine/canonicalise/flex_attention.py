@@ -54,7 +54,7 @@ def write_flex_attention(captured: Captured) -> Captured:
         found.add(str(node.target))
         return _fused(node, graph, copies, masks)
 
-    rewritten = rewrite(captured, attention)
+    rewritten = rewrite(captured, attention).captured
     if not found:
         return captured
     return replace(rewritten, taken_apart=tuple(sorted({*captured.taken_apart, *found})))

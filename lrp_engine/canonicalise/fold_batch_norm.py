@@ -17,7 +17,7 @@ from ..capture import Captured
 from ..graphs.nodes import VALUE_OF, is_getitem, part_of, value
 from ..graphs.schema import bind
 from ..graphs.tracing import inline, trace
-from .rewriting import Copies, remapped
+from .rewriting import Copies, Rewritten, remapped
 
 aten = torch.ops.aten
 
@@ -41,7 +41,7 @@ class Fold:
     changed: Callable[..., list[Tensor]]
 
 
-def fold_batch_norm(captured: Captured) -> Captured:
+def fold_batch_norm(captured: Captured) -> Rewritten:
     """Requires functional ATen ops; ensures that batch norms beside a linear op or convolution are
     read as part of it. Others stay as they are."""
     folds = {fold.result: fold for fold in _folds(captured.graph)}
@@ -52,7 +52,7 @@ def fold_batch_norm(captured: Captured) -> Captured:
         if node in folds:
             copies[node] = _stand_in(folds[node], graph, copies)
     graph.lint()
-    return remapped(captured, graph, copies)
+    return Rewritten(remapped(captured, graph, copies), copies)
 
 
 def _folds(graph: fx.Graph) -> list[Fold]:

@@ -67,7 +67,7 @@ def recognise_masks(captured: Captured) -> Captured:
             used.append(claim)
         return _without_mask(node, claim.kind, graph, copies)
 
-    rewritten = rewrite(captured, unmasked)
+    rewritten = rewrite(captured, unmasked).captured
     return replace(rewritten, claims=(*captured.claims, *used)) if used else captured
 
 

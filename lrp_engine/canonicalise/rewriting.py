@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import fx
 
@@ -14,8 +14,15 @@ Copies = dict[fx.Node, Any]
 Replacement = Callable[[fx.Node, fx.Graph, Copies], Any]
 
 
-def rewrite(captured: Captured, replacement: Replacement) -> Captured:
-    """A copy of `captured` in which `replacement(node, new graph, copies)` may stand in for a node.
+class Rewritten(NamedTuple):
+    """A captured model on another graph, and what each node of the old graph has become there."""
+
+    captured: Captured
+    copies: Copies
+
+
+def rewrite(captured: Captured, replacement: Replacement) -> Rewritten:
+    """Copy `captured` to a graph in which `replacement(node, new graph, copies)` may stand in for a node.
 
     `replacement` returns what the new graph uses in the node's place, or None to copy the node.
     """
@@ -27,7 +34,7 @@ def rewrite(captured: Captured, replacement: Replacement) -> Captured:
             stand_in = graph.node_copy(node, lambda n: copies[n])
         copies[node] = stand_in
     sweep(graph)
-    return remapped(captured, graph, copies)
+    return Rewritten(remapped(captured, graph, copies), copies)
 
 
 def sweep(graph: fx.Graph) -> None:

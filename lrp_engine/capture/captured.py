@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
@@ -100,13 +101,13 @@ class Captured:
         return self.signature.flatten(args, kwargs)
 
 
-@runtime_checkable
-class CapturesItself(Protocol):
+class CapturesItself(ABC):
     """A model that knows how to become a graph: one read from an ONNX file, for example.
 
     The engine calls `capture` in place of torch.export, and so need not know the file format.
     """
 
+    @abstractmethod
     def capture(self, example: Any = None, *, dynamic: Any, output: str | None = None) -> Captured:
         """Return the model as a functional graph of ATen ops.
 

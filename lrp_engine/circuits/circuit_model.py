@@ -1,37 +1,29 @@
-"""CircuitModel: a captured model with its components, and the runs that scores are made from."""
+"""CircuitModel: a prepared model with its components, and the runs that scores are made from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
-from ..canonicalise import canonicalise
-from ..capture import Captured, OutputPort, capture
-from ..capture.signature import as_call
-from ..errors import InputError, TargetError
+from ..capture import Captured, OutputPort
 from ..method.op import Op
-from ..method.registry import Registry, standard
 from ..method.rule import Rule
-from ..plan.assign import assign
-from ..plan.plan import Plan, SourcePort
+from ..plan.prepare import ModelSource, PlanWithNodes, PreparedModel, prepare
 from ..plan.sources import resolve_sources
-from ..presets.preset import Preset
-from ..presets.preset_file import load
+from ..preset.preset import Preset
+from ..programs.program import forward_alone
 from ..propagate.trace_cache import Cache
-from ..run import validate
+from ..run.inputs import flatten_inputs, guard_run
+from ..run.proof import Proof
 from .blocks import Structure, read_structure
-from .node_programs import (
-    Coefficients,
-    activation_program,
-    coefficient_program,
-    covered,
-    start_at,
-)
+from .node_programs import NodePrograms, activation_program, coefficient_program, start_at
 from .sites import Site, choose, find_sites
+
+T = TypeVar("T")
 
 _PROBED = ("gradient", "relp")
 
@@ -39,18 +31,22 @@ _PROBED = ("gradient", "relp")
 class CircuitModel:
     """A model whose components can be scored, patched and cut out. The model stays untouched.
 
-    It is captured once as a graph of ATen ops. Residual stream, attention and MLP blocks, heads and
-    neurons are recognised from what the ops do, whatever the modules are called; every other
-    place is reached by its module path.
+    It is prepared as `Engine` prepares it: captured once as a graph of ATen ops, proved against the
+    model where the capture may not hold, planned under any preset. Residual stream, attention and
+    MLP blocks, heads and neurons are recognised from what the ops do, whatever the modules are
+    called; every other place is reached by its module path.
 
     Args:
-        model: a torch module in eval mode, or a function of tensors.
+        model: a torch module in eval mode, an ExportedProgram, a function of tensors, or the path
+            of an ONNX file.
         example_inputs: what the model is called with: a tensor, a tuple, or a mapping.
         output: name of the output that metrics take; default `logits`, else the first.
         rules: a user's own `Op` and `Rule` records.
 
     Raises:
-        CaptureError, InputError; CoverageError for an op that no rule serves.
+        CaptureError: torch cannot capture the model.
+        InputError: the example inputs do not fit.
+        CoverageError: an op has no rule and cannot be decomposed.
 
     Example:
         >>> from lrp_engine.demo.ioi import load_ioi_model, ioi_pairs
@@ -64,115 +60,124 @@ class CircuitModel:
 
     def __init__(
         self,
-        model: nn.Module | Any,
-        example_inputs: Any,
+        model: ModelSource,
+        example_inputs: Any = None,
         *,
         output: str | None = None,
         rules: Iterable[Op | Rule] = (),
     ) -> None:
-        self.registry: Registry = standard().with_entries(rules) if rules else standard()
-        captured = canonicalise(capture(model, example_inputs, dynamic=True), self.registry)
+        prepared = prepare(model, example_inputs, output=output, rules=rules)
         for name in _PROBED:
-            captured = covered(captured, partial(self._plan, name, output))
-        self.captured: Captured = captured
-        self._lookups = tuple(s.node for s in self._sources(captured))
-        self._looked_up = activation_program(captured, self._lookups)
-        inputs = [port.node for port in captured.inputs]
-        integer = [node for node in self._lookups if node not in inputs]
-        self.graph, started = start_at(captured, integer) if integer else (captured, ())
-        self._integer = [self._lookups.index(node) for node in integer]
-        floating = [p.node for p in self.graph.inputs if p.node not in started]
-        self.embeddings = tuple(
-            started[integer.index(node)] if node in integer else floating[inputs.index(node)]
-            for node in self._lookups
-        )
-        self.output = output_port(self.graph, output)
-        self.structure: Structure = read_structure(self.graph, self.registry, self.embeddings)
+            prepared = prepared.decompose_for(prepared.load_preset(name))
+        self.captured: Captured = prepared.captured
+        self._looked_up = _look_up_program(prepared)
+        self._prepared, self.embeddings = _start_at_embeddings(prepared)
+        self._proof = Proof()
+        self.structure: Structure = read_structure(self.graph, prepared.registry, self.embeddings)
         self.sites: tuple[Site, ...] = find_sites(self.graph, self.structure)
         self.traces: Cache = {}
-        self._programs: dict[Any, Any] = {}
+        self._programs: dict[Hashable, Any] = {}
+
+    @property
+    def graph(self) -> Captured:
+        """The captured graph with embeddings as inputs; sites are nodes of it."""
+        return self._prepared.captured
+
+    @property
+    def output(self) -> OutputPort:
+        """The output that metrics take."""
+        return self._prepared.output
 
     def choose(self, components: Iterable[str] | str) -> tuple[Site, ...]:
-        """Sites by kind (`z`), hook name or glob, module path or glob. Raises SourceError."""
+        """Return sites by kind (`z`), hook name or glob, module path or glob. Raises SourceError."""
         return choose(self.sites, self.graph, components)
 
     def leaves(self, inputs: Any) -> list[Tensor]:
-        """The inputs of `graph` for one call: the model's own leaves, then embeddings.
+        """Return the inputs of `graph` for one call: the model's own leaves, then embeddings.
 
-        Raises InputError if the inputs do not fit the capture.
+        Raises InputError if the inputs do not fit the capture, or the model computes something else
+        on them than what was captured.
         """
-        args, kwargs = as_call(inputs)
-        try:
-            leaves = self.captured.flatten_inputs(args, kwargs)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        validate.inputs(self.captured, leaves)
-        with torch.no_grad(), validate.at_run_time(self.captured, leaves):
-            found = self._looked_up(*leaves)
-        return [*leaves, *(found[i] for i in self._integer)]
+        leaves = flatten_inputs(self.captured, inputs)
+        with torch.no_grad(), guard_run(self.captured, leaves):
+            self._proof.check(self.captured, leaves, self._forward_alone)
+            return [*leaves, *self._looked_up(*leaves)]
 
     def embedding_places(self) -> list[int]:
-        """Which of `leaves` are the embeddings."""
+        """Return which of `leaves` are the embeddings."""
         nodes = [port.node for port in self.graph.inputs]
         return [nodes.index(node) for node in self.embeddings]
 
     def activations(
         self, nodes: Sequence[fx.Node], leaves: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """(output, value of each node) of one forward pass."""
-        key = ("activations", tuple(nodes))
-        if key not in self._programs:
-            self._programs[key] = activation_program(self.graph, [self.output.node, *nodes])
+        """Return (output, value of each node) of one forward pass."""
+        program = self.remember(
+            ("activations", tuple(nodes)),
+            lambda: activation_program(self.graph, [self.output.node, *nodes]),
+        )
         with torch.no_grad():
-            output, *found = self._programs[key](*leaves)
+            output, *found = program(*leaves)
         return output, found
 
-    def coefficients(self, preset: str | Preset, nodes: Sequence[fx.Node]) -> Coefficients:
-        """The programs that give coefficients at `nodes` under a preset, written once."""
-        chosen = load(preset, self.registry)
-        key = (chosen.hash, tuple(nodes))
-        if key not in self._programs:
-            self._programs[key] = coefficient_program(
-                self.graph,
-                self.registry,
-                chosen,
-                self.output,
-                self.embeddings,
-                nodes,
-                self.traces,
-            )
-        found: Coefficients = self._programs[key]
-        return found
+    def plan_at(self, preset: str | Path | Preset, nodes: Sequence[fx.Node]) -> PlanWithNodes:
+        """Plan relevance under a preset from the output to the embeddings and to `nodes`.
 
-    def remember(self, key: Any, make: Any) -> Any:
-        """A program that is written once per model."""
+        The embeddings are always sources: which operands carry relevance, and so how a product is
+        split, must not depend on where the coefficient is read.
+        """
+        wanted = dict.fromkeys([*self.embeddings, *nodes])
+        return self._prepared.plan_at(self._prepared.load_preset(preset), wanted)
+
+    def coefficients(self, preset: str | Path | Preset, nodes: Sequence[fx.Node]) -> NodePrograms:
+        """Return the programs that give coefficients at `nodes` under a preset, written once."""
+        chosen = self._prepared.load_preset(preset)
+        return self.remember(
+            ("coefficients", chosen.hash, tuple(nodes)),
+            lambda: coefficient_program(self.plan_at(chosen, nodes), nodes, self.traces),
+        )
+
+    def remember(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` made when it was first asked for under this key."""
         if key not in self._programs:
             self._programs[key] = make()
-        return self._programs[key]
+        found: T = self._programs[key]
+        return found
 
     def describe(self) -> Iterator[tuple[str, str, str, str]]:
-        """(hook name, short name, the model's own name, what a score is per) of every site."""
+        """Yield (hook name, short name, the model's own name, what a score is per) of each site."""
         for site in self.sites:
             yield site.name, site.short(), site.own, site.layout.value
 
-    def _sources(self, captured: Captured) -> tuple[SourcePort, ...]:
-        return resolve_sources(captured, self.registry, None)
-
-    def _plan(self, preset: str, output: str | None, captured: Captured) -> Plan:
-        chosen = load(preset, self.registry)
-        port = output_port(captured, output)
-        return assign(captured, chosen, self.registry, self._sources(captured), port)
+    def _forward_alone(self, *leaves: Any) -> Sequence[Any]:
+        program = self.remember("forward", lambda: forward_alone(self.captured))
+        found: Sequence[Any] = program(*leaves)
+        return found
 
 
-def output_port(captured: Captured, name: str | None) -> OutputPort:
-    """The output that metrics take: by name; default `logits` if there is one, else the first.
+def _look_ups(prepared: PreparedModel) -> tuple[fx.Node, ...]:
+    """Return where each input enters the arithmetic: itself, or the rows that it looks up."""
+    sources = resolve_sources(prepared.captured, prepared.registry, None)
+    return tuple(source.node for source in sources)
 
-    Raises TargetError if there is no such floating-point output.
+
+def _not_inputs(prepared: PreparedModel) -> list[fx.Node]:
+    inputs = {port.node for port in prepared.captured.inputs}
+    return [node for node in _look_ups(prepared) if node not in inputs]
+
+
+def _look_up_program(prepared: PreparedModel) -> fx.GraphModule:
+    """Write the program from the model's inputs to what is looked up with them."""
+    return activation_program(prepared.captured, _not_inputs(prepared))
+
+
+def _start_at_embeddings(prepared: PreparedModel) -> tuple[PreparedModel, tuple[fx.Node, ...]]:
+    """Make looked-up embeddings inputs of the graph, so that a path between runs can be walked.
+
+    Returns the model on that graph, and in it the node of every embedding and floating input.
     """
-    ports = [p for p in captured.outputs if p.node.meta["val"].dtype.is_floating_point]
-    known = [p.name for p in ports]
-    wanted = name or ("logits" if "logits" in known else known[0] if known else "")
-    for port in ports:
-        if port.name == wanted:
-            return port
-    raise TargetError(f"no floating-point output {wanted!r}; there is {', '.join(known) or 'none'}")
+    looked_up = _not_inputs(prepared)
+    if not looked_up:
+        return prepared, _look_ups(prepared)
+    started, copies = start_at(prepared.captured, looked_up)
+    return prepared.on(started), tuple(copies[node] for node in _look_ups(prepared))

@@ -8,29 +8,26 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx
 
-from ..canonicalise import decompose
 from ..canonicalise.rewriting import Copies, remapped, sweep
-from ..capture import Captured, OutputPort
+from ..capture import Captured
 from ..capture.captured import InputPort
 from ..errors import RuleError
-from ..graphs.modules import module_of
 from ..graphs.nodes import describe
 from ..graphs.walk import upstream
 from ..method.call import Form
-from ..method.registry import Registry
-from ..plan.assign import Uncovered, assign
-from ..plan.plan import Plan, SourcePort
-from ..presets.preset import Preset
+from ..plan.prepare import PlanWithNodes
 from ..programs.program import Program, build
-from ..promises.promise import Policy
+from ..promises.policy import Policy
 from ..propagate.propagator import propagate
 from ..propagate.trace_cache import Cache
 
-Activations = Callable[..., Sequence[Tensor]]
 
+def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, Copies]:
+    """Return the same model with further inputs in the place of some nodes.
 
-def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, tuple[fx.Node, ...]]:
-    """The same model with further inputs in the place of some nodes; gives those inputs' nodes."""
+    The inputs come after the model's own, in the order of `nodes`. Also returned: what each node
+    of the old graph has become.
+    """
     graph = fx.Graph()
     copies: Copies = {}
     for node in captured.graph.nodes:
@@ -40,9 +37,8 @@ def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, tu
             copies[node] = graph.node_copy(node, copies.__getitem__)
     sweep(graph)
     started = remapped(captured, graph, copies)
-    new = tuple(copies[node] for node in nodes)
-    ports = tuple(InputPort(node.name, node) for node in new)
-    return replace(started, inputs=(*started.inputs, *ports)), new
+    ports = tuple(InputPort(copies[node].name, copies[node]) for node in nodes)
+    return replace(started, inputs=(*started.inputs, *ports)), copies
 
 
 def _placeholder(graph: fx.Graph, like: fx.Node) -> fx.Node:
@@ -51,25 +47,8 @@ def _placeholder(graph: fx.Graph, like: fx.Node) -> fx.Node:
     return made
 
 
-def covered(captured: Captured, try_plan: Callable[[Captured], Plan]) -> Captured:
-    """The capture with every op that has no rule taken apart, a level at a time.
-
-    Raises CoverageError for ops that can neither be served nor taken apart.
-    """
-    while True:
-        try:
-            try_plan(captured)
-        except Uncovered as gap:
-            simpler = decompose(captured, gap.nodes)
-            if simpler is None:
-                raise
-            captured = simpler
-        else:
-            return captured
-
-
 def activation_program(captured: Captured, nodes: Sequence[fx.Node]) -> fx.GraphModule:
-    """A program (*inputs) -> values of `nodes`; computes nothing else."""
+    """Write a program (*inputs) -> values of `nodes`; it computes nothing else."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     needed = upstream(nodes)
@@ -77,11 +56,17 @@ def activation_program(captured: Captured, nodes: Sequence[fx.Node]) -> fx.Graph
         if node.op == "placeholder" or node in needed:
             copies[node] = graph.node_copy(node, lambda n: copies[n])
     graph.output(tuple(copies[node] for node in nodes))
-    return module_of(captured.tensors, graph)
+    return fx.GraphModule(tensors_of(captured, graph), graph)
+
+
+def tensors_of(captured: Captured, graph: fx.Graph) -> dict[str, Tensor]:
+    """Return the parameters and constants that a graph reads."""
+    used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    return {name: captured.tensors[name] for name in used}
 
 
 @dataclass(frozen=True)
-class Coefficients:
+class NodePrograms:
     """Programs that give the activation at each of `nodes`, and the coefficient at `reached`.
 
     `forward(*inputs)` returns the output, the activations, then what `relevance` needs. Nodes that
@@ -92,8 +77,8 @@ class Coefficients:
     nodes: tuple[fx.Node, ...]
     reached: tuple[fx.Node, ...]
 
-    def run(self, inputs: Sequence[Tensor], seed: Callable[[Tensor], Tensor]) -> Traced:
-        """One forward and one relevance pass; `seed` maps the output to its coefficient."""
+    def run(self, inputs: Sequence[Tensor], seed: Callable[[Tensor], Tensor]) -> NodeValues:
+        """Run one forward and one relevance pass; `seed` maps the output to its coefficient."""
         with torch.no_grad():
             values = list(self.program.forward(*inputs))
             output, count = values[0], len(self.nodes)
@@ -101,11 +86,11 @@ class Coefficients:
             given = [seed(output), *inputs, *values[1 + count :]]
             del values
             found = list(self.program.relevance(given))
-        return Traced(output, activations, dict(zip(self.reached, found, strict=True)))
+        return NodeValues(output, activations, dict(zip(self.reached, found, strict=True)))
 
 
 @dataclass(frozen=True)
-class Traced:
+class NodeValues:
     """What one run with its relevance pass gives: activations and coefficients by node."""
 
     output: Tensor
@@ -114,30 +99,27 @@ class Traced:
 
 
 def coefficient_program(
-    captured: Captured,
-    registry: Registry,
-    preset: Preset,
-    output: OutputPort,
-    embeddings: Sequence[fx.Node],
-    nodes: Sequence[fx.Node],
-    cache: Cache,
-) -> Coefficients:
-    """One relevance pass that gives the coefficient at every one of `nodes`.
+    planned: PlanWithNodes, nodes: Sequence[fx.Node], traces: Cache
+) -> NodePrograms:
+    """Write one relevance pass that gives the coefficient at every one of `nodes`.
 
-    The embeddings are always sources: which operands carry relevance, and so how a product is
-    split, must not depend on where the coefficient is read.
+    Args:
+        planned: a plan whose sources hold the embeddings and `nodes`: which operands carry
+            relevance, and so how a product is split, must not depend on where it is read.
+        nodes: nodes of the graph that was planned.
+        traces: traces of rules, shared by the model's programs.
     """
-    wanted = dict.fromkeys([*embeddings, *nodes])
-    sources = tuple(SourcePort(node.name, node) for node in wanted)
-    plan = assign(captured, preset, registry, sources, output)
-    propagation = propagate(plan, cache)
-    reached = tuple(source.node for source in plan.sources if source.node in set(nodes))
+    plan, now = planned
+    propagation = propagate(plan, traces)
+    sources = {source.node for source in plan.sources}
+    reached = tuple(node for node in nodes if now[node] in sources)
     results = []
     for node in reached:
-        flow = propagation.flows.at(node, Form.COEFFICIENT)
+        flow = propagation.flows.at(now[node], Form.COEFFICIENT)
         if flow is None:
             raise RuleError(f"no rule passed any relevance on to {describe(node)}")
         results.append(flow)
-    outputs = [propagation.joint.forward(node) for node in (output.node, *nodes)]
-    program = build(propagation.joint, captured.tensors, outputs, results, Policy.KEEP)
-    return Coefficients(program, tuple(nodes), reached)
+    wanted = (plan.output.node, *(now[node] for node in nodes))
+    outputs = [propagation.joint.forward(node) for node in wanted]
+    program = build(propagation.joint, plan.captured.tensors, outputs, results, Policy.KEEP)
+    return NodePrograms(program, tuple(nodes), reached)

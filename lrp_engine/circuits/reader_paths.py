@@ -17,14 +17,12 @@ from torch import Tensor, fx
 from ..errors import RuleError
 from ..graphs.nodes import describe, value
 from ..method.call import Form
-from ..plan.assign import assign
-from ..plan.plan import Plan, SourcePort
-from ..presets.preset_file import load
+from ..plan.plan import Plan
 from ..programs.program import Program, build
 from ..promises.promise import Policy
 from ..propagate.flows import Flow
-from ..propagate.joint_graph import Joint
-from ..propagate.loop import Loop
+from ..propagate.joint_graph import JointGraph
+from ..propagate.propagator import Propagator
 from .blocks import Branch
 from .circuit_model import CircuitModel
 
@@ -91,9 +89,7 @@ def segments(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Se
 
 
 def _write(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Iterator[Part]:
-    sources = tuple(SourcePort(n.name, n) for n in model.embeddings)
-    chosen = load(preset, model.registry)
-    plan = assign(model.graph, chosen, model.registry, sources, model.output)
+    plan, now = model.plan_at(preset, ())
     assert model.structure.last is not None
     ends = [*(n for b in branches for n in starts_of(b)), model.output.node]
     live = model.coefficients(preset, tuple(ends)).reached
@@ -103,29 +99,29 @@ def _write(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Iter
         groups[heads] += [(start, b.reads) for start in starts_of(b) if start in live]
     groups[0].append((model.output.node, model.structure.last))
     for heads, ways in groups.items():
-        joint = Joint.of(model.graph)
-        results = {start: _back(model, plan, joint, start, stop) for start, stop in ways}
+        joint = JointGraph.of(plan.captured)
+        results = {start: _back(model, plan, joint, now[start], now[stop]) for start, stop in ways}
         reached = {start: found for start, found in results.items() if found is not None}
         if model.output.node in results and model.output.node not in reached:
             raise RuleError(f"no rule passed any relevance on to {describe(model.structure.last)}")
         if reached:
             wanted = list(reached.values())
-            program = build(joint, model.graph.tensors, (), wanted, Policy.KEEP)
+            program = build(joint, plan.captured.tensors, (), wanted, Policy.KEEP)
             yield Part(program, tuple(reached), heads)
 
 
 def _back(
-    model: CircuitModel, plan: Plan, joint: Joint, start: fx.Node, stop: fx.Node
+    model: CircuitModel, plan: Plan, joint: JointGraph, start: fx.Node, stop: fx.Node
 ) -> fx.Node | None:
     """The coefficient that a seed at `start` sends to `stop`; None if no rule lets it pass."""
-    loop = Loop(plan, joint, model.traces)
+    propagator = Propagator(plan, joint, model.traces)
     seed = joint.seed(f"seed_{start.name}", value(start))
-    loop.wires.add(start, Flow(seed, Form.COEFFICIENT))
+    propagator.flows.add(start, Flow(seed, Form.COEFFICIENT))
     for assignment in reversed(plan.assignments):
         if assignment.node is stop:
             break
-        loop.step(assignment)
-    back = loop.wires.at(stop, Form.COEFFICIENT)
+        propagator.step(assignment)
+    back = propagator.flows.at(stop, Form.COEFFICIENT)
     if back is None:
         joint.seeds.remove(seed)
     return back

@@ -1,93 +1,180 @@
-"""A model and a preset -> a plan: capture, canonicalise, assign, taking apart what has no rule."""
+"""Prepare a model: capture, canonicalise, decompose, assign. The only way from a model to a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import nn
+from torch import fx, nn
 from torch.export import ExportedProgram
 
-from .. import onnx
 from ..canonicalise import canonicalise, decompose, fold_batch_norm
+from ..canonicalise.rewriting import Rewritten
 from ..capture import Captured, OutputPort, capture
+from ..capture.captured import CapturesItself
 from ..errors import InputError, SourceError, TargetError
-from ..method.registry import Registry
-from ..presets.preset import Preset
+from ..method.op import Op
+from ..method.registry import Registry, standard
+from ..method.rule import Rule
+from ..preset.preset import Preset
+from ..preset.preset_file import complete, load
 from .assign import Uncovered, assign
-from .plan import Plan
+from .plan import Plan, SourcePort
 from .sources import resolve_sources
 
-Model = nn.Module | ExportedProgram | Callable[..., Any] | str | Path
+ModelSource = nn.Module | ExportedProgram | Callable[..., Any] | str | Path
+Nodes = Mapping[fx.Node, fx.Node]
+ChooseSources = Callable[[Captured, Nodes], tuple[SourcePort, ...]]
+
+
+class PlanWithNodes(NamedTuple):
+    """A plan, and what each node of the prepared graph has become in the plan's own graph."""
+
+    plan: Plan
+    nodes: Nodes
 
 
 @dataclass(frozen=True)
-class Question:
-    """A captured model, and from where to where relevance is wanted: all but the preset."""
+class PreparedModel:
+    """A captured and canonicalised model with the output to explain; every preset starts here.
+
+    Planning never changes it: ops that a preset cannot serve are decomposed, and batch norms that
+    it wants folded are folded, in a graph of the plan's own.
+    """
 
     captured: Captured
     registry: Registry
-    sources: Sequence[str] | None
-    output: str | None
+    output: OutputPort
 
-    @classmethod
-    def of(
-        cls,
-        model: Model,
-        example: Any,
-        *,
-        dynamic: Any,
-        registry: Registry,
-        sources: Sequence[str] | None,
-        output: str | None,
-    ) -> Question:
-        """Captures the model, whatever kind of model it is."""
-        captured = canonicalise(_captured(model, example, dynamic, output), registry)
-        return cls(captured, registry, sources, output)
+    def load_preset(self, preset: str | Path | Preset) -> Preset:
+        """Load a preset against this model's registry; raise PresetError if it is incomplete."""
+        return complete(load(preset, self.registry))
 
+    def plan(self, preset: Preset, sources: Sequence[str] | None = None) -> Plan:
+        """Plan relevance from the output to the named sources (default: all inputs).
 
-def planned(question: Question, preset: Preset) -> Plan:
-    """Assigns rules; ops without one are decomposed, a level at a time, until all have one."""
-    captured = question.captured
-    while True:
-        try:
-            plan = _assigned(captured, question, preset)
-        except Uncovered as gap:
-            simpler = decompose(captured, gap.nodes)
-            if simpler is None:
-                raise
-            captured = simpler
-            continue
+        Raises:
+            CoverageError: ops that have no rule and cannot be decomposed.
+            SourceError: a source that does not exist or that no relevance reaches.
+            PresetError: a row that names a place which is not in the model.
+        """
+
+        def choose(captured: Captured, _: Nodes) -> tuple[SourcePort, ...]:
+            return resolve_sources(captured, self.registry, sources)
+
+        plan, nodes = self._plan(preset, choose)
+        if sources is not None:
+            reached = {port.node for port in plan.sources}
+            lost = [s.name for s in choose(plan.captured, nodes) if s.node not in reached]
+            if lost:
+                raise SourceError(
+                    f"no relevance from {plan.output.name!r} reaches {', '.join(lost)}"
+                )
+        return plan
+
+    def plan_at(self, preset: Preset, nodes: Iterable[fx.Node]) -> PlanWithNodes:
+        """Plan relevance from the output to nodes of this graph.
+
+        `plan.sources` holds those that relevance reaches, in the plan's own graph.
+        """
+        wanted = tuple(nodes)
+
+        def choose(_: Captured, now: Nodes) -> tuple[SourcePort, ...]:
+            return tuple(SourcePort(node.name, now[node]) for node in wanted)
+
+        return self._plan(preset, choose)
+
+    def decompose_for(self, preset: Preset) -> PreparedModel:
+        """Decompose every op that a preset cannot serve, for good.
+
+        Raises CoverageError for ops that can be neither served nor decomposed.
+        """
+        covered = self._cover(preset, self._choose_inputs).plan
+        return self.on(covered.captured)
+
+    def on(self, captured: Captured) -> PreparedModel:
+        """Return the same model on another graph with the same outputs."""
+        return replace(self, captured=captured, output=_same_port(captured, self.output))
+
+    def _choose_inputs(self, captured: Captured, _: Nodes) -> tuple[SourcePort, ...]:
+        return resolve_sources(captured, self.registry, None)
+
+    def _plan(self, preset: Preset, choose: ChooseSources) -> PlanWithNodes:
+        plan, nodes = self._cover(preset, choose)
         if not preset.fold_batch_norm:
-            return plan
-        return _assigned(fold_batch_norm(captured), question, preset)
+            return PlanWithNodes(plan, nodes)
+        folded = fold_batch_norm(plan.captured)
+        nodes = _follow(nodes, folded)
+        return PlanWithNodes(self._assign(folded.captured, nodes, preset, choose), nodes)
+
+    def _cover(self, preset: Preset, choose: ChooseSources) -> PlanWithNodes:
+        """Assign rules; decompose what has none, one level at a time, until everything has one."""
+        captured: Captured = self.captured
+        nodes: Nodes = {node: node for node in captured.graph.nodes}
+        while True:
+            try:
+                return PlanWithNodes(self._assign(captured, nodes, preset, choose), nodes)
+            except Uncovered as gap:
+                simpler = decompose(captured, gap.nodes)
+                if simpler is None:
+                    raise
+                captured, nodes = simpler.captured, _follow(nodes, simpler)
+
+    def _assign(
+        self, captured: Captured, nodes: Nodes, preset: Preset, choose: ChooseSources
+    ) -> Plan:
+        output = _same_port(captured, self.output)
+        return assign(captured, preset, self.registry, choose(captured, nodes), output)
 
 
-def _assigned(captured: Captured, question: Question, preset: Preset) -> Plan:
-    registry, names = question.registry, question.sources
-    sources = resolve_sources(captured, registry, names)
-    plan = assign(captured, preset, registry, sources, _output(captured, question.output))
-    if names is not None and len(plan.sources) < len(sources):
-        lost = [s.name for s in sources if s not in plan.sources]
-        raise SourceError(f"no relevance from {plan.output.name!r} reaches {', '.join(lost)}")
-    return plan
+def prepare(
+    model: ModelSource,
+    example_inputs: Any = None,
+    *,
+    output: str | None = None,
+    dynamic: Any = True,
+    rules: Iterable[Op | Rule] = (),
+) -> PreparedModel:
+    """Capture and canonicalise a model of any kind.
+
+    Args:
+        model: a torch module, an ExportedProgram, a function of tensors, or a path of an ONNX file.
+        example_inputs: a tensor, a tuple of arguments, or a mapping of keyword arguments. An ONNX
+            file and an ExportedProgram need none.
+        output: name of the output to explain; default `logits` if there is one, else the first
+            with floating-point numbers.
+        dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
+        rules: a user's own op records and rules.
+
+    Raises:
+        CaptureError: torch cannot capture the model.
+        InputError: example inputs are missing or do not fit.
+        TargetError: there is no floating-point output of that name.
+    """
+    registry = standard().with_entries(rules) if rules else standard()
+    captured = canonicalise(_capture(model, example_inputs, dynamic, output), registry)
+    return PreparedModel(captured, registry, find_output(captured, output))
 
 
-def _captured(model: Model, example: Any, dynamic: Any, output: str | None) -> Captured:
-    """The capture of a model, whatever kind of model it is."""
+def _capture(model: ModelSource, example: Any, dynamic: Any, output: str | None) -> Captured:
     if isinstance(model, (str, Path)):
-        model = onnx.load(model)
-    if isinstance(model, onnx.OnnxModule):
-        module = onnx.with_output(model, output) if output else model
-        return onnx.capture_onnx(module, example, dynamic=dynamic)
+        from ..onnx import load as load_onnx  # loads protobuf, which only files need
+
+        model = load_onnx(model)
+    if isinstance(model, CapturesItself):
+        return model.capture(example, dynamic=dynamic, output=output)
     if example is None and not isinstance(model, ExportedProgram):
         raise InputError("example inputs are needed to capture the model")
     return capture(model, example, dynamic=dynamic)
 
 
-def _output(captured: Captured, name: str | None) -> OutputPort:
+def find_output(captured: Captured, name: str | None) -> OutputPort:
+    """Return the output to explain: by name; default `logits` if there is one, else the first.
+
+    Raises TargetError if there is no such floating-point output.
+    """
     ports = [p for p in captured.outputs if p.node.meta["val"].dtype.is_floating_point]
     known = [p.name for p in ports]
     if not ports:
@@ -97,5 +184,15 @@ def _output(captured: Captured, name: str | None) -> OutputPort:
         if port.name == wanted:
             return port
     raise TargetError(
-        f"the model has no floating-point output {name!r}; there is {', '.join(known)}"
+        f"the model has no floating-point output {name!r}; choose from: {', '.join(known)}"
     )
+
+
+def _same_port(captured: Captured, port: OutputPort) -> OutputPort:
+    return next(p for p in captured.outputs if p.position == port.position)
+
+
+def _follow(nodes: Nodes, rewritten: Rewritten) -> Nodes:
+    """Say what nodes have become after one more rewriting; those that are gone drop out."""
+    found = {node: rewritten.copies.get(now) for node, now in nodes.items()}
+    return {node: now for node, now in found.items() if isinstance(now, fx.Node)}

@@ -17,29 +17,24 @@ from ..programs.batched import run_many
 from ..propagate.accounts import read_accounts
 from ..propagate.ledger import Ledger, ledger_of
 from ..results.explanation import Explanation
-from . import validate
-from .program_pairs import Way, Ways
-from .target import (
-    Position,
-    Seed,
-    Target,
-    seed_at_rows,
-    seed_of,
-)
+from .finite import ask_if_finite
+from .inputs import count_versions
+from .program_pairs import ProgramPair, ProgramPairs
+from .target import Position, Seed, Target, seed_at_rows, seed_of
 
 
 @dataclass(frozen=True)
-class Forward:
-    """One forward pass with its promises kept, from which many targets can be explained.
+class ModelRun:
+    """What one forward pass was given and returned, without the values kept for relevance.
 
-    `rows`: where the output was computed, if not everywhere; `output_later` if it can be had.
+    `rows`: where the output was computed, (batch,), if not everywhere; `output_later` if the whole
+    output can be computed on demand.
     """
 
-    ways: Ways
-    way: Way
-    leaves: list[Any]
-    outputs: list[Any]
-    kept: list[Any]
+    pairs: ProgramPairs
+    pair: ProgramPair
+    leaves: tuple[Any, ...]
+    outputs: tuple[Any, ...]
     rows: Tensor | None = None
     output_later: bool = False
 
@@ -48,104 +43,122 @@ class Forward:
         """The model's output, in the model's own structure; None if only `rows` of it are known."""
         if self.rows is not None:
             return None
-        return pytree.tree_unflatten(self.outputs, self.ways.plan.captured.out_spec)
-
-    def explain(self, target: Target = None, *, position: Position = None) -> Explanation:
-        """Explains one target; the promises stay for the next."""
-        return self._explain(target, position, list(self.kept))
-
-    def last(self, target: Target, position: Position) -> Explanation:
-        """Explains one target and lets every promise go after its last use."""
-        kept = list(self.kept)
-        self.kept.clear()
-        return self._explain(target, position, kept)
-
-    def at_rows(self, target: Target, positions: int) -> Explanation:
-        """Explains a class at the rows that were computed, of so many positions."""
-        assert self.rows is not None
-        (row,) = self.outputs
-        kept = list(self.kept)
-        self.kept.clear()
-        return self._from(seed_at_rows(row, target, self.rows, positions), kept)
-
-    def explain_all(
-        self, targets: Sequence[tuple[Target, Position]], at_once: int
-    ) -> list[Explanation]:
-        """Explains (target, position) pairs, `at_once` of them together."""
-        if not targets:
-            return []
-        # Compiled programs are not for vmap: the plain one is taken.
-        relevance = self.way.wanted.program.batched
-        with torch.set_grad_enabled(self.way.with_grad):
-            seeds = [seed_of(self.explained_output, *pair) for pair in targets]
-            check = validate.finite(torch.cat([s.explained.reshape(-1) for s in seeds]))
-            dense = [self.way.seeds(seed) for seed in seeds]
-            found = run_many(relevance, dense, [*self.leaves, *self.kept], at_once)
-        check()
-        return [self._explanation(s, results) for s, results in zip(seeds, found, strict=True)]
+        return pytree.tree_unflatten(list(self.outputs), self.pairs.plan.captured.out_spec)
 
     @property
     def explained_output(self) -> Tensor:
         """The output that targets speak of."""
-        return self.outputs[self.ways.plan.output.position]
+        found: Tensor = self.outputs[self.pairs.plan.output.position]
+        return found
 
-    def _explain(self, target: Target, position: Position, kept: list[Any]) -> Explanation:
-        with torch.set_grad_enabled(self.way.with_grad):
-            seed = seed_of(self.explained_output, target, position)
-        return self._from(seed, kept)
+    def seed(self, target: Target, position: Position) -> Seed:
+        """Resolve a target to what relevance starts from. Raises TargetError."""
+        with torch.set_grad_enabled(self.pair.with_grad):
+            return seed_of(self.explained_output, target, position)
 
-    def _from(self, seed: Seed, kept: list[Any]) -> Explanation:
+    def seed_rows(self, target: Target, positions: int) -> Seed:
+        """Resolve a class at the rows that were computed, of so many positions."""
+        assert self.rows is not None
+        (row,) = self.outputs
+        return seed_at_rows(row, target, self.rows, positions)
+
+    def explain(self, seed: Seed, kept: list[Any]) -> Explanation:
+        """Run the relevance program. Empties `kept`: each value is freed after its last use."""
         given = self.leaves if self.rows is None else [*self.leaves, self.rows]
-        values = [*self.way.seeds(seed), *given, *kept]
+        values = [*self.pair.seed_tensors(seed), *given, *kept]
         kept.clear()
-        check = validate.finite(seed.explained)
-        with torch.set_grad_enabled(self.way.with_grad):
-            results = list(self.way.relevance(values))
-        found = self._explanation(seed, results)
+        check = ask_if_finite(seed.explained)
+        with torch.set_grad_enabled(self.pair.with_grad):
+            results = list(self.pair.relevance(values))
+        found = self.explanation(seed, results)
         check()
         return found
 
-    def _explanation(self, seed: Seed, results: list[Tensor]) -> Explanation:
-        wanted = self.way.wanted
-        versions = validate.versions(self.ways.plan.captured, self.leaves)
+    def explanation(self, seed: Seed, results: list[Tensor]) -> Explanation:
+        """Put together what a relevance program returned."""
+        wanted = self.pair.wanted
+        versions = count_versions(self.pairs.plan.captured, self.leaves)
         return Explanation(
             known_output=self.output,
             explained=seed.explained,
             relevance=wanted.relevance(results),
             coefficient=wanted.coefficients(results),
-            provenance=self.ways.provenance,
+            provenance=self.pairs.provenance,
             known_ledger=self._ledger(wanted, results, seed) if wanted.entries else None,
             run_again=partial(self._run_again, versions) if self.output_later else None,
             recount=lambda: self._recount(seed.detached(), versions),
         )
 
-    def _hold_unchanged(self, versions: tuple[int, ...], advice: str) -> None:
-        if validate.versions(self.ways.plan.captured, self.leaves) != versions:
+    def _require_unchanged(self, versions: tuple[int, ...], advice: str) -> None:
+        if count_versions(self.pairs.plan.captured, self.leaves) != versions:
             raise InputError(
                 "inputs or parameters were changed in place since this explanation was computed;"
                 f" ask for {advice}"
             )
 
     def _run_again(self, versions: tuple[int, ...]) -> Any:
-        """The model's output, by another forward pass."""
-        self._hold_unchanged(versions, "the output at once with explain(..., full_output=True)")
+        """Compute the model's output by another forward pass."""
+        self._require_unchanged(versions, "the output at once with explain(..., full_output=True)")
         with torch.no_grad():
-            outputs = self.ways.output_alone(*self.leaves)
-        return pytree.tree_unflatten(outputs, self.ways.plan.captured.out_spec)
+            outputs = self.pairs.output_alone(*self.leaves)
+        return pytree.tree_unflatten(outputs, self.pairs.plan.captured.out_spec)
 
     def _recount(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
-        """Runs the explanation again with the ledger's sums."""
-        self._hold_unchanged(versions, "the ledger at once with explain(..., ledger=True)")
-        way = self.ways.audited
+        """Run the explanation again with the ledger's sums."""
+        self._require_unchanged(versions, "the ledger at once with explain(..., ledger=True)")
+        pair = self.pairs.audited
         with torch.no_grad():
-            kept = list(way.forward(*self.leaves))[way.wanted.program.outputs :]
-            results = list(way.relevance([*way.seeds(seed), *self.leaves, *kept]))
-        return self._ledger(way.wanted, results, seed)
+            kept = list(pair.forward(*self.leaves))[pair.wanted.program.outputs :]
+            results = list(pair.relevance([*pair.seed_tensors(seed), *self.leaves, *kept]))
+        return self._ledger(pair.wanted, results, seed)
 
     def _ledger(self, wanted: Wanted, results: list[Tensor], seed: Seed) -> Ledger:
-        plan = self.ways.plan
+        plan = self.pairs.plan
         found = wanted.relevance(results)
         arrived = {name: float(found[name].double().sum()) for name in ends(plan)}
         accounts = read_accounts(wanted.entries, wanted.sums(results), plan)
         total = float(seed.explained.sum())
-        return ledger_of(total, arrived, accounts, validate.coarsest_dtype(plan))
+        return ledger_of(total, arrived, accounts, plan.coarsest_dtype())
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One forward pass with its promises kept, from which any number of targets can be explained.
+
+    The kept values stay until this object is dropped; `Engine.explain` frees each of them after its
+    last use instead.
+    """
+
+    run: ModelRun
+    kept: tuple[Any, ...]
+
+    @property
+    def output(self) -> Any:
+        """The model's output, in the model's own structure."""
+        return self.run.output
+
+    @property
+    def explained_output(self) -> Tensor:
+        """The output that targets speak of."""
+        return self.run.explained_output
+
+    def explain(self, target: Target = None, *, position: Position = None) -> Explanation:
+        """Explain one target per sample, as `Engine.explain` does. Raises TargetError."""
+        return self.run.explain(self.run.seed(target, position), list(self.kept))
+
+    def explain_all(
+        self, targets: Sequence[tuple[Target, Position]], at_once: int
+    ) -> list[Explanation]:
+        """Explain (target, position) pairs, `at_once` of them together."""
+        if not targets:
+            return []
+        run, pair = self.run, self.run.pair
+        with torch.set_grad_enabled(pair.with_grad):
+            seeds = [run.seed(*target) for target in targets]
+            check = ask_if_finite(torch.cat([s.explained.reshape(-1) for s in seeds]))
+            dense = [pair.seed_tensors(seed) for seed in seeds]
+            # torch.vmap cannot run compiled programs.
+            batched = pair.wanted.program.batched
+            found = run_many(batched, dense, [*run.leaves, *self.kept], at_once)
+        check()
+        return [run.explanation(s, results) for s, results in zip(seeds, found, strict=True)]

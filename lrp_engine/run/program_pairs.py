@@ -1,9 +1,9 @@
-"""The programs of a plan, each pair written when it is first wanted."""
+"""Hold the programs of a plan; each pair is written when it is first wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,40 +20,42 @@ from ..programs.differentiable import made_differentiable
 from ..programs.eager import eager
 from ..programs.program import Run, forward_alone
 from ..promises.costs import is_random
-from ..promises.policy import Budget, Choice, readable
+from ..promises.policy import MemoryBudget, PolicyOrBudget, readable
 from ..propagate.at_row import can_start_at_row, start_at_only_row, start_at_row
 from ..propagate.trace_cache import Cache
 from .target import Seed
 
+SeedTensors = Callable[[Seed], list[Tensor]]
 
-def in_full(seed: Seed) -> list[Tensor]:
-    """For a relevance program that starts from the whole output."""
+
+def seed_in_full(seed: Seed) -> list[Tensor]:
+    """Return what a relevance program starts from that starts at the whole output."""
     return [seed.dense()]
 
 
-def row_and_place(seed: Seed) -> list[Tensor]:
-    """For one that starts from one row, and is told which."""
+def seed_row_and_place(seed: Seed) -> list[Tensor]:
+    """Return what a program starts from that starts at one row, and is told which."""
     assert seed.row is not None
     return [seed.row.weights.unsqueeze(1), seed.row.rows]
 
 
-def row_alone(seed: Seed) -> list[Tensor]:
-    """For one that starts from the row that the forward program was told."""
+def seed_row_alone(seed: Seed) -> list[Tensor]:
+    """Return what a program starts from whose forward program was told the row."""
     assert seed.row is not None
     return [seed.row.weights.unsqueeze(1)]
 
 
 @dataclass(frozen=True)
-class Way:
-    """One pair of programs, ready to run, and how to read their results.
+class ProgramPair:
+    """A forward and a relevance program, ready to run, and how to read their results.
 
-    `seeds` gives what the relevance program starts from.
+    `seed_tensors` gives what the relevance program starts from.
     """
 
     wanted: Wanted
     forward: Run
     relevance: Run
-    seeds: Callable[[Seed], list[Tensor]] = in_full
+    seed_tensors: SeedTensors = seed_in_full
     with_grad: bool = False
 
     @classmethod
@@ -62,30 +64,54 @@ class Way:
         wanted: Wanted,
         *,
         compiled: bool | str,
-        seeds: Callable[[Seed], list[Tensor]] = in_full,
-    ) -> Way:
-        """The programs as they are, or through torch.compile."""
+        seed_tensors: SeedTensors = seed_in_full,
+    ) -> ProgramPair:
+        """Make written programs ready to run, as they are or through torch.compile."""
         program = wanted.program
         if compiled:
             runs = through_compiler(program, compiled if isinstance(compiled, str) else None)
         else:
             runs = (eager(program.forward), eager(program.relevance))
-        return cls(wanted, *runs, seeds)
+        return cls(wanted, *runs, seed_tensors)
 
 
-@dataclass(frozen=True)
-class Ways:
-    """What there is to run for one plan under one policy; `cache` holds traces and may be shared.
+class ProgramPairs:
+    """The programs of one plan under one policy, each pair written when it is first asked for.
 
-    `sizes` are the example's own: a budget is met at them.
+    Args:
+        plan: which rule serves which op.
+        policy: what is kept between the two programs.
+        compile: run programs through torch.compile; a string is its mode.
+        traces: traces of rules, which several plans of one model may share.
+        sizes: the example's own sizes by symbol: a budget is met at them.
     """
 
-    plan: Plan
-    policy: Choice
-    compile: bool | str
-    cache: Cache
-    sizes: Mapping[Any, int]
-    _within_budget: set[tuple[int, tuple[int, ...]]] = field(default_factory=set)
+    def __init__(
+        self,
+        plan: Plan,
+        policy: PolicyOrBudget,
+        compile: bool | str,
+        traces: Cache,
+        sizes: Mapping[Any, int],
+    ) -> None:
+        self.plan = plan
+        self.policy = policy
+        self.compile = compile
+        self._traces = traces
+        self._sizes = sizes
+        self._within_budget: set[tuple[int, tuple[int, ...]]] = set()
+
+    def with_plan(self, plan: Plan) -> ProgramPairs:
+        """Return the programs of another plan of the same model; traces are shared."""
+        return ProgramPairs(plan, self.policy, self.compile, self._traces, self._sizes)
+
+    def with_policy(self, policy: PolicyOrBudget) -> ProgramPairs:
+        """Return the same plan's programs under another policy; traces are shared."""
+        return ProgramPairs(self.plan, policy, self.compile, self._traces, self._sizes)
+
+    def with_compile(self, compile: bool | str) -> ProgramPairs:
+        """Return the same programs, compiled or not; traces are shared."""
+        return ProgramPairs(self.plan, self.policy, compile, self._traces, self._sizes)
 
     @cached_property
     def provenance(self) -> Provenance:
@@ -93,35 +119,38 @@ class Ways:
         return provenance_of(self.plan)
 
     @cached_property
-    def whole(self) -> Way:
+    def whole(self) -> ProgramPair:
         """Programs that start from the whole output."""
-        return Way.of(self._written(), compiled=self.compile)
+        return ProgramPair.of(self._write(), compiled=self.compile)
 
     @cached_property
-    def at_row(self) -> Way | None:
-        """Programs that start from one row of the output, if the output has independent rows and
-        the budget allows it; both ways give the same."""
+    def at_row(self) -> ProgramPair | None:
+        """Programs that start from one row of the output, or None.
+
+        None if the output has no independent rows or the budget does not allow it. Both pairs give
+        the same relevance.
+        """
         if not self.has_rows:
             return None
         try:
-            wanted = self._written(start=start_at_row)
+            wanted = self._write(start=start_at_row)
         except PromiseError:
             return None  # the whole output's programs may keep to a budget that these cannot
-        return Way.of(wanted, compiled=self.compile, seeds=row_and_place)
+        return ProgramPair.of(wanted, compiled=self.compile, seed_tensors=seed_row_and_place)
 
     @cached_property
-    def only_row(self) -> Way:
+    def only_row(self) -> ProgramPair:
         """Programs that are told the row and compute no other row of the output.
 
         Raises InputError if the output has no rows that are computed by themselves.
         """
         if not self.has_rows:
             raise InputError(
-                f"output {self.plan.output.name!r} is needed in full: its rows (batch, position)"
-                " are not each computed from one row of what is before; leave full_output out"
+                f"full_output=False is not available for output {self.plan.output.name!r}:"
+                " computing one position requires the others. Omit full_output."
             )
-        wanted = self._written(start=start_at_only_row)
-        return Way.of(wanted, compiled=self.compile, seeds=row_alone)
+        wanted = self._write(start=start_at_only_row)
+        return ProgramPair.of(wanted, compiled=self.compile, seed_tensors=seed_row_alone)
 
     @cached_property
     def has_rows(self) -> bool:
@@ -145,29 +174,33 @@ class Ways:
         return forward_alone(self.plan.captured)
 
     @cached_property
-    def audited(self) -> Way:
+    def audited(self) -> ProgramPair:
         """Programs that compute the ledger in the same pass."""
-        return Way.of(self._written(accounts=True, fused=False), compiled=False)
+        return ProgramPair.of(self._write(accounts=True, fused=False), compiled=False)
 
     @cached_property
-    def differentiable(self) -> Way:
+    def differentiable(self) -> ProgramPair:
         """Programs whose every op torch can differentiate: fused attention's backward is not one.
 
         The rules are traced anew, with attention as products and a softmax.
         """
         with sdpa_kernel(SDPBackend.MATH):
-            wanted = write_program(self.plan, self.policy, {}, sizes=self.sizes)
+            wanted = write_program(self.plan, self.policy, {}, sizes=self._sizes)
         made_differentiable(wanted.program)
-        return replace(Way.of(wanted, compiled=False), with_grad=True)
+        return replace(ProgramPair.of(wanted, compiled=False), with_grad=True)
 
-    def hold_to_budget(self, way: Way, leaves: list[Any]) -> None:
-        """A budget was met at the example's sizes; larger inputs may need more."""
-        if not isinstance(self.policy, Budget):
+    def for_rows(self, rows: bool) -> ProgramPair:
+        """Return the programs that serve targets at single rows, or anywhere."""
+        return (self.at_row if rows else None) or self.whole
+
+    def require_budget(self, pair: ProgramPair, leaves: Sequence[Any]) -> None:
+        """Raise InputError if larger inputs than the example's would exceed the budget."""
+        if not isinstance(self.policy, MemoryBudget):
             return
-        program = way.wanted.program
+        program = pair.wanted.program
         sizes = self.plan.captured.shapes.sizes(leaves)
         key = (id(program), tuple(sizes.values()))
-        if key in self._within_budget or sizes == self.sizes:
+        if key in self._within_budget or sizes == self._sizes:
             return
         peak = program.foretell(sizes).peak
         if peak > self.policy.bytes:
@@ -178,6 +211,6 @@ class Ways:
             )
         self._within_budget.add(key)
 
-    def _written(self, **options: Any) -> Wanted:
+    def _write(self, **options: Any) -> Wanted:
         options = {"fused": bool(self.compile)} | options
-        return write_program(self.plan, self.policy, self.cache, sizes=self.sizes, **options)
+        return write_program(self.plan, self.policy, self._traces, sizes=self._sizes, **options)

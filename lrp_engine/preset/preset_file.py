@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..errors import PresetError
+from ..errors import PresetError, suggest
 from ..method.registry import Registry, standard
 from ..method.rule import Rule
 from .position import Position
 from .preset import Entry, Preset
+from .shipped import own_cites, own_title, read_text
+from .shipped import presets as presets
 
 _TOP = {"title", "cites", "extends", "gates", "fold_batch_norm", "rule"}
 _GLOBS = {"op", "module", "type", "node", "before", "after"}
 _KEYS = _GLOBS | {"family", "use", "position", "optional"}
-
-
-def presets() -> tuple[str, ...]:
-    """Names of the presets that come with the engine."""
-    files = resources.files("lrp_engine.rules").joinpath("presets").iterdir()
-    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
 
 
 def load_preset(name: str | Path, **parameters: Any) -> Preset:
@@ -54,10 +48,8 @@ def load(preset: str | Path | Preset, registry: Registry) -> Preset:
     own = tuple(_entry(row, name, registry) for row in table.get("rule", []))
     return Preset(
         name=name,
-        title=table.get("title", name),
-        cites=tuple(
-            dict.fromkeys([*(base.cites if base else ()), *table.get("cites", "").split()])
-        ),
+        title=own_title(table, name),
+        cites=tuple(dict.fromkeys([*(base.cites if base else ()), *own_cites(table)])),
         entries=(*(base.entries if base else ()), *own),
         gates=table.get("gates", base.gates if base else True),
         fold_batch_norm=table.get("fold_batch_norm", base.fold_batch_norm if base else False),
@@ -99,9 +91,8 @@ def _read(preset: str | Path) -> tuple[str, dict[str, Any]]:
         return path.stem, _parse(path.read_text(), str(path))
     known = presets()
     if str(preset) not in known:
-        raise PresetError(f"unknown preset {str(preset)!r}{suggestion(str(preset), known)}")
-    file = resources.files("lrp_engine.rules").joinpath("presets", f"{preset}.toml")
-    return str(preset), _parse(file.read_text(), str(preset))
+        raise PresetError(f"unknown preset {str(preset)!r}{suggest(str(preset), known)}")
+    return str(preset), _parse(read_text(str(preset)), str(preset))
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
@@ -117,13 +108,13 @@ def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> Entry:
     if row.get("family") not in families:
         raise PresetError(
             f"{place}: unknown family {row.get('family')!r}"
-            + suggestion(str(row.get("family")), families)
+            + suggest(str(row.get("family")), families)
         )
     rules = {rule: r for (family, rule), r in registry.rules.items() if family == row["family"]}
     if row.get("use") not in rules:
         raise PresetError(
             f"{place}: family {row['family']!r} has no rule {row.get('use')!r}"
-            + suggestion(str(row.get("use")), rules)
+            + suggest(str(row.get("use")), rules)
         )
     entry = _with_parameters(row, rules[row["use"]], place, name)
     _refuse_unknown_op(entry, place, registry)
@@ -150,7 +141,7 @@ def _value(name: str, given: Any, default: Any, place: str) -> Any:
     if isinstance(default, Enum) and not isinstance(given, Enum):
         known = {member.value: member for member in type(default)}
         if given not in known:
-            raise PresetError(f"{place}: {name} = {given!r}{suggestion(str(given), known)}")
+            raise PresetError(f"{place}: {name} = {given!r}{suggest(str(given), known)}")
         return known[given]
     return tuple(given) if isinstance(given, list) else given
 
@@ -159,20 +150,11 @@ def _refuse_unknown_op(entry: Entry, place: str, registry: Registry) -> None:
     ops = {str(t) for t, ops in registry.ops.items() for op in ops if op.family == entry.family}
     if not any(entry.names_op(name) for name in ops):
         bare = {name.rsplit(".", 1)[0].removeprefix("aten.") for name in ops}
-        close = suggestion(str(entry.op).removeprefix("aten."), bare, listed=False)
+        close = suggest(str(entry.op).removeprefix("aten."), bare, listed=False)
         raise PresetError(f"{place}: family {entry.family!r} has no op {entry.op!r}{close}")
 
 
 def _refuse_unknown(table: Iterable[str], known: Iterable[str], place: str) -> None:
     for key in table:
         if key not in known:
-            raise PresetError(f"{place}: unknown key {key!r}{suggestion(key, known)}")
-
-
-def suggestion(word: str, known: Iterable[str], *, listed: bool = True) -> str:
-    """The nearest name, or else the list of names."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(names)}" if listed else ""
+            raise PresetError(f"{place}: unknown key {key!r}{suggest(key, known)}")

@@ -1,0 +1,166 @@
+"""Check inputs and the model's state at the public edge: each fault has its own error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..capture import Captured
+from ..capture.captured import Claim, How
+from ..capture.signature import as_call
+from ..errors import InputError
+from ..graphs.nodes import value
+
+_INDEX = (torch.int64, torch.int32)
+
+
+def flatten_inputs(captured: Captured, inputs: Any) -> list[Any]:
+    """Flatten what the user calls the model with, in the order of the captured inputs.
+
+    Raises InputError if structure, shapes, dtypes, devices or values do not fit the capture.
+    """
+    args, kwargs = as_call(inputs)
+    try:
+        leaves = captured.flatten_inputs(args, kwargs)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    check_inputs(captured, leaves)
+    return leaves
+
+
+def check_inputs(captured: Captured, leaves: Sequence[Any]) -> None:
+    """Raise InputError if shapes, dtypes, devices or values do not fit the capture."""
+    check_shapes(captured.shapes.broken(leaves), [port.name for port in captured.inputs])
+    check_claims(captured.claims, captured.shapes.sizes(leaves))
+    for port, leaf in zip(captured.inputs, leaves, strict=True):
+        fake = value(port.node)
+        if not isinstance(fake, Tensor):
+            check_constant(port.name, leaf, fake)
+        elif isinstance(leaf, Tensor):
+            check_tensor(port.name, leaf, fake.dtype, fake.device)
+
+
+def check_shapes(broken: str | None, names: Sequence[str]) -> None:
+    """Raise InputError if something is wrong with the shapes of the inputs of these names."""
+    if broken:
+        for i, name in enumerate(names):
+            broken = broken.replace(f"input leaf {i}:", f"input {name!r}:")
+        raise InputError(f"{broken}. Capture again with example inputs of this shape.")
+
+
+def check_claims(claims: Sequence[Claim], sizes: Mapping[Any, int]) -> None:
+    """Raise InputError if something that a pass relied on is not true at these sizes."""
+    for claim in claims:
+        if not claim.holds(sizes):
+            raise InputError(
+                f"at sizes {sizes} the model's attention mask is of another kind than at the sizes"
+                " seen before (a sliding window?). Capture again with inputs of this size."
+            )
+
+
+def check_constant(name: str, leaf: object, expected: object) -> None:
+    """Raise InputError if an input that is no tensor is not what it was at capture."""
+    if leaf != expected and expected is not None:
+        raise InputError(f"input {name!r} was {expected!r} at capture and is {leaf!r} now")
+
+
+def check_tensor(name: str, leaf: Tensor, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise InputError if a tensor has another dtype or device than at capture, or holds NaN."""
+    if leaf.dtype != dtype:
+        raise InputError(f"input {name!r} has dtype {leaf.dtype}, the capture {dtype}")
+    if leaf.device != device:
+        raise InputError(
+            f"input {name!r} is on {leaf.device}, the model was captured on {device}:"
+            " move the input, or capture again"
+        )
+    if leaf.dtype.is_floating_point and bool(torch.isnan(leaf).any()):
+        raise InputError(f"input {name!r} holds NaN")
+
+
+def check_parameters(captured: Captured) -> None:
+    """Raise InputError unless the model's parameters are still those that were captured."""
+    for home, key, what, name in captured.places:
+        if home.get(key) is not what:
+            raise InputError(_changed(home.get(key), what, name))
+    for tensor, name, device, dtype in captured.held:
+        if tensor.device != device or tensor.dtype != dtype:
+            raise InputError(_moved(name, device, dtype, tensor))
+
+
+def check_layouts(captured: Captured) -> None:
+    """Raise InputError unless every parameter has the shape and strides of the capture.
+
+    Looked at only when a program failed: most programs run with other strides as well.
+    """
+    for node in captured.graph.find_nodes(op="get_attr"):
+        now, then = captured.tensors[str(node.target)], value(node)
+        if (now.shape, now.stride()) != (then.shape, then.stride()):
+            raise InputError(
+                f"parameter {node.meta['tensor_name']!r} changed from shape {tuple(then.shape)},"
+                f" strides {then.stride()} to {tuple(now.shape)}, {now.stride()} since capture:"
+                " capture again"
+            )
+
+
+def count_versions(captured: Captured, leaves: Sequence[Any]) -> tuple[int, ...]:
+    """Count in-place changes of inputs and parameters."""
+    tensors = [*leaves, *captured.tensors.values()]
+    return tuple(t._version for t in tensors if isinstance(t, Tensor) and not t.is_inference())
+
+
+@contextmanager
+def guard_run(captured: Captured, leaves: Sequence[Any]) -> Iterator[None]:
+    """Check the parameters around a forward pass, while a GPU is at work, and explain failures.
+
+    A failure's likely cause is named: an index that is no row of a table or, if the capture was
+    recorded, inputs that take another path.
+    """
+    try:
+        yield
+    except (RuntimeError, AssertionError, IndexError) as error:
+        check_parameters(captured)
+        check_layouts(captured)
+        if captured.how is How.RECORDED:
+            raise other_path(str(error)) from error
+        if isinstance(error, IndexError):
+            raise InputError(f"{error}: {_ranges(captured, leaves)}") from error
+        raise
+    check_parameters(captured)
+
+
+def other_path(why: str) -> InputError:
+    """Return the error for inputs that take another path than the recorded one."""
+    return InputError(
+        "this model's control flow depends on its data; it was recorded for the example inputs and"
+        f" does not hold for these: {why}. Capture again with these inputs."
+    )
+
+
+def _changed(now: Any, what: Tensor | nn.Module, name: str) -> str:
+    if now is None:
+        return f"the model's {name!r} is gone since capture"
+    if not isinstance(what, Tensor):
+        return f"module {name!r} was replaced by another since capture: capture again"
+    if (now.device, now.dtype) != (what.device, what.dtype):
+        return _moved(name, what.device, what.dtype, now)
+    return f"parameter {name!r} was replaced by another tensor since capture: capture again"
+
+
+def _moved(name: str, device: torch.device, dtype: torch.dtype, now: Tensor) -> str:
+    return (
+        f"parameter {name!r} moved from {device}, {dtype} to {now.device}, {now.dtype}"
+        " since capture: capture again"
+    )
+
+
+def _ranges(captured: Captured, leaves: Sequence[Any]) -> str:
+    found = [
+        f"input {port.name!r} holds {int(leaf.min())} to {int(leaf.max())}"
+        for port, leaf in zip(captured.inputs, leaves, strict=True)
+        if isinstance(leaf, Tensor) and leaf.numel() and leaf.dtype in _INDEX
+    ]
+    return f"{', '.join(found)}. Does the model know all of these (is it this model's tokenizer)?"
