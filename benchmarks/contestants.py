@@ -17,6 +17,7 @@ import torch
 
 import lrp_engine as lrp
 from lrp_engine.promises.costs import Costs
+from lrp_engine.run.inputs import flatten_inputs
 
 from .models import ON_GPU
 
@@ -84,7 +85,7 @@ class Contestants:
         if self._parts(name)["what"] == "forward":
             return 0
         engine = self.engine("ours")
-        ways, leaves = engine._ways, engine._leaves(self.inputs)
+        ways, leaves = engine._explainer.pairs, flatten_inputs(engine.captured, self.inputs)
         words = "input_ids" in self.inputs
         alone = words and name.startswith("row:")
         way = ways.only_row if alone else (words and ways.at_row) or ways.whole

@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+
+def suggest(word: str, known: Iterable[str], *, listed: bool = True) -> str:
+    """Return how to end a message about an unknown name: with the nearest name, or all names.
+
+    Args:
+        word: The unknown name.
+        known: The names to choose from.
+        listed: Whether all names are listed if none is near; otherwise the ending is empty.
+
+    Example:
+        >>> suggest("gama", ["epsilon", "gamma"])
+        "; did you mean 'gamma'?"
+        >>> suggest("x", ["epsilon", "gamma"])
+        '; choose from: epsilon, gamma'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; choose from: {', '.join(names)}" if listed else ""
+
 
 class LrpError(Exception):
     """Base class of every error that this package raises on purpose."""

@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from lrp_engine.checks import Finding, Report
-    from lrp_engine.checks.config import Case
+    from lrp_engine.checks.config import CheckCase
 
 _UPDATE = "update"
 
@@ -22,7 +22,7 @@ class Broken(Exception):
 class ContractItem(pytest.Item):
     """One check of one case. Items of a case share its report."""
 
-    def __init__(self, *, case: Case, check: str, **given: Any) -> None:
+    def __init__(self, *, case: CheckCase, check: str, **given: Any) -> None:
         super().__init__(**given)
         self.case, self.check = case, check
         self.add_marker("lrp")
@@ -53,13 +53,13 @@ class Reports:
     def __init__(self) -> None:
         self._found: dict[str, Report | Exception] = {}
 
-    def of(self, case: Case, *, update: bool) -> Report:
+    def of(self, case: CheckCase, *, update: bool) -> Report:
         """Computes a case's report, or returns it again. Raises what went wrong, every time."""
-        from lrp_engine.cli.check_cases import report_of
+        from lrp_engine.cli.check_cases import run_case
 
         if case.name not in self._found:
             try:
-                self._found[case.name] = report_of(case, update=update)
+                self._found[case.name] = run_case(case, update=update)
             except _expected() as error:
                 self._found[case.name] = error
         found = self._found[case.name]
@@ -106,10 +106,10 @@ def _file(config: pytest.Config) -> Path | None:
     return config.rootpath / ini if ini and whole_run else None
 
 
-def _named(config: pytest.Config, model: str) -> Iterator[Case]:
+def _named(config: pytest.Config, model: str) -> Iterator[CheckCase]:
     """The case of --lrp-model, once per preset, within the budget of the file if there is one."""
     from lrp_engine.checks import Budget
-    from lrp_engine.checks.config import DEFAULT_PRESET, Case, read_budget
+    from lrp_engine.checks.config import DEFAULT_PRESET, CheckCase, read_budget
     from lrp_engine.cli.options import target_of
 
     file = _file(config)
@@ -121,7 +121,7 @@ def _named(config: pytest.Config, model: str) -> Iterator[Case]:
         stem = Path(preset).stem
         name = f"{model}[{stem}]"
         path = golden and folder / (golden if len(presets) == 1 else f"{golden}-{stem}")
-        yield Case(
+        yield CheckCase(
             name=name,
             model=model,
             inputs=config.getoption("--lrp-inputs"),

@@ -75,7 +75,7 @@ PRODUCTS = (
 )
 
 
-@rule("euler", family=Homogeneous, cites="euler, homogeneous functions")
+@rule("euler", family=Homogeneous, cites="own: Euler's theorem on homogeneous functions")
 def euler(call: Call[Homogeneous], c: Any) -> Coefficients:
     """f(tx) = t^k f(x) gives x f'(x) = k f(x): c_in = f'(x)^T c / k conserves."""
     k = call.op.degree

@@ -123,7 +123,7 @@ TABLES = (
 )
 
 
-@rule("stopped", family=Stop, cites="by definition of the op", stops=True)
+@rule("stopped", family=Stop, cites="own: by definition of the op", stops=True)
 def stopped(call: Call, c: Any) -> Coefficients:
     """No relevance passes."""
     return tuple(None for _ in call.live)
@@ -131,7 +131,7 @@ def stopped(call: Call, c: Any) -> Coefficients:
 
 # A preset may take the result of any op for a constant.
 CONSTANTS = tuple(
-    rule("stopped", family=family, cites="the preset's choice", stops=True)(stopped.propagate)
+    rule("stopped", family=family, cites="own: the preset's choice", stops=True)(stopped.propagate)
     for family in (
         Move,
         Linear,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lrp_engine import Engine
 from lrp_engine.errors import CaptureError, InputError
-from lrp_engine.run.program_pairs import Way
+from lrp_engine.run.program_pairs import ProgramPair
 from tests import nets
 from tests.support import assert_conserves, draw, seeded
 
@@ -227,14 +227,14 @@ def test_the_model_itself_runs_before_anything_is_kept(position, monkeypatch):
     rerun = engine.captured.rerun
     noting = lambda *args, **kwargs: (order.append("model"), rerun(*args, **kwargs))[1]  # noqa: E731
     object.__setattr__(engine.captured, "rerun", noting)
-    run = Way.of.__func__
+    run = ProgramPair.of.__func__
 
     def watched(cls, *args, **kwargs):
         way = run(cls, *args, **kwargs)
         forward = lambda *values: (order.append("program"), way.forward(*values))[1]  # noqa: E731
         return replace(way, forward=forward)
 
-    monkeypatch.setattr(Way, "of", classmethod(watched))
+    monkeypatch.setattr(ProgramPair, "of", classmethod(watched))
     target = 1 if position is not None else lambda output: output.sum()
     engine.explain(torch.arange(3).reshape(1, 3), target, position=position)
     assert order == ["model", "program"]

@@ -13,9 +13,13 @@ import lrp_engine as lrp
 from lrp_engine.cli.app import app
 from lrp_engine.method.references import cited, papers
 from lrp_engine.method.registry import standard
-from lrp_engine.presets.preset_file import load
+from lrp_engine.preset.preset_file import load
 
-NO_PAPER = {"by definition of the op", "the preset's choice", "euler, homogeneous functions"}
+NO_PAPER = {
+    "own: by definition of the op",
+    "own: the preset's choice",
+    "own: Euler's theorem on homogeneous functions",
+}
 
 
 def test_every_rule_cites_a_paper_that_is_listed() -> None:

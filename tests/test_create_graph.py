@@ -16,8 +16,8 @@ from lrp_engine.errors import InputError
 from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.op import Pointwise
 from lrp_engine.method.registry import standard
-from lrp_engine.presets.preset import Entry
-from lrp_engine.presets.preset_file import load
+from lrp_engine.preset.preset import Entry
+from lrp_engine.preset.preset_file import load
 from tests.nets import Functional, Mlp, Norms, Residual, TiedLanguage, net
 from tests.references import models
 from tests.support import draw, seeded

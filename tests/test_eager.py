@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lrp_engine import Engine
 from lrp_engine.programs.eager import eager
+from lrp_engine.run.inputs import flatten_inputs
 from tests.support import assert_close, draw
 from tests.test_promises import each_model, each_policy, engine_of, model_of
 from tests.tracker import Arrivals
@@ -40,7 +41,7 @@ def heard(run: Callable[..., Any], *given: Any) -> Sequence[Any]:
 @each_model
 def test_the_same_ops_with_the_same_arguments_arrive(name, policy):
     engine = engine_of(name, policy)
-    way, leaves = engine._ways.whole, engine._leaves(model_of(name)[1])
+    way, leaves = engine._explainer.pairs.whole, flatten_inputs(engine.captured, model_of(name)[1])
     program = way.wanted.program
     with torch.no_grad():
         values = program.forward(*leaves)
@@ -125,7 +126,7 @@ def test_products_one_behind_the_other_are_both_called_whole():
     model = nn.Sequential(nn.Linear(6, 5, bias=False), nn.Linear(5, 4, bias=False)).double().eval()
     x = draw(2, 3, 6)
     engine = Engine(model, x, preset="gradient")
-    way = engine._ways.whole
+    way = engine._explainer.pairs.whole
     assert way.relevance.code.count("torch.matmul") == 2
     assert_close(engine.explain(x, lambda out: out.sum()).coefficient["input"], in_full(model, x))
 

@@ -12,6 +12,7 @@ from torch import nn
 from lrp_engine import Engine, LrpError
 from lrp_engine.errors import InputError, PromiseError
 from lrp_engine.promises.policy import Budget, Policy, policy_of
+from lrp_engine.run.inputs import flatten_inputs
 from tests.support import assert_close, draw, seeded, skip_if_bytes_are_foretold_wrongly
 from tests.test_promises import each_model, each_policy, engine_of, model_of
 from tests.tracker import LiveBytes
@@ -19,7 +20,8 @@ from tests.tracker import LiveBytes
 
 def measured(engine: Engine, inputs: Any) -> int:
     """The peak of both programs, counted tensor by tensor while they run."""
-    leaves, program, way = engine._leaves(inputs), engine.program, engine._ways.whole
+    leaves, program = flatten_inputs(engine.captured, inputs), engine.program
+    way = engine._explainer.pairs.whole
     seed = torch.ones_like(way.forward(*leaves)[engine.plan.output.position])
     with torch.no_grad(), LiveBytes() as live:
         values = list(way.forward(*leaves))

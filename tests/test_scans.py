@@ -16,7 +16,7 @@ import lrp_engine as lrp
 from lrp_engine.capture import scans
 from lrp_engine.capture.captured import How
 from lrp_engine.errors import CaptureError
-from lrp_engine.presets.preset_file import presets
+from lrp_engine.preset.preset_file import presets
 from tests.support import assert_close, draw
 from tests.zoo.decoders import SMALL, mamba
 from tests.zoo.entry import StayDouble, ids, lively

@@ -15,7 +15,7 @@ from lrp_engine.method.op import Op
 from lrp_engine.method.registry import standard
 from lrp_engine.plan import assign
 from lrp_engine.plan.signs import never_negative
-from lrp_engine.presets.preset import Preset
+from lrp_engine.preset.preset import Preset
 from lrp_engine.testing.rule_case import arguments_of
 from tests.support import assert_close, draw, seeded
 

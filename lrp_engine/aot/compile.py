@@ -64,7 +64,7 @@ def compiled(name: str, source: Source, settings: Mapping[str, Any]) -> Compiled
 
 
 def _constant(tensor: Tensor, lies: Any) -> tuple[tuple[Any, ...], Tensor]:
-    """torch may give a copy; where the original lies says which constants are the same."""
+    """Torch may give a copy; where the original lies says which constants are the same."""
     shape, stride = tuple(lies.shape), tuple(lies.stride)
     if tensor.stride() != stride or tensor.shape != shape:
         tensor = torch.empty_strided(shape, stride, dtype=tensor.dtype, device=tensor.device).copy_(

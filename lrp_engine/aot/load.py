@@ -72,7 +72,8 @@ def index_of(manifest: Manifest) -> int:
 
 def _loader(path: Path, name: str, index: int) -> Any:
     """As `torch._inductor.package.load_package` gets it, which however looks for a C++ compiler to
-    find out the processor's vector instructions: that the machine is the same has been checked."""
+    find out the processor's vector instructions: that the machine is the same has been checked.
+    """
     return torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), name, False, 1, index)
 
 

@@ -32,7 +32,8 @@ class Port:
 @dataclass(frozen=True)
 class Leaf:
     """One leaf of the outputs: the next tensor that the forward program returns, a size (as an
-    expression) or a constant."""
+    expression) or a constant.
+    """
 
     kind: str
     value: Any = None

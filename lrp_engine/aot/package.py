@@ -16,8 +16,9 @@ from ..errors import InputError, NotPackagedError, TargetError
 from ..plan.provenance import Provenance
 from ..propagate.ledger import Ledger
 from ..results.explanation import Explanation
-from ..run import validate
-from ..run.program_pairs import in_full, row_and_place
+from ..run.finite import ask_if_finite
+from ..run.inputs import check_claims, check_constant, check_shapes, check_tensor
+from ..run.program_pairs import seed_in_full, seed_row_and_place
 from ..run.target import (
     Position,
     Seed,
@@ -148,7 +149,7 @@ class Package:
             seed = seed_of(run.outputs[self.manifest.explained], target, position)
             values = [*self._seeds(run.start, seed), *run.tensors, *kept]
             kept.clear()
-            check = validate.finite(seed.explained)
+            check = ask_if_finite(seed.explained)
             results = self.pairs[run.start].relevance(values)
         found = self._explanation(run.outputs, seed, results)
         check()
@@ -166,7 +167,7 @@ class Package:
         return WHOLE
 
     def _seeds(self, start: str, seed: Seed) -> list[Tensor]:
-        return in_full(seed) if start == WHOLE else row_and_place(seed)
+        return seed_in_full(seed) if start == WHOLE else seed_row_and_place(seed)
 
     def _explanation(
         self, outputs: Sequence[Any], seed: Seed, results: Sequence[Tensor]
@@ -191,13 +192,13 @@ class Package:
         ports = self.manifest.inputs
         broken = mismatch(leaves, [port.shape for port in ports], sizes)
         broken = broken or broken_condition(self.manifest.conditions, sizes)
-        validate.shaped(broken, [port.name for port in ports])
-        validate.claimed(self.masks, sizes)
+        check_shapes(broken, [port.name for port in ports])
+        check_claims(self.masks, sizes)
         for port, leaf in zip(ports, leaves, strict=True):
             if port.shape is None:
-                validate.constant(port.name, leaf, port.constant)
+                check_constant(port.name, leaf, port.constant)
             else:
-                validate.one(port.name, leaf, dtype_of(port.dtype), torch.device(port.device))
+                check_tensor(port.name, leaf, dtype_of(port.dtype), torch.device(port.device))
         self._tried(sizes)
         return leaves, sizes
 

@@ -26,7 +26,8 @@ from .expression import evaluate, text_of
 @dataclass(frozen=True)
 class Source:
     """A module to compile, and what it is called with: the kind of every tensor, the order in which
-    its axes lie in memory, and its shape (numbers, and sympy expressions where a size is free)."""
+    its axes lie in memory, and its shape (numbers, and sympy expressions where a size is free).
+    """
 
     module: fx.GraphModule
     like: tuple[Tensor, ...]

@@ -16,11 +16,10 @@ from ..capture.shapes import axes_of
 from ..errors import PackageError
 from ..graphs.nodes import value
 from ..graphs.precision import half_the_digits
-from ..promises.policy import Budget
+from ..promises.policy import MemoryBudget
 from ..results.explanation import Explanation
-from ..run.program_pairs import Way, Ways
+from ..run.program_pairs import ProgramPair, ProgramPairs
 from ..run.target import seed_of
-from ..run.validate import coarsest_dtype
 from .archive import beside, write
 from .compare_with_engine import Trial, above_one
 from .compile import Compiled, compiled
@@ -54,7 +53,7 @@ Explain = Callable[..., Explanation]
 
 def write_package(
     path: Path,
-    ways: Ways,
+    pairs: ProgramPairs,
     explain: Explain,
     leaves: Sequence[Any],
     *,
@@ -63,16 +62,16 @@ def write_package(
     settings: Mapping[str, Any],
 ) -> None:
     """Compiles, tries and writes. `explain` is the engine's own, `leaves` are inputs to try."""
-    captured, chosen = ways.plan.captured, _chosen(ways, start)
+    captured, chosen = pairs.plan.captured, _chosen(pairs, start)
     if tolerance is None:
-        tolerance = half_the_digits(coarsest_dtype(ways.plan))
+        tolerance = half_the_digits(pairs.plan.coarsest_dtype())
     trial = Trial(captured, explain, tolerance, tuple(chosen))
-    sources, masks = _sources(ways, chosen, above_one(captured, leaves))
+    sources, masks = _sources(pairs, chosen, above_one(captured, leaves))
     cases = trial.cases(leaves)
     ones = sorted(case.ones for case in cases if case.ones)
     with beside(path) as file:
         made = {name: compiled(name, source, settings) for name, source in sources.items()}
-        manifest = _manifest(ways, chosen, masks, ones, made)
+        manifest = _manifest(pairs, chosen, masks, ones, made)
         write(file, made, manifest)
         hold_loader(file, next(iter(made)), index_of(manifest))
         package = load_package(file)
@@ -82,15 +81,15 @@ def write_package(
             write(file, made, replace(manifest, conditions=(*manifest.conditions, *needed)))
 
 
-def _chosen(ways: Ways, start: Start) -> dict[str, Way]:
+def _chosen(pairs: ProgramPairs, start: Start) -> dict[str, ProgramPair]:
     """The pairs of programs to compile; raises PackageError for what a package cannot hold."""
-    captured = ways.plan.captured
+    captured = pairs.plan.captured
     if captured.how is How.RECORDED:
         raise PackageError(
             "the model's control flow depends on its data, so that the model itself has to run"
             " beside every call: it cannot be packaged"
         )
-    if isinstance(ways.policy, Budget):
+    if isinstance(pairs.policy, MemoryBudget):
         raise PackageError(
             "a budget is foretold for the engine's own programs, not for compiled ones: package"
             " engine.with_policy('balanced') or ('low_memory')"
@@ -99,29 +98,31 @@ def _chosen(ways: Ways, start: Start) -> dict[str, Way]:
         raise PackageError("a pass relied on something that a package cannot check")
     if start not in (None, WHOLE, ROW):
         raise PackageError(f"start is 'output', 'row' or None for both, not {start!r}")
-    found = {WHOLE: ways.whole} if start != ROW else {}
-    if start != WHOLE and ways.at_row is not None:
-        found[ROW] = ways.at_row
+    found = {WHOLE: pairs.whole} if start != ROW else {}
+    if start != WHOLE and pairs.at_row is not None:
+        found[ROW] = pairs.at_row
     if not found:
         raise PackageError(
-            f"explanations of {ways.plan.output.name!r} cannot start at a row: leave start=None"
+            f"explanations of {pairs.plan.output.name!r} cannot start at a row: leave start=None"
         )
     return found
 
 
 def _sources(
-    ways: Ways, chosen: Mapping[str, Way], leaves: Sequence[Any]
+    pairs: ProgramPairs, chosen: Mapping[str, ProgramPair], leaves: Sequence[Any]
 ) -> tuple[dict[str, Source], tuple[MaskKind, ...]]:
     """What to compile, by name."""
     sources: dict[str, Source] = {}
-    for start, way in chosen.items():
-        program, shapes = way.wanted.program, ways.plan.captured.shapes
-        output = program.forward(*leaves)[ways.plan.output.position]
+    for start, pair_to_run in chosen.items():
+        program, shapes = pair_to_run.wanted.program, pairs.plan.captured.shapes
+        output = program.forward(*leaves)[pairs.plan.output.position]
         seed = seed_of(output, output) if start == WHOLE else seed_of(output, 0, -1)
         names = programs_of(start)
-        sources |= zip(names, pair(program, shapes, leaves, way.seeds(seed)), strict=True)
+        sources |= zip(
+            names, pair(program, shapes, leaves, pair_to_run.seed_tensors(seed)), strict=True
+        )
     masks = []
-    for i, claim in enumerate(_masks(ways.plan.captured)):
+    for i, claim in enumerate(_masks(pairs.plan.captured)):
         symbols = tuple(str(symbol) for symbol in claim.symbols)
         masks.append(MaskKind(f"mask_{i}", symbols, claim.kind.name, mask_device(claim)))
         sources[f"mask_{i}"] = mask_source(claim)
@@ -133,13 +134,13 @@ def _masks(captured: Captured) -> list[MaskClaim]:
 
 
 def _manifest(
-    ways: Ways,
-    chosen: Mapping[str, Way],
+    pairs: ProgramPairs,
+    chosen: Mapping[str, ProgramPair],
     masks: tuple[MaskKind, ...],
     ones: Sequence[tuple[str, ...]],
     made: Mapping[str, Compiled],
 ) -> Manifest:
-    plan, captured = ways.plan, ways.plan.captured
+    plan, captured = pairs.plan, pairs.plan.captured
     free = {f.symbol for f in captured.shapes.free()}
     known = [c for c in captured.shapes.conditions() if c.free_symbols <= free]
     conditions = [text_of(condition) for condition in known]
@@ -147,7 +148,7 @@ def _manifest(
     return Manifest(
         format=FORMAT,
         machine=machine(device),
-        provenance=ways.provenance.as_dict(),
+        provenance=pairs.provenance.as_dict(),
         inputs=tuple(map(_port, captured.inputs)),
         input_structure=described_exactly(captured.in_spec),
         argument_names=captured.argument_names,

@@ -42,7 +42,8 @@ class Write:
 
 def is_silent(op: OpOverload) -> bool:
     """Whether an op's schema does not say that it may return its operand (dropout) or write (batch
-    norm in training)."""
+    norm in training).
+    """
     return torch.Tag.maybe_aliasing_or_mutating in op.tags
 
 
@@ -128,7 +129,7 @@ def _layout(tensor: Any) -> tuple[Any, ...]:
 
 
 def _sharing(graph: fx.Graph) -> dict[fx.Node, set[fx.Node]]:
-    """node -> the nodes that may share memory with it.
+    """Node -> the nodes that may share memory with it.
 
     Traced values lie in the same storage if the model's own do. Where an op may hand on its operand
     without saying so, and tracing copied it, the op's tag tells; its schema tells the rest.

@@ -110,7 +110,8 @@ class ShapeContract:
 
 def _chooses_kernel(guard: Any) -> bool:
     """Whether torch only asked which of a convolution's kernels it would take (on CPUs oneDNN's
-    from 16 samples on): that changes how fast the result comes, not what it is."""
+    from 16 samples on): that changes how fast the result comes, not what it is.
+    """
     place = getattr(getattr(guard, "sloc", None), "framework_loc", None)
     where = (getattr(place, "filename", ""), getattr(place, "name", ""))
     return where[0].endswith("fake_impls.py") and where[1] == "conv"

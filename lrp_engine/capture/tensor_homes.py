@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 class Place(NamedTuple):
     """One entry of a module's dictionaries: a parameter, a buffer, an attribute, or a module in
-    it. `name` is the model's own for it."""
+    it. `name` is the model's own for it.
+    """
 
     home: Mapping[str, Any]
     key: str

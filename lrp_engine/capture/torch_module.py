@@ -103,19 +103,19 @@ def _attempts(
     """Ways to capture, best first; each returns (program, how, note)."""
 
     def free_sizes() -> tuple[Functional, How, str]:
-        """capture with free sizes"""
+        """Capture with free sizes"""
         if dynamic is not True:
             return _export(module, shown, dynamic), How.EXPORTED, ""
         example = with_distinct_batch(call) if batch_size(call) else call
         return _export(module, example, _by_argument(module, example)), How.EXPORTED, ""
 
     def fixed_sizes() -> tuple[Functional, How, str]:
-        """capture with fixed sizes"""
+        """Capture with fixed sizes"""
         note = "sizes are fixed to those of the example" if dynamic is not False else ""
         return _export(module, call, None), How.EXPORTED, note
 
     def recorded() -> tuple[Functional, How, str]:
-        """recorded trace"""
+        """Recorded trace"""
         with torch.no_grad(), quiet():
             program = torch.export.draft_export(module, *call, strict=False)
             return retraced(program), How.RECORDED, "recorded: one call's control flow"

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..engine import Engine
 from ..errors import BudgetError, CoverageError
-from ..plan.prepare import Model
+from ..plan.prepare import ModelSource
 from ..propagate.ledger import Ledger
 from ..results.explanation import Explanation
 from .absorbed import TOTAL
@@ -22,7 +22,7 @@ from .drift import furthest, misfit
 from .golden import Kept, changed_names, kept_of
 
 
-def assert_covered(model: Model | Engine, inputs: Any = None, **options: Any) -> Engine:
+def assert_covered(model: ModelSource | Engine, inputs: Any = None, **options: Any) -> Engine:
     """The engine of a model in which every live op has a rule; `options` are those of Engine.
 
     Raises AssertionError that lists every op without one, with its module and source line.

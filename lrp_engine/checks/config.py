@@ -46,7 +46,7 @@ DEFAULT_PRESET = "attnlrp"
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageOptions:
     """How image files become a tensor (samples, channels, height, width) in [0, 1].
 
     `size` (height, width): resized if given. `mean` and `std` per channel: subtracted, divided.
@@ -60,13 +60,13 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckCase:
     """One model under one preset, with its inputs and its budget. Paths start at `folder`."""
 
     name: str
     model: str
     inputs: str | None = None
-    images: Images = field(default_factory=Images)
+    images: ImageOptions = field(default_factory=ImageOptions)
     target: Target = None
     position: int | None = None
     preset: str = DEFAULT_PRESET
@@ -83,7 +83,7 @@ class Case:
         return self.folder / text
 
 
-def read_cases(file: Path) -> tuple[Case, ...]:
+def read_cases(file: Path) -> tuple[CheckCase, ...]:
     """All checks of a file; several presets make several cases.
 
     Raises BudgetError if the file cannot be read or says something that means nothing.
@@ -119,7 +119,7 @@ def _base(table: Mapping[str, Any], file: Path) -> Budget:
     return Budget.of(table.get("budget", {}), f"{file}: budget")
 
 
-def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[Case]:
+def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[CheckCase]:
     where = f"{file}: check {row.get('name', row.get('model', ''))!r}"
     refuse_unknown(row, _CASE, where)
     if not isinstance(row.get("model"), str):
@@ -133,7 +133,7 @@ def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[Case]:
         golden = row.get("golden")
         if golden is not None:
             golden = file.parent / (f"{golden}-{Path(preset).stem}" if several else golden)
-        yield Case(
+        yield CheckCase(
             name=f"{name}[{Path(preset).stem}]" if several else name,
             model=row["model"],
             inputs=row.get("inputs"),
@@ -163,14 +163,14 @@ def _target(value: Any, where: str) -> Target:
         raise BudgetError(f"{where}: target {value!r} names no class: {error}") from error
 
 
-def _images(table: Mapping[str, Any], where: str) -> Images:
+def _images(table: Mapping[str, Any], where: str) -> ImageOptions:
     refuse_unknown(table, _IMAGES, f"{where}: images")
     size = table.get("size")
     if isinstance(size, int):
         size = [size, size]
     if size is not None and len(size) != 2:
         raise BudgetError(f"{where}: images.size is one number or (height, width), not {size!r}")
-    return Images(
+    return ImageOptions(
         size=None if size is None else (int(size[0]), int(size[1])),
         mean=tuple(map(float, table.get("mean", ()))),
         std=tuple(map(float, table.get("std", ()))),

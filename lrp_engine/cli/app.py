@@ -1,4 +1,4 @@
-"""The command line: which subcommands there are."""
+"""The command line: its subcommands and its own options."""
 
 from __future__ import annotations
 
@@ -29,16 +29,10 @@ for command in (demo, explain, circuit, coverage, plan, check, package):
 app.add_typer(presets, name="presets")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"lrp-engine {importlib.metadata.version('lrp-engine')}")
         raise typer.Exit
-
-
-Version = Annotated[
-    bool,
-    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
-]
 
 
 @app.callback()
@@ -50,9 +44,9 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Options of `lrp` itself."""
+    """Accept the options of `lrp` itself."""
 
 
 def main() -> None:
-    """The entry point of the console script."""
+    """Run the command line; the entry point of the console script."""
     app()

@@ -1,11 +1,10 @@
-"""Files of named arrays -> what the model is called with."""
+"""Read the model's inputs from files of named arrays."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import torch
@@ -15,26 +14,28 @@ from torch import Tensor
 
 from ..errors import InputError
 from .console import note
-from .model_argument import Loaded
+from .model_argument import LoadedModel
 
 READERS = ("npz", "safetensors", "pt")
 _NUMBERED = re.compile(r"(?:arg|arr|input)_?(\d+)")
 
 
-def load_inputs(file: Path | None, loaded: Loaded) -> Any:
-    """The model's inputs: from the file, or the example that came with the model.
+def load_inputs(file: Path | None, loaded: LoadedModel) -> object:
+    """Return the model's inputs: those in the file, or else the example that the model brings.
 
-    Raises InputError for files that cannot be read or do not fit the model's arguments.
+    Raises:
+        InputError: the file cannot be read or does not fit the model's arguments.
+        BadParameter: there is neither a file nor an example.
     """
     if file is not None:
-        return _call(_read(file), loaded, file)
+        return _as_arguments(_read(file), loaded, file)
     if loaded.example is None:
         raise typer.BadParameter(
             f"this model brings no example inputs: name a file ({', '.join(READERS)}),"
             " or let the factory return (model, example_inputs)",
             param_hint="--inputs",
         )
-    if loaded.made_up:
+    if loaded.is_noise:
         note("no --inputs: the model is called with noise of the shapes that the file declares")
     return loaded.example
 
@@ -68,24 +69,24 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _pt(file: Path) -> dict[str, Tensor]:
-    held = torch.load(file, weights_only=True, map_location="cpu")
-    if isinstance(held, Tensor):
-        return {"arg0": held}
-    if isinstance(held, (tuple, list)):
-        held = {f"arg{i}": value for i, value in enumerate(held)}
-    if not isinstance(held, Mapping) or not all(isinstance(v, Tensor) for v in held.values()):
+    content = torch.load(file, weights_only=True, map_location="cpu")
+    if isinstance(content, Tensor):
+        return {"arg0": content}
+    if isinstance(content, (tuple, list)):
+        content = {f"arg{i}": value for i, value in enumerate(content)}
+    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"{file} must hold a tensor, a sequence of them, or named tensors")
-    return dict(held)
+    return dict(content)
 
 
-def _call(arrays: Mapping[str, Tensor], loaded: Loaded, file: Path) -> Any:
-    """Named arrays -> keyword arguments, numbered ones and a single one -> positional."""
-    ready = {name: _fitted(name, array, loaded) for name, array in arrays.items()}
+def _as_arguments(arrays: Mapping[str, Tensor], loaded: LoadedModel, file: Path) -> object:
+    """Pass named arrays by keyword, numbered ones and a single one by position."""
+    ready = {name: _convert(name, array, loaded) for name, array in arrays.items()}
     if set(ready) <= set(loaded.arguments):
         return ready
-    places = {int(m[1]): a for name, a in ready.items() if (m := _NUMBERED.fullmatch(name))}
-    if len(places) == len(ready) and set(places) == set(range(len(places))):
-        return tuple(places[i] for i in range(len(places)))
+    numbered = {int(m[1]): a for name, a in ready.items() if (m := _NUMBERED.fullmatch(name))}
+    if len(numbered) == len(ready) and set(numbered) == set(range(len(numbered))):
+        return tuple(numbered[i] for i in range(len(numbered)))
     if len(ready) == 1:
         return tuple(ready.values())
     raise InputError(
@@ -94,8 +95,8 @@ def _call(arrays: Mapping[str, Tensor], loaded: Loaded, file: Path) -> Any:
     )
 
 
-def _fitted(name: str, array: Tensor, loaded: Loaded) -> Tensor:
-    """On the model's device; NumPy's usual float64 in the model's floating-point dtype."""
+def _convert(name: str, array: Tensor, loaded: LoadedModel) -> Tensor:
+    """Move an array to the model's device, and NumPy's usual float64 to the model's dtype."""
     like = loaded.like()
     if array.dtype == torch.float64 and array.dtype != like.dtype:
         note(f"{name} is float64 and was converted to the model's {like.dtype}")

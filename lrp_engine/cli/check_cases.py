@@ -1,4 +1,4 @@
-"""One case of a file of checks -> its report."""
+"""Run one case of a file of checks and return its report."""
 
 from __future__ import annotations
 
@@ -7,17 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from ..checks.config import Case
-from ..checks.evidence import (
-    Evidence,
-    Given,
-    gather,
-    split,
-)
+from ..checks.config import CheckCase
+from ..checks.evidence import Evidence, Given, gather, split
 from ..checks.finding import Finding, Report, Status
 from ..checks.golden import Golden
 from ..checks.run_all import judge, report_uncovered
@@ -25,18 +19,24 @@ from ..engine import Engine
 from ..errors import CoverageError, InputError
 from .array_files import load_inputs
 from .image_files import is_image, read_images
-from .model_argument import Loaded, load_model, named_object
+from .model_argument import LoadedModel, load_model, named_object
 
-FILES = (".pt2", ".onnx")
+MODEL_FILES = (".pt2", ".onnx")
 
 
-def report_of(case: Case, *, update: bool = False) -> Report:
-    """Loads, captures, explains and judges; with `update` the golden result is written anew.
+def run_case(case: CheckCase, *, update: bool = False) -> Report:
+    """Load, capture, explain and judge one case.
 
-    Raises LrpError for models, inputs and targets that are no good.
+    Args:
+        case: The model, its inputs and its budget.
+        update: Write the golden result anew instead of comparing with it.
+
+    Raises:
+        LrpError: the model, its inputs or its target cannot be used.
     """
-    _importable(case.folder)
-    loaded = load_model(str(case.path(case.model)) if case.model.endswith(FILES) else case.model)
+    _make_importable(case.folder)
+    is_file = case.model.endswith(MODEL_FILES)
+    loaded = load_model(str(case.path(case.model)) if is_file else case.model)
     batches = batches_of(case, loaded)
     first = next(batches, None)
     if first is None:
@@ -49,11 +49,11 @@ def report_of(case: Case, *, update: bool = False) -> Report:
     every = itertools.chain([first], batches)
     evidence = gather(engine, every, position=case.position, golden=golden)
     report = judge(evidence, case.budget, case.name)
-    return _updated(case, evidence, report) if update else report
+    return _update_golden(case, evidence, report) if update else report
 
 
-def engine_of(case: Case, loaded: Loaded, first: Given) -> Engine:
-    """The engine of a case, captured on its first batch."""
+def engine_of(case: CheckCase, loaded: LoadedModel, first: Given) -> Engine:
+    """Return the engine of a case, captured on its first batch."""
     preset = case.path(case.preset) if case.preset.endswith(".toml") else case.preset
     return Engine(
         loaded.model,
@@ -65,19 +65,19 @@ def engine_of(case: Case, loaded: Loaded, first: Given) -> Engine:
     )
 
 
-def batches_of(case: Case, loaded: Loaded) -> Iterator[Given]:
-    """The case's inputs, batch by batch; targets of the case where a batch has none."""
-    for given in _given(case, loaded):
-        asked = given if given.target is not None else replace(given, target=case.target)
-        yield from split(asked, case.batch)
+def batches_of(case: CheckCase, loaded: LoadedModel) -> Iterator[Given]:
+    """Yield the case's inputs batch by batch, with its target where a batch has none."""
+    for given in _batches(case, loaded):
+        with_target = given if given.target is not None else replace(given, target=case.target)
+        yield from split(with_target, case.batch)
 
 
-def _given(case: Case, loaded: Loaded) -> Iterable[Given]:
+def _batches(case: CheckCase, loaded: LoadedModel) -> Iterable[Given]:
     if case.inputs is None:
         return [Given(load_inputs(None, loaded))]
     path = case.path(case.inputs)
     if ":" in case.inputs and not path.exists():
-        return _from_code(named_object(case.inputs))
+        return _batches_from(named_object(case.inputs))
     if not path.exists():
         raise InputError(f"there are no inputs {path}")
     if path.is_dir() or is_image(path):
@@ -85,34 +85,35 @@ def _given(case: Case, loaded: Loaded) -> Iterable[Given]:
     return [Given(load_inputs(path, loaded))]
 
 
-def _from_code(found: Any) -> Iterable[Given]:
-    """A function is called; an iterator or list is batch by batch; anything else is one batch."""
-    if callable(found) and not isinstance(found, torch.utils.data.DataLoader):
-        found = found()
-    several = isinstance(found, (Iterator, list, torch.utils.data.DataLoader))
-    parts: Iterable[Any] = found if several else [found]
+def _batches_from(source: object) -> Iterable[Given]:
+    """Call a function, go through an iterator or list, take anything else as one batch."""
+    if callable(source) and not isinstance(source, torch.utils.data.DataLoader):
+        source = source()
+    parts: Iterable[object] = [source]
+    if isinstance(source, (Iterator, list, torch.utils.data.DataLoader)):
+        parts = source
     return (part if isinstance(part, Given) else Given(part) for part in parts)
 
 
-def _updated(case: Case, evidence: Evidence, report: Report) -> Report:
-    """Writes the golden result, unless a check of the run itself failed."""
+def _update_golden(case: CheckCase, evidence: Evidence, report: Report) -> Report:
+    """Write the golden result, unless a check of the run itself failed."""
     ledger = evidence.ledger()
     if case.golden is None or ledger is None or not report.ok:
         reason = "no check names a golden result" if case.golden is None else "other checks failed"
-        return _with(report, Finding("golden", Status.FAILED, f"not written: {reason}"))
+        return _add(report, Finding("golden", Status.FAILED, f"not written: {reason}"))
     golden = Golden.of(evidence.engine, evidence.kept, ledger)
     text, tensors = golden.save(case.golden)
     again = judge(replace(evidence, golden=golden), case.budget, case.name)
     message = f"wrote {text} and {tensors.name}"
-    return _with(again, Finding("golden", Status.PASSED, message))
+    return _add(again, Finding("golden", Status.PASSED, message))
 
 
-def _with(report: Report, finding: Finding) -> Report:
+def _add(report: Report, finding: Finding) -> Report:
     return replace(report, findings=(*report.findings, finding))
 
 
-def _importable(folder: Path) -> None:
-    """The modules beside a file of checks can be named in it."""
+def _make_importable(folder: Path) -> None:
+    """Put the folder of a file of checks on the path: its modules can be named in the file."""
     place = str(folder.resolve())
     if place not in sys.path:
         sys.path.insert(0, place)

@@ -1,4 +1,4 @@
-"""MODEL, PROMPTS and tokenizer of `lrp circuit` -> a model and batches of pairs."""
+"""Load the model and the batches of pairs that `lrp circuit` is called with."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .model_argument import load_model, named_object
 
 
 @dataclass(frozen=True)
-class Given:
-    """A model, batches of equal length (the largest first), and how to write a token."""
+class CircuitInputs:
+    """A model, batches of prompts of equal length (the largest first), and a token's text."""
 
     net: nn.Module
     pairs: Sequence[Pairs]
     word: Callable[[int], str] = str
 
     def model(self) -> CircuitModel:
-        """The captured model, captured once."""
+        """Return the captured model; it is captured once."""
         return self._captured
 
     def tokens(self) -> list[str]:
-        """The first clean prompt of the first batch, as labels of its positions."""
+        """Return the first clean prompt of the first batch, as labels of its positions."""
         (ids,) = self.pairs[0].clean.values()
         return [self.word(int(i)) for i in ids[0]]
 
@@ -43,17 +43,18 @@ class Given:
         return CircuitModel(self.net, self.pairs[0].clean)
 
 
-def demo() -> Given:
-    """The IOI model that comes along, with 16 prompts of its first template."""
+def load_demo() -> CircuitInputs:
+    """Load the shipped IOI model with 16 prompts of its first template."""
     _require_transformers()
     from ..demo.ioi import ioi_pairs, load_ioi_model, words_of
 
-    return Given(load_ioi_model(), [ioi_pairs()], lambda i: words_of([i])[0])
+    return CircuitInputs(load_ioi_model(), [ioi_pairs()], lambda i: words_of([i])[0])
 
 
-def given(model: str, prompts: Path | None, tokenizer: str | None, metric: str | None) -> Given:
-    """What the user named. Raises BadParameter and InputError."""
-    assert prompts is not None
+def load_circuit_inputs(
+    model: str, prompts: Path, tokenizer: str | None, metric: str | None
+) -> CircuitInputs:
+    """Load the model and prompts that the user named. Raises BadParameter and InputError."""
     folder = Path(model).is_dir()
     net = _from_folder(model) if folder else load_model(model).model
     if not isinstance(net, nn.Module):
@@ -61,7 +62,7 @@ def given(model: str, prompts: Path | None, tokenizer: str | None, metric: str |
     made, word = _tokenizer(tokenizer or (model if folder else None))
     read: list[Prompt] = read_prompts(prompts, made)
     chosen = None if metric is None else named_object(metric)
-    return Given(net, by_length(read, chosen), word)
+    return CircuitInputs(net, by_length(read, chosen), word)
 
 
 def _tokenizer(name: str | None) -> tuple[Tokenizer | None, Callable[[int], str]]:

@@ -1,4 +1,4 @@
-"""How every command talks: results on stdout, progress and problems on stderr."""
+"""Console output of every command: results on stdout, progress and problems on stderr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich import box
@@ -16,41 +16,47 @@ from rich.table import Table
 
 from .. import errors
 from ..errors import LrpError
-from ..graphs.nodes import origin, target_name
-from ..onnx import Unsupported
-from ..plan.assign import Uncovered
+
+if TYPE_CHECKING:
+    from ..circuits.patching import Progress
 
 # Piped output has no width of its own; op names and reasons must not be cut off there.
 _WIDTH_WITHOUT_TERMINAL = 160
 
 
 def stdout() -> Console:
-    """Where results go."""
+    """Return the console that results go to."""
     return Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
 def stderr() -> Console:
-    """Where progress and problems go."""
+    """Return the console that progress and problems go to."""
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def say(text: str, style: str | None = None) -> None:
-    """One line of the result, as it is: square brackets are not read as styling."""
+    """Print one line of the result verbatim: square brackets are not read as styling."""
     stdout().print(text, style=style, markup=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """Something that the user should know, beside the result."""
+    """Print a note on stderr, beside the result."""
     stderr().print(f"note: {text}", style="yellow", markup=False)
 
 
-def print_json(data: Any) -> None:
-    """The whole of stdout, for machines. Numbers that are not finite become null."""
-    typer.echo(json.dumps(_finite(data), indent=2, allow_nan=False))
+def print_json(data: object) -> None:
+    """Print data as JSON, which is then all of stdout; NaN and infinities become null."""
+    try:
+        text = json.dumps(data, indent=2, allow_nan=False)
+    except ValueError:  # JSON has neither NaN nor infinities
+        from ..checks.reports.json import null_nonfinite
+
+        text = json.dumps(null_nonfinite(data), indent=2, allow_nan=False)
+    typer.echo(text)
 
 
 def print_table(title: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """A table; columns whose head ends in `#` hold numbers."""
+    """Print a table; columns whose head ends in `#` hold numbers and are aligned right."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name in head:
         number = name.endswith("#")
@@ -60,15 +66,39 @@ def print_table(title: str, head: Iterable[str], rows: Iterable[Iterable[str]]) 
     stdout().print(table)
 
 
-def working(what: str) -> AbstractContextManager[Any]:
-    """A spinner on stderr while something takes long; nothing where stderr is no terminal."""
+def working(what: str) -> AbstractContextManager[object]:
+    """Show a spinner on stderr during a long step; nothing where stderr is no terminal."""
     console = stderr()
     return console.status(what) if console.is_terminal else nullcontext()
 
 
 @contextmanager
+def progress(what: str) -> Iterator[Progress]:
+    """Show a progress bar on stderr, driven by a function of (done, total).
+
+    Nothing is shown where stderr is no terminal.
+    """
+    from rich import progress as bars
+
+    console = stderr()
+    columns = (
+        bars.TextColumn(what),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    hidden = not console.is_terminal
+    with bars.Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
 def reporting(as_json: bool = False) -> Iterator[None]:
-    """Problems become a message on stderr (with `as_json` an object on stdout too) and exit 1."""
+    """Turn an LrpError into a message on stderr and exit code 1.
+
+    With `as_json` an object that describes the error is printed on stdout, too.
+    """
     try:
         yield
     except LrpError as error:
@@ -79,14 +109,18 @@ def reporting(as_json: bool = False) -> Iterator[None]:
 
 
 def report(error: LrpError) -> None:
-    """The message of a problem, on stderr."""
+    """Print the message of an error on stderr."""
     console = stderr()
     console.print(f"{_kind(error)}:", style="bold red", end=" ")
     console.print(str(error), markup=False)
 
 
-def _error_data(error: LrpError) -> dict[str, Any]:
-    data: dict[str, Any] = {"type": _kind(error), "message": str(error)}
+def _error_data(error: LrpError) -> dict[str, object]:
+    from ..graphs.nodes import origin, target_name
+    from ..onnx import Unsupported
+    from ..plan.assign import Uncovered
+
+    data: dict[str, object] = {"type": _kind(error), "message": str(error)}
     if isinstance(error, Uncovered):
         data["uncovered"] = [
             {"node": node.name, "op": target_name(node), "place": str(origin(node))}
@@ -98,20 +132,10 @@ def _error_data(error: LrpError) -> dict[str, Any]:
 
 
 def _kind(error: LrpError) -> str:
-    """The public name of an error's class: private subclasses speak as their parent."""
+    """Return the public name of an error's class; private subclasses go by their parent's."""
     public = (k for k in type(error).__mro__ if k is Unsupported or k.__module__ == errors.__name__)
     return next(public, LrpError).__name__
 
 
 def _plain(text: str) -> str:
     return text.replace("[", r"\[")
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _finite(item) for key, item in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [_finite(item) for item in data]
-    if isinstance(data, float) and data - data != 0:
-        return None
-    return data

@@ -1,14 +1,15 @@
-"""Image files -> one tensor (samples, channels, height, width)."""
+"""Read image files into one tensor (samples, channels, height, width)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..checks.config import Images
+from ..checks.config import ImageOptions
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -18,14 +19,18 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 def is_image(path: Path) -> bool:
-    """Whether a path is an image file by its ending."""
+    """Return True if a path has the ending of an image file."""
     return path.suffix.lower() in ENDINGS
 
 
-def read_images(path: Path, options: Images) -> Tensor:
-    """One file, or all images of a folder in the order of their names, in [0, 1].
+def read_images(path: Path, options: ImageOptions) -> Tensor:
+    """Read one file, or all images of a folder in the order of their names.
 
-    Raises InputError if there are none, if one cannot be read, or if their sizes differ.
+    Returns:
+        A tensor (samples, channels, height, width) in [0, 1] before `mean` and `std` are applied.
+
+    Raises:
+        InputError: there are no images, one cannot be read, or their sizes differ.
     """
     files = [path] if path.is_file() else sorted(f for f in path.iterdir() if is_image(f))
     if not files:
@@ -44,7 +49,7 @@ def read_images(path: Path, options: Images) -> Tensor:
     return batch
 
 
-def _read(file: Path, options: Images) -> Tensor:
+def _read(file: Path, options: ImageOptions) -> Tensor:
     pillow = _pillow()
     try:
         with pillow.open(file) as opened:
@@ -68,7 +73,7 @@ def _per_channel(values: tuple[float, ...], batch: Tensor) -> Tensor:
     return torch.tensor(values).view(1, -1, 1, 1)
 
 
-def _pillow() -> Any:
+def _pillow() -> ModuleType:
     try:
         from PIL import Image as pillow
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""MODEL on the command line -> a model, and example inputs if it brings its own."""
+"""Load what MODEL names on the command line, with example inputs if it brings its own."""
 
 from __future__ import annotations
 
@@ -20,61 +20,60 @@ from .. import onnx
 from ..capture.signature import argument_names
 from ..capture.silence import quiet
 from ..errors import CaptureError, InputError
-
-FORMS = "an .onnx file, a .pt2 file written by torch.export.save, or module:attribute"
+from .choices import MODEL_FORMS
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model, the names of its arguments in order, and its own example inputs (or None).
 
-    `made_up` says that these have the right shapes and no meaning.
+    `is_noise` says that the example has the right shapes and random values.
     """
 
     model: nn.Module | ExportedProgram
     arguments: tuple[str, ...]
-    example: Any = None
-    made_up: bool = False
+    example: object = None
+    is_noise: bool = False
 
     def like(self) -> torch.Tensor:
-        """A tensor whose floating-point dtype and device the inputs should have."""
+        """Return a tensor with the floating-point dtype and the device that inputs should have."""
         held = self.model.state_dict
         tensors = held() if callable(held) else held
         return next((t for t in tensors.values() if t.is_floating_point()), torch.empty(0))
 
 
-def load_model(text: str) -> Loaded:
-    """Loads what the user named. Raises BadParameter if there is no such thing."""
+def load_model(text: str) -> LoadedModel:
+    """Load the model that a text names. Raises BadParameter if there is no such model."""
     if text.endswith(".onnx"):
         return _onnx(Path(text))
     if text.endswith(".pt2"):
         return _program(Path(text))
     module, colon, attribute = text.partition(":")
     if not (module and colon and attribute):
-        raise typer.BadParameter(f"{text!r} is none of these: {FORMS}", param_hint="MODEL")
-    return _made(_attribute(module, attribute), text)
+        raise typer.BadParameter(f"{text!r} is none of these: {MODEL_FORMS}", param_hint="MODEL")
+    return _from_object(_attribute(module, attribute), text)
 
 
-def _onnx(path: Path) -> Loaded:
+def _onnx(path: Path) -> LoadedModel:
     if not path.is_file():
         raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
     module = onnx.load(path)
     names = tuple(port.name for port in module.ports)
     try:
-        return Loaded(module, names, module.example(), made_up=True)
+        return LoadedModel(module, names, module.example(), is_noise=True)
     except InputError:  # the file does not say what the inputs look like
-        return Loaded(module, names)
+        return LoadedModel(module, names)
 
 
 def named_object(text: str) -> Any:
-    """What `module:attribute` names. Raises BadParameter if there is no such thing."""
+    """Return what `module:attribute` names. Raises BadParameter if there is no such attribute."""
     module, colon, attribute = text.partition(":")
     if not (module and colon and attribute):
         raise typer.BadParameter(f"{text!r} is not of the form module:attribute")
     return _attribute(module, attribute)
 
 
-def _program(path: Path) -> Loaded:
+def _program(path: Path) -> LoadedModel:
     if not path.is_file():
         raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
     try:
@@ -85,11 +84,11 @@ def _program(path: Path) -> Loaded:
             f"{path} cannot be loaded as an exported program: {error}. Write it with"
             " torch.export.save(torch.export.export(model, inputs), path)."
         ) from error
-    return Loaded(program, tuple(program.graph_signature.user_inputs), program.example_inputs)
+    return LoadedModel(program, tuple(program.graph_signature.user_inputs), program.example_inputs)
 
 
 def _attribute(module: str, attribute: str) -> Any:
-    """Imports `module` as `python -m` would, with the current folder on the path."""
+    """Import `module` as `python -m` would, with the current folder on the path."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -105,8 +104,8 @@ def _attribute(module: str, attribute: str) -> Any:
     return found
 
 
-def _made(found: Any, text: str) -> Loaded:
-    """A module as it is; anything else is called and returns one, alone or with inputs."""
+def _from_object(found: object, text: str) -> LoadedModel:
+    """Accept a module, or a factory that returns one, alone or with example inputs."""
     if callable(found) and not isinstance(found, nn.Module):
         found = found()
     model, example = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
@@ -115,7 +114,7 @@ def _made(found: Any, text: str) -> Loaded:
             f"{text} gives a {type(model).__name__}, not a torch.nn.Module."
             " A factory returns a module, or (module, example_inputs)."
         )
-    return Loaded(model.eval(), (*argument_names(model), *_keyword_only(model)), example)
+    return LoadedModel(model.eval(), (*argument_names(model), *_keyword_only(model)), example)
 
 
 def _keyword_only(model: nn.Module) -> Iterator[str]:

@@ -1,18 +1,22 @@
-"""The arguments and options that several commands share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..run.target import Target
-from .model_argument import FORMS
+from .choices import MODEL_FORMS
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help=f"{FORMS[0].upper()}{FORMS[1:]}.")]
-Inputs = Annotated[
+if TYPE_CHECKING:
+    from ..run.target import Target
+
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help=f"{MODEL_FORMS[0].upper()}{MODEL_FORMS[1:]}.")
+]
+InputFile = Annotated[
     Path | None,
     typer.Option(
         exists=True,
@@ -28,11 +32,11 @@ TargetJson = Annotated[
     str | None,
     typer.Option(metavar="JSON", help="""Weighted classes: '{"3": 1, "5": -1}'."""),
 ]
-Position = Annotated[
+TargetPosition = Annotated[
     int | None, typer.Option(metavar="N", help="Position of the target in a sequence; -1: last.")
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="Name or .toml file: see lrp presets.")]
-Sources = Annotated[
+SourceNames = Annotated[
     list[str] | None,
     typer.Option("--source", help="Where relevance is wanted: an input, module path or glob."),
 ]
@@ -43,7 +47,10 @@ DEFAULT_PRESET = "attnlrp"
 
 
 def target_of(text: str | None, weights: str | None) -> Target:
-    """The target that the two options name. Raises BadParameter if they do not name one."""
+    """Return the target that the two options name; None if neither is given.
+
+    Raises BadParameter if they cannot be read or are given together.
+    """
     if text is not None and weights is not None:
         raise typer.BadParameter("give --target or --target-json, not both")
     if weights is not None:
@@ -61,7 +68,7 @@ def target_of(text: str | None, weights: str | None) -> Target:
 
 def _weighted(text: str) -> dict[int, float]:
     try:
-        found: Any = json.loads(text)
+        found = json.loads(text)
         return {int(name): float(weight) for name, weight in found.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise typer.BadParameter(

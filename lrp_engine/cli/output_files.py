@@ -1,11 +1,10 @@
-"""An explanation as files: safetensors, a picture, a page."""
+"""Write an explanation to files: safetensors, a picture, a page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from torch import Tensor
@@ -18,8 +17,8 @@ from ..results.explanation import Explanation
 
 
 @dataclass(frozen=True)
-class Files:
-    """What is wanted, and where."""
+class OutputFiles:
+    """The files to write, None for those not asked for, and the sample that `plot` draws."""
 
     save: Path | None
     plot: Path | None
@@ -27,8 +26,10 @@ class Files:
     sample: int
 
 
-def write(explanation: Explanation, files: Files, engine: Engine, inputs: Any) -> list[Path]:
-    """Writes what is wanted; raises InputError where that cannot be done."""
+def write(
+    explanation: Explanation, files: OutputFiles, engine: Engine, inputs: object
+) -> list[Path]:
+    """Write the files that are asked for. Raises InputError if one cannot be written."""
 
     def picture(path: Path) -> None:
         _picture(explanation, path, files.sample, engine, inputs)
@@ -36,15 +37,15 @@ def write(explanation: Explanation, files: Files, engine: Engine, inputs: Any) -
     def page(path: Path) -> None:
         path.write_text(_page(explanation), encoding="utf-8")
 
-    jobs: list[tuple[Path | None, Callable[[Path], Any]]] = [
+    jobs: list[tuple[Path | None, Callable[[Path], object]]] = [
         (files.save, explanation.save),
         (files.plot, picture),
         (files.html, page),
     ]
-    return [_done(path, job) for path, job in jobs if path is not None]
+    return [_run(path, job) for path, job in jobs if path is not None]
 
 
-def _done(path: Path, job: Callable[[Path], Any]) -> Path:
+def _run(path: Path, job: Callable[[Path], object]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         job(path)
@@ -65,7 +66,7 @@ def _page(explanation: Explanation) -> str:
 
 
 def _picture(
-    explanation: Explanation, path: Path, sample: int, engine: Engine, inputs: Any
+    explanation: Explanation, path: Path, sample: int, engine: Engine, inputs: object
 ) -> None:
     source, relevance = next(iter(explanation.relevance.items()))
     if sample >= len(relevance):
@@ -75,8 +76,8 @@ def _picture(
     figure.savefig(path)
 
 
-def _image(engine: Engine, inputs: Any, source: str, relevance: Tensor) -> Tensor | None:
-    """The source itself where it is a batch of grey or colour images."""
+def _image(engine: Engine, inputs: object, source: str, relevance: Tensor) -> Tensor | None:
+    """Return the input that is explained if it is a batch of grey or colour images."""
     leaves = engine.captured.flatten_inputs(*as_call(inputs))
     for port, leaf in zip(engine.captured.inputs, leaves, strict=True):
         if port.name == source and isinstance(leaf, Tensor) and leaf.shape == relevance.shape:

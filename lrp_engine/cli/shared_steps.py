@@ -1,10 +1,9 @@
-"""The steps that explain, coverage and check share."""
+"""Steps that several commands share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..engine import Engine
 from ..errors import ConservationError
@@ -15,16 +14,16 @@ from .console import note, working
 from .model_argument import load_model
 
 
-def prepared(
+def prepare(
     model: str,
     file: Path | None,
     preset: str,
     sources: Sequence[str] | None,
     output: str | None,
-) -> tuple[Engine, Any]:
-    """An engine for the model that the user named, and the inputs to call it with.
+) -> tuple[Engine, object]:
+    """Return an engine for the model that the user named, and the inputs to call it with.
 
-    What the engine noted about the capture is shown.
+    The notes of the capture are printed.
     """
     with working("loading the model"):
         loaded = load_model(model)
@@ -36,14 +35,16 @@ def prepared(
     return engine, inputs
 
 
-def explained(engine: Engine, inputs: Any, target: Target, position: int | None) -> Explanation:
-    """One explanation with its ledger."""
+def explain(
+    engine: Engine, inputs: object, target: Target, position: int | None
+) -> Explanation:
+    """Explain one batch, with the ledger."""
     with working("explaining"):
         return engine.explain(inputs, target, position=position, ledger=True)
 
 
 def imbalance(explanation: Explanation, tolerance: float | None = None) -> ConservationError | None:
-    """What `check` complains about, or None if every account balances."""
+    """Return the error that `Explanation.check` raises, or None if every account balances."""
     try:
         explanation.check(tolerance)
     except ConservationError as error:

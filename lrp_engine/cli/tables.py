@@ -1,29 +1,32 @@
-"""Plans, coverage and ledgers as tables."""
+"""Print plans, coverage and ledgers as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from ..plan.plan import Coverage, Plan
-from ..propagate.ledger import Ledger
 from .console import print_table, say
+
+if TYPE_CHECKING:
+    from ..plan.plan import Coverage, Plan
+    from ..propagate.ledger import Ledger
 
 RULES_HEAD = ("op", "family", "rule", "count#")
 STOPS_HEAD = ("op", "why relevance stops here", "count#")
 
 
 def rule_rows(coverage: Coverage) -> list[tuple[str, ...]]:
-    """One row per op, family and rule."""
+    """Return one row per op, family and rule."""
     return [(*key, str(count)) for key, count in coverage.rules.items()]
 
 
 def stop_rows(coverage: Coverage) -> list[tuple[str, ...]]:
-    """One row per op and reason."""
+    """Return one row per op and reason."""
     return [(*key, str(count)) for key, count in coverage.stopped.items()]
 
 
 def print_coverage(coverage: Coverage) -> None:
-    """Both tables and the one-line summary."""
+    """Print both tables and the one-line summary."""
     print_table("rules", RULES_HEAD, rule_rows(coverage))
     if coverage.stopped:
         print_table("stopped on purpose", STOPS_HEAD, stop_rows(coverage))
@@ -31,7 +34,7 @@ def print_coverage(coverage: Coverage) -> None:
 
 
 def print_coverage_markdown(coverage: Coverage) -> None:
-    """The same for a pull request or a report."""
+    """Print the same as Markdown, for a pull request or a report."""
     for head, rows in ((RULES_HEAD, rule_rows(coverage)), (STOPS_HEAD, stop_rows(coverage))):
         if rows:
             ruler = ["---:" if name.endswith("#") else "---" for name in head]
@@ -42,13 +45,13 @@ def print_coverage_markdown(coverage: Coverage) -> None:
 
 
 def print_plan(plan: Plan) -> None:
-    """Every live op with its rule."""
+    """Print every live op with its rule."""
     head = ("node", "op", "value", "rule", "through", "module")
     print_table(f"plan: preset {plan.preset.name}", head, plan.rows())
 
 
 def print_ledgers(ledgers: Mapping[str, Ledger]) -> None:
-    """Where the explained number went: one column per ledger."""
+    """Print where the explained number went, one column per ledger."""
     columns = [dict(ledger.rows()) for ledger in ledgers.values()]
     names = list(dict.fromkeys(name for column in columns for name in column if name != "residual"))
     rows = [
@@ -63,7 +66,7 @@ def print_ledgers(ledgers: Mapping[str, Ledger]) -> None:
 
 
 def balance_line(ledger: Ledger, tolerance: float | None = None) -> str:
-    """The largest residual of one op, in words."""
+    """Return a sentence about the largest residual of one op."""
     worst, limit = ledger.worst, ledger.tolerance if tolerance is None else tolerance
     if worst is None:
         return "no op between the sources and the output"

@@ -39,10 +39,17 @@ class Op:
     `rowwise(arguments)`: whether a call acts on the last axis of its first operand alone, each row
     of the other axes by itself, and is no entrywise op.
     `never_negative(arguments, known)`: whether no entry of the result can be below zero, `known`
-    telling which arguments have none (`lrp_engine/signs.py`).
+    telling which arguments have none (`lrp_engine/method/claims.py`).
+
+    Of a family: `moves_entries` says that entries change place and nothing is computed; `scales`,
+    that the result is proportional to one live operand where no constant is added. The fields in
+    `names_arguments` hold argument names of the op's schema.
     """
 
     family: ClassVar[str] = ""
+    moves_entries: ClassVar[bool] = False
+    scales: ClassVar[bool] = False
+    names_arguments: ClassVar[tuple[str, ...]] = ("operands",)
     target: Any
     operands: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -59,6 +66,7 @@ class Inert(Op):
     """An op whose result is its first operand: clone, detach, dropout in eval mode."""
 
     family: ClassVar[str] = "inert"
+    moves_entries: ClassVar[bool] = True
     idle_if_same_layout: bool = True
 
 
@@ -67,6 +75,7 @@ class Move(Op):
     """Entries change place, repeat or drop out; none is computed with. Degree 1."""
 
     family: ClassVar[str] = "move"
+    moves_entries: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +86,7 @@ class Linear(Op):
     """
 
     family: ClassVar[str] = "linear"
+    scales: ClassVar[bool] = True
     adjoint: Callable[[Call, Tensor], Coefficients] | None = None
 
 
@@ -88,6 +98,7 @@ class WeightedSum(Op):
     """
 
     family: ClassVar[str] = "weighted_sum"
+    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "input", "weight", "bias")
     input: str
     weight: str
     bias: str | None = None
@@ -99,6 +110,8 @@ class Product(Op):
     """Multiplies its `factors`; linear in every other operand. Degree: the live factors."""
 
     family: ClassVar[str] = "product"
+    scales: ClassVar[bool] = True
+    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "factors")
     factors: tuple[str, ...]
 
 
@@ -107,6 +120,8 @@ class Quotient(Op):
     """numerator / denominator: the denominator normalises."""
 
     family: ClassVar[str] = "quotient"
+    scales: ClassVar[bool] = True
+    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "numerator", "denominator")
     numerator: str
     denominator: str
 
@@ -162,6 +177,7 @@ class Normalisation(Op):
     """A whole normalisation. `frozen(call, c)` is the adjoint with the scale held constant."""
 
     family: ClassVar[str] = "normalisation"
+    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "bias")
     frozen: Callable[[Call, Tensor], Tensor]
     bias: str | None = None
 
@@ -192,6 +208,7 @@ class Lookup(Op):
     """Rows of a table by integer index; its result is the source for those integers."""
 
     family: ClassVar[str] = "lookup"
+    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "table", "indices")
     table: str
     indices: str
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import RuleError
 from .op import Op
 from .rule import Rule
+from .validation import validate
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Registry:
 @cache
 def _bound(op: Op, target: Any) -> Op:
     """A record declared by name, for the op that has that name."""
-    return replace(op, target=target)
+    bound = replace(op, target=target)
+    validate(bound)
+    return bound
 
 
 def build(entries: Iterable[Op | Rule]) -> Registry:
@@ -56,6 +59,7 @@ def build(entries: Iterable[Op | Rule]) -> Registry:
     rules: dict[tuple[str, str], Rule] = {}
     # Records with a condition are asked first, whichever module they come from.
     for entry in sorted(entries, key=lambda e: getattr(e, "when", None) is None):
+        validate(entry)
         if isinstance(entry, Rule):
             key = (entry.family, entry.name)
             if key in rules:

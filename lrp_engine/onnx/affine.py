@@ -12,14 +12,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from .fold import Folded
-from .steps import Graph, Step, pruned
-from .values import Host, Value
+from .fold import FoldedGraph
+from .steps import OnnxGraph, OnnxStep, prune
+from .values import HostArray, OnnxValue
 
 DOMAIN = "lrp_engine"  # of the one op that no file contains
 
 
-def with_biases(folded: Folded) -> Folded:
+def join_biases(folded: FoldedGraph) -> FoldedGraph:
     """Joins each MatMul by a constant with the constant that is added to it and to nothing else."""
     graph, constants = folded.graph, folded.constants
     uses = Counter(name for step in graph.steps for name in step.uses) + Counter(graph.outputs)
@@ -28,11 +28,11 @@ def with_biases(folded: Folded) -> Folded:
     return replace(folded, graph=_replaced(graph, steps))
 
 
-def _replaced(graph: Graph, steps: list[Step]) -> Graph:
-    return replace(graph, steps=pruned(steps, graph.outputs))
+def _replaced(graph: OnnxGraph, steps: list[OnnxStep]) -> OnnxGraph:
+    return replace(graph, steps=prune(steps, graph.outputs))
 
 
-def _has_matrix(step: Step, constants: Mapping[str, Value]) -> bool:
+def _has_matrix(step: OnnxStep, constants: Mapping[str, OnnxValue]) -> bool:
     """Whether a step multiplies a value by a constant matrix from the right."""
     if step.op != "MatMul" or step.domain or step.inputs[0] in constants:
         return False
@@ -40,11 +40,11 @@ def _has_matrix(step: Step, constants: Mapping[str, Value]) -> bool:
 
 
 def _joined(
-    step: Step,
-    products: Mapping[str, Step],
+    step: OnnxStep,
+    products: Mapping[str, OnnxStep],
     uses: Mapping[str, int],
-    constants: Mapping[str, Value],
-) -> Step | None:
+    constants: Mapping[str, OnnxValue],
+) -> OnnxStep | None:
     """The affine map in the place of an Add of a product and a constant row."""
     if step.op != "Add" or step.domain:
         return None
@@ -63,7 +63,7 @@ def _is_row(shape: tuple[int, ...], columns: int) -> bool:
     return bool(shape) and shape[-1] == columns and all(size == 1 for size in shape[:-1])
 
 
-def _shape(value: Value | None) -> tuple[int, ...]:
-    if isinstance(value, Host):
+def _shape(value: OnnxValue | None) -> tuple[int, ...]:
+    if isinstance(value, HostArray):
         return value.array.shape
     return tuple(value.shape) if isinstance(value, Tensor) else ()

@@ -17,7 +17,7 @@ from ..capture.signature import as_call
 from ..errors import CaptureError, InputError
 from ..graphs.nodes import is_floating
 from .onnx_module import MARK, OnnxModule
-from .ports import free_axes, made_up, with_distinct_sizes
+from .ports import free_axes, make_example, make_sizes_distinct
 from .unsupported import Unsupported
 
 
@@ -30,11 +30,11 @@ def capture_onnx(module: OnnxModule, inputs: Any = None, *, dynamic: Any = True)
 
     Every node carries the name of the ONNX node that it comes from, as if that were a module.
     """
-    given = made_up(module.ports) if inputs is None else _in_order(module, inputs)
+    given = make_example(module.ports) if inputs is None else _in_order(module, inputs)
     axes = free_axes(module.ports, given)
     example, shapes = given, dynamic
     if dynamic is True:
-        example = with_distinct_sizes(given, axes)
+        example = make_sizes_distinct(given, axes)
         shapes = (tuple(dict.fromkeys(own, Dim.AUTO) for own in axes),)
     elif dynamic is not False:
         shapes = (tuple(dynamic.get(port.name) for port in module.ports),)
@@ -45,7 +45,7 @@ def capture_onnx(module: OnnxModule, inputs: Any = None, *, dynamic: Any = True)
         if found := module.refusals(given):
             raise Unsupported(found, module.file) from error
         raise
-    return in_the_files_names(captured, module)
+    return restore_names(captured, module)
 
 
 def _in_order(module: OnnxModule, inputs: Any) -> tuple[Tensor, ...]:
@@ -61,7 +61,7 @@ def _in_order(module: OnnxModule, inputs: Any) -> tuple[Tensor, ...]:
     return tuple(by_name[name] for name in names)
 
 
-def in_the_files_names(captured: Captured, module: OnnxModule) -> Captured:
+def restore_names(captured: Captured, module: OnnxModule) -> Captured:
     """Inputs, weights, nodes and places under the names that they have in the file."""
     names = tuple(port.name for port in module.ports)
     for node in captured.graph.nodes:

@@ -12,13 +12,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .steps import Graph, Step, pruned
-from .values import Host, Value
+from .steps import OnnxGraph, OnnxStep, prune
+from .values import HostArray, OnnxValue
 
 _CODES = (torch.int8, torch.uint8)
 
 
-def with_real_tables(graph: Graph, constants: Mapping[str, Value]) -> Graph:
+def dequantise_tables(graph: OnnxGraph, constants: Mapping[str, OnnxValue]) -> OnnxGraph:
     """Rewrites lookups in 8-bit tables whose rows are dequantised, or enter a quantised op."""
     parameters = {
         lookup.outputs[0]: found
@@ -27,18 +27,18 @@ def with_real_tables(graph: Graph, constants: Mapping[str, Value]) -> Graph:
         and (found := _parameters(lookup.outputs[0], graph.steps, constants))
     }
     steps = [new for step in graph.steps for new in _rewritten(step, parameters)]
-    return replace(graph, steps=pruned(steps, graph.outputs))
+    return replace(graph, steps=prune(steps, graph.outputs))
 
 
-def _is_lookup(step: Step, constants: Mapping[str, Value]) -> bool:
+def _is_lookup(step: OnnxStep, constants: Mapping[str, OnnxValue]) -> bool:
     if step.op != "Gather" or step.domain or step.attributes.get("axis", 0) != 0:
         return False
     table = constants.get(step.inputs[0])
-    return isinstance(table, (Tensor, Host)) and table.dtype in _CODES
+    return isinstance(table, (Tensor, HostArray)) and table.dtype in _CODES
 
 
 def _parameters(
-    codes: str, steps: Sequence[Step], constants: Mapping[str, Value]
+    codes: str, steps: Sequence[OnnxStep], constants: Mapping[str, OnnxValue]
 ) -> tuple[str, ...]:
     """Names of scale and zero point: they follow the codes among the inputs of who takes them."""
     for step in steps:
@@ -50,13 +50,13 @@ def _parameters(
     return ()
 
 
-def _is_number(scale: Value | None) -> bool:
-    if isinstance(scale, Host):
+def _is_number(scale: OnnxValue | None) -> bool:
+    if isinstance(scale, HostArray):
         return scale.array.size == 1
     return isinstance(scale, Tensor) and scale.numel() == 1
 
 
-def _rewritten(step: Step, parameters: Mapping[str, tuple[str, ...]]) -> Iterator[Step]:
+def _rewritten(step: OnnxStep, parameters: Mapping[str, tuple[str, ...]]) -> Iterator[OnnxStep]:
     """A lookup becomes three steps; its dequantisation is only another name then."""
     if step.outputs and (own := parameters.get(step.outputs[0])):
         table, codes = f"{step.inputs[0]} for {step.name}", step.outputs[0]
@@ -69,7 +69,7 @@ def _rewritten(step: Step, parameters: Mapping[str, tuple[str, ...]]) -> Iterato
         yield step
 
 
-def _instead(step: Step, op: str, inputs: tuple[str, ...], output: str) -> Step:
+def _instead(step: OnnxStep, op: str, inputs: tuple[str, ...], output: str) -> OnnxStep:
     """An ai.onnx step without attributes, at the place of another."""
     return replace(step, op=op, domain="", inputs=inputs, outputs=(output,), attributes={})
 

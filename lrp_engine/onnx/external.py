@@ -38,7 +38,7 @@ class MappedFile:
 
 
 @dataclass(frozen=True)
-class Span:
+class ByteSpan:
     """`length` bytes at `offset` of the file at `location`; None means up to where it ends."""
 
     location: str
@@ -46,10 +46,10 @@ class Span:
     length: int | None
 
 
-Files = Mapping[str, MappedFile]
+MappedFiles = Mapping[str, MappedFile]
 
 
-def span_of(tensor: TensorProto) -> Span:
+def span_of(tensor: TensorProto) -> ByteSpan:
     """What a tensor says about where its bytes are. Raises OnnxFileError on anything unclear."""
     entries: dict[str, str] = {}
     for entry in tensor.external_data:
@@ -62,7 +62,7 @@ def span_of(tensor: TensorProto) -> Span:
         raise OnnxFileError(f"weight {tensor.name!r} is external but names no file")
     offset = _number(tensor, "offset", entries.get("offset", "0"))
     length = _number(tensor, "length", entries["length"]) if "length" in entries else None
-    return Span(entries["location"], offset, length)
+    return ByteSpan(entries["location"], offset, length)
 
 
 def _number(tensor: TensorProto, key: str, text: str) -> int:

@@ -17,21 +17,21 @@ from torch import Tensor
 
 from ..errors import OnnxFileError
 from .external import (
-    Files,
     MappedFile,
+    MappedFiles,
     find_beside,
     map_file,
     span_of,
 )
-from .parse import without_weights
-from .tensors import bytes_of, check_tensor, tensor_of
+from .parse import strip_weights
+from .tensors import byte_count, check_tensor, tensor_of
 from .well_formed import check_model, tensors_in
 
 LARGE = 1 << 16  # weights inside the file of this many bytes or more are mapped, not parsed
 
 
 @dataclass(frozen=True)
-class Model:
+class OnnxModel:
     """A checked ONNX model.
 
     path: the file; the graph's name where there is no file.
@@ -43,7 +43,7 @@ class Model:
     path: Path
     proto: ModelProto
     initializers: Mapping[str, TensorProto]
-    files: Files
+    files: MappedFiles
 
     def weight(self, name: str) -> Tensor:
         """An initialiser of the top graph. Raises OnnxFileError if there is none of that name."""
@@ -59,10 +59,10 @@ class Model:
     def weight_bytes(self) -> int:
         """Bytes of all tensors that the file brings."""
         numeric = (t for t in tensors_in(self.proto) if t.data_type != TensorProto.STRING)
-        return sum(bytes_of(tensor) for tensor in numeric)
+        return sum(byte_count(tensor) for tensor in numeric)
 
 
-def read(path: str | Path) -> Model:
+def read(path: str | Path) -> OnnxModel:
     """Reads and checks an ONNX file.
 
     Weights are mapped: memory is taken when they are used, and writing to one never reaches the
@@ -83,13 +83,13 @@ def read(path: str | Path) -> Model:
     path = Path(path)
     try:
         file = _open(path)
-        proto = _parse(without_weights(file.data.numpy().data, LARGE))
+        proto = _parse(strip_weights(file.data.numpy().data, LARGE))
         return _checked(path, proto, path.parent, {"": file})
     except OnnxFileError as error:
         raise OnnxFileError(f"{path.name} is refused: {error}") from error
 
 
-def from_proto(proto: ModelProto, folder: str | Path | None = None) -> Model:
+def from_proto(proto: ModelProto, folder: str | Path | None = None) -> OnnxModel:
     """Checks a model that is in memory already; its external data lies in `folder`, if given."""
     name = str(proto.graph.name) or "the model"
     try:
@@ -117,17 +117,17 @@ def _parse(data: bytes) -> ModelProto:
         raise OnnxFileError("it is cut off, damaged or not an ONNX model") from error
 
 
-def _checked(path: Path, proto: ModelProto, folder: Path | None, files: Files) -> Model:
+def _checked(path: Path, proto: ModelProto, folder: Path | None, files: MappedFiles) -> OnnxModel:
     check_model(proto)
     tensors = list(tensors_in(proto))
     files = {**files, **_files_beside(tensors, folder)}
     for tensor in tensors:
         check_tensor(tensor, files)
     initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
-    return Model(path, proto, initializers, files)
+    return OnnxModel(path, proto, initializers, files)
 
 
-def _files_beside(tensors: list[TensorProto], folder: Path | None) -> Files:
+def _files_beside(tensors: list[TensorProto], folder: Path | None) -> MappedFiles:
     """The files of external weights. Location "" is the model file itself, which is open."""
     if folder is None:
         return {}

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .interpret import Scope, evaluate
-from .limits import Budget, Guarded
-from .steps import Graph, pruned
+from .interpret import ImportScope, evaluate
+from .limits import AllocationGuard, Quota
+from .steps import OnnxGraph, prune
 from .unsupported import Unsupported
-from .values import Value, known
+from .values import OnnxValue, as_constant
 
 # What these give is not a function of their inputs.
 _RANDOM = frozenset(
@@ -21,14 +21,16 @@ _RANDOM = frozenset(
 
 
 @dataclass(frozen=True)
-class Folded:
+class FoldedGraph:
     """The graph without its constant steps, and the constants that the rest needs."""
 
-    graph: Graph
-    constants: Mapping[str, Value]
+    graph: OnnxGraph
+    constants: Mapping[str, OnnxValue]
 
 
-def fold(graph: Graph, constants: Mapping[str, Value], scope: Scope, budget: Budget) -> Folded:
+def fold(
+    graph: OnnxGraph, constants: Mapping[str, OnnxValue], scope: ImportScope, budget: Quota
+) -> FoldedGraph:
     """Folds constant steps. Raises Unsupported for constants beyond the budget."""
     held, left = dict(constants), []
     for step in graph.steps:
@@ -36,17 +38,17 @@ def fold(graph: Graph, constants: Mapping[str, Value], scope: Scope, budget: Bud
             left.append(step)
             continue
         try:
-            with Guarded(budget, "it"):
+            with AllocationGuard(budget, "it"):
                 results = evaluate(step, held, scope)
         except Unsupported:
             left.append(step)  # refused later, with everything else that cannot be done
             continue
         held |= {
-            name: known(value) if isinstance(value, Tensor) else value
+            name: as_constant(value) if isinstance(value, Tensor) else value
             for name, value in zip(step.outputs, results, strict=False)
             if name
         }
-    steps = pruned(left, graph.outputs)
+    steps = prune(left, graph.outputs)
     used = {name for step in steps for name in step.uses} | set(graph.outputs)
     kept = {name: value for name, value in held.items() if name in used}
-    return Folded(replace(graph, steps=steps), kept)
+    return FoldedGraph(replace(graph, steps=steps), kept)

@@ -14,39 +14,39 @@ from onnx import FunctionProto, ModelProto
 from torch.utils._python_dispatch import _disable_current_modes
 
 from .steps import (
-    Graph,
-    Read,
-    Step,
-    attribute_of,
-    pruned,
-    step_of,
+    OnnxGraph,
+    OnnxStep,
+    ReadTensor,
+    decode_attribute,
+    decode_step,
+    prune,
 )
 from .tensors import TORCH_DTYPES, tensor_of
 from .unsupported import Refused
-from .values import Host, Value
+from .values import HostArray, OnnxValue
 
 _CODES = {dtype: code for code, dtype in TORCH_DTYPES.items()}
 
 
 @dataclass(frozen=True, eq=False)
-class Function:
+class OnnxFunction:
     """A function's body, with the opsets that it is written in."""
 
     proto: FunctionProto
-    read: Read
+    read: ReadTensor
     opsets: Mapping[str, int]
 
-    def body(self, attributes: Mapping[str, Any]) -> Graph:
+    def body(self, attributes: Mapping[str, Any]) -> OnnxGraph:
         """The body for a call with these attributes."""
         with _untraced():
             return self._body(attributes)
 
-    def _body(self, attributes: Mapping[str, Any]) -> Graph:
-        given = {a.name: attribute_of(a, self.read) for a in self.proto.attribute_proto}
+    def _body(self, attributes: Mapping[str, Any]) -> OnnxGraph:
+        given = {a.name: decode_attribute(a, self.read) for a in self.proto.attribute_proto}
         given |= attributes
-        steps = [step_of(node, i, self.read, given) for i, node in enumerate(self.proto.node)]
+        steps = [decode_step(node, i, self.read, given) for i, node in enumerate(self.proto.node)]
         outputs = tuple(self.proto.output)
-        return Graph(self.proto.name, tuple(self.proto.input), outputs, pruned(steps, outputs))
+        return OnnxGraph(self.proto.name, tuple(self.proto.input), outputs, prune(steps, outputs))
 
 
 @contextmanager
@@ -56,17 +56,21 @@ def _untraced() -> Iterator[None]:
         yield
 
 
-def functions_of(model: ModelProto, read: Read) -> dict[tuple[str, str], Function]:
+def functions_of(model: ModelProto, read: ReadTensor) -> dict[tuple[str, str], OnnxFunction]:
     """The file's own functions by (domain, name)."""
     return {(f.domain, f.name): _function(f, read) for f in model.functions}
 
 
-def local_function(step: Step, functions: Mapping[tuple[str, str], Function]) -> Function | None:
+def find_local_function(
+    step: OnnxStep, functions: Mapping[tuple[str, str], OnnxFunction]
+) -> OnnxFunction | None:
     """The file's own function for a step."""
     return functions.get((step.domain, step.op))
 
 
-def schema_function(step: Step, opset: int, inputs: tuple[Value | None, ...]) -> Function | None:
+def find_schema_function(
+    step: OnnxStep, opset: int, inputs: tuple[OnnxValue | None, ...]
+) -> OnnxFunction | None:
     """The body that the op's schema gives at this opset, for inputs of these types."""
     if not onnx.defs.has(step.op, step.domain):
         return None
@@ -90,16 +94,16 @@ def schema_function(step: Step, opset: int, inputs: tuple[Value | None, ...]) ->
 
 
 @lru_cache(maxsize=256)
-def _parsed(body: bytes) -> Function:
+def _parsed(body: bytes) -> OnnxFunction:
     return _function(FunctionProto.FromString(body), lambda proto: tensor_of(proto, {}))
 
 
-def _function(proto: FunctionProto, read: Read) -> Function:
+def _function(proto: FunctionProto, read: ReadTensor) -> OnnxFunction:
     opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import}
-    return Function(proto, read, opsets)
+    return OnnxFunction(proto, read, opsets)
 
 
-def _type_of(value: Value | None) -> onnx.TypeProto:
+def _type_of(value: OnnxValue | None) -> onnx.TypeProto:
     """What a body that depends on types may ask: element type, and sizes where they are known."""
     if value is None:
         return onnx.TypeProto()
@@ -107,6 +111,6 @@ def _type_of(value: Value | None) -> onnx.TypeProto:
         raise Refused("a sequence cannot be given to this op")
     if value.dtype not in _CODES:
         raise Refused(f"values of {value.dtype} cannot be given to this op")
-    shape = value.array.shape if isinstance(value, Host) else value.shape
+    shape = value.array.shape if isinstance(value, HostArray) else value.shape
     sizes = [size if isinstance(size, int) else None for size in shape]
     return onnx.helper.make_tensor_type_proto(_CODES[value.dtype], sizes)

@@ -10,57 +10,57 @@ from typing import Any
 import torch
 
 from ..errors import OnnxFileError
-from .functions import Function, local_function, schema_function
-from .limits import Budget, unrolling_budget
-from .op_table import Entry, Table
+from .functions import OnnxFunction, find_local_function, find_schema_function
+from .limits import Quota, unrolling_quota
+from .op_table import OpEntry, OpTable
 from .refusals import reason_for
-from .steps import Graph, Step, pruned
+from .steps import OnnxGraph, OnnxStep, prune
 from .unsupported import Refusal, Refused, Unsupported
-from .values import Host, Value, all_known
+from .values import HostArray, OnnxValue, all_known
 
 # What torch raises for arguments that do not fit; what depends on data has errors of its own.
 _WRONG = (TypeError, KeyError, IndexError, ValueError, AttributeError, NotImplementedError)
 _DEEPEST = 32  # functions within functions
 
 
-Mark = tuple[str, str, tuple[str, ...]]  # an ONNX node: name, op, outputs
+NodeMark = tuple[str, str, tuple[str, ...]]  # an ONNX node: name, op, outputs
 
 
-def _no_mark(path: tuple[Mark, ...]) -> AbstractContextManager[Any]:
+def _no_mark(path: tuple[NodeMark, ...]) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
 @dataclass(frozen=True)
-class Scope:
+class ImportScope:
     """What holds for every step: opsets, functions, nodes that may still be run, the way here."""
 
-    table: Table
+    table: OpTable
     opsets: Mapping[str, int]
-    functions: Mapping[tuple[str, str], Function]
-    nodes: Budget = field(default_factory=unrolling_budget)
-    mark: Callable[[tuple[Mark, ...]], AbstractContextManager[Any]] = _no_mark
-    path: tuple[Mark, ...] = ()
+    functions: Mapping[tuple[str, str], OnnxFunction]
+    nodes: Quota = field(default_factory=unrolling_quota)
+    mark: Callable[[tuple[NodeMark, ...]], AbstractContextManager[Any]] = _no_mark
+    path: tuple[NodeMark, ...] = ()
 
     def opset(self, domain: str) -> int:
         """The opset version of a domain; the first one if the file names none."""
         return self.opsets.get(domain, 1)
 
-    def entry(self, step: Step, *, on_host: bool = False) -> Entry | None:
+    def entry(self, step: OnnxStep, *, on_host: bool = False) -> OpEntry | None:
         """The table's entry for a step."""
         return self.table.find(step.domain, step.op, self.opset(step.domain), on_host=on_host)
 
-    def inside(self, node: Mark, **changes: Any) -> Scope:
+    def inside(self, node: NodeMark, **changes: Any) -> ImportScope:
         """The scope of a function's body."""
         return replace(self, path=(*self.path, node), **changes)
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningStep:
     """A step as its entry sees it (`table.Node`)."""
 
-    step: Step
-    scope: Scope
-    around: Mapping[str, Value]
+    step: OnnxStep
+    scope: ImportScope
+    around: Mapping[str, OnnxValue]
 
     @property
     def opset(self) -> int:
@@ -77,16 +77,19 @@ class Running:
         """The names of the outputs that are wanted; "" for one that is not."""
         return self.step.outputs
 
-    def run(self, graph: Graph, inputs: Sequence[Value]) -> tuple[Value, ...]:
+    def run(self, graph: OnnxGraph, inputs: Sequence[OnnxValue]) -> tuple[OnnxValue, ...]:
         """Runs a subgraph, given as an attribute; names outside it are visible."""
-        return run(graph, inputs, self.scope, self.around)
+        return run_graph(graph, inputs, self.scope, self.around)
 
 
-def run(
-    graph: Graph, inputs: Sequence[Value], scope: Scope, around: Mapping[str, Value] = {}
-) -> tuple[Value, ...]:
+def run_graph(
+    graph: OnnxGraph,
+    inputs: Sequence[OnnxValue],
+    scope: ImportScope,
+    around: Mapping[str, OnnxValue] = {},
+) -> tuple[OnnxValue, ...]:
     """The graph's outputs; `around` are values that the graph may read by name."""
-    environment: dict[str, Value] = {**around, **graph.constants}
+    environment: dict[str, OnnxValue] = {**around, **graph.constants}
     environment.update(zip(graph.inputs, inputs, strict=True))
     for step in graph.steps:
         outputs = evaluate(step, environment, scope)
@@ -96,11 +99,14 @@ def run(
     return tuple(environment[name] for name in graph.outputs)
 
 
-def refusals(
-    graph: Graph, inputs: Sequence[Value], scope: Scope, around: Mapping[str, Value]
+def collect_refusals(
+    graph: OnnxGraph,
+    inputs: Sequence[OnnxValue],
+    scope: ImportScope,
+    around: Mapping[str, OnnxValue],
 ) -> list[Refusal]:
     """Every step that cannot be run, and not only the first; what depends on it is left out."""
-    environment: dict[str, Value] = {**around, **dict(zip(graph.inputs, inputs, strict=True))}
+    environment: dict[str, OnnxValue] = {**around, **dict(zip(graph.inputs, inputs, strict=True))}
     found: list[Refusal] = []
     for step in graph.steps:
         if not all(name in environment for name in step.uses):
@@ -110,47 +116,51 @@ def refusals(
         except Unsupported as error:
             found += error.refusals
         except Exception as error:  # whatever torch says about arguments that do not fit
-            found.append(refusal(step, scope, f"{type(error).__name__}: {error}".split("\n")[0]))
+            found.append(
+                describe_refusal(step, scope, f"{type(error).__name__}: {error}".split("\n")[0])
+            )
         else:
             environment.update(zip(step.outputs, results, strict=False))
     return found
 
 
-def evaluate(step: Step, environment: Mapping[str, Value], scope: Scope) -> tuple[Value, ...]:
+def evaluate(
+    step: OnnxStep, environment: Mapping[str, OnnxValue], scope: ImportScope
+) -> tuple[OnnxValue, ...]:
     """One step's outputs. Raises Unsupported, naming it, for what cannot be done."""
     try:
         scope.nodes.spend(1, "unrolling it")
         inputs = tuple(environment[name] if name else None for name in step.inputs)
-        with scope.mark((*scope.path, mark_of(step, scope))):
-            results = _results(Running(step, scope, environment), inputs)
+        with scope.mark((*scope.path, mark_node(step, scope))):
+            results = _results(RunningStep(step, scope, environment), inputs)
         if any(step.outputs[len(results) :]):
             raise Refused(f"output {step.outputs[len(results)]!r} is not supported")
     except Unsupported:
         raise
     except Refused as refused:
-        raise Unsupported([refusal(step, scope, str(refused))]) from None
+        raise Unsupported([describe_refusal(step, scope, str(refused))]) from None
     except OnnxFileError as error:
-        raise OnnxFileError(str(refusal(step, scope, str(error)))) from error
+        raise OnnxFileError(str(describe_refusal(step, scope, str(error)))) from error
     except _WRONG as error:
         reason = f"{type(error).__name__}: {error}"
-        raise Unsupported([refusal(step, scope, reason)]) from error
+        raise Unsupported([describe_refusal(step, scope, reason)]) from error
     return results
 
 
-def mark_of(step: Step, scope: Scope) -> Mark:
+def mark_node(step: OnnxStep, scope: ImportScope) -> NodeMark:
     """The step's name as seen from the top graph, its op and its outputs."""
     above = f"{scope.path[-1][0]}/" if scope.path else ""
     return above + step.name, step.op, step.outputs
 
 
-def refusal(step: Step, scope: Scope, reason: str) -> Refusal:
+def describe_refusal(step: OnnxStep, scope: ImportScope, reason: str) -> Refusal:
     """What cannot be done, with its place in the file."""
     domain = f"{step.domain}." if step.domain else ""
-    name = mark_of(step, scope)[0]
+    name = mark_node(step, scope)[0]
     return Refusal(f"{domain}{step.op}", name, scope.opset(step.domain), reason)
 
 
-def _results(node: Running, inputs: tuple[Value | None, ...]) -> tuple[Value, ...]:
+def _results(node: RunningStep, inputs: tuple[OnnxValue | None, ...]) -> tuple[OnnxValue, ...]:
     step, scope = node.step, node.scope
     if all_known(inputs) and (entry := scope.entry(step, on_host=True)):
         found = entry(node, inputs, step.attributes)
@@ -160,7 +170,7 @@ def _results(node: Running, inputs: tuple[Value | None, ...]) -> tuple[Value, ..
         found = entry(node, inputs, step.attributes)
         if found is not NotImplemented:
             return _as_outputs(found, inputs)
-    function = local_function(step, scope.functions) or schema_function(
+    function = find_local_function(step, scope.functions) or find_schema_function(
         step, scope.opset(step.domain), inputs
     )
     if function is None:
@@ -169,25 +179,25 @@ def _results(node: Running, inputs: tuple[Value | None, ...]) -> tuple[Value, ..
 
 
 def _call(
-    function: Function, step: Step, inputs: tuple[Value | None, ...], scope: Scope
-) -> tuple[Value, ...]:
+    function: OnnxFunction, step: OnnxStep, inputs: tuple[OnnxValue | None, ...], scope: ImportScope
+) -> tuple[OnnxValue, ...]:
     """Runs a function's body in the place of a step."""
     if len(scope.path) >= _DEEPEST:
         raise Refused(f"functions are nested deeper than {_DEEPEST}")
     graph = function.body(step.attributes)
     given = dict(zip(graph.inputs, inputs, strict=False))
     missing = {name for name in graph.inputs if given.get(name) is None}
-    inner = scope.inside(mark_of(step, scope), opsets={**scope.opsets, **function.opsets})
+    inner = scope.inside(mark_node(step, scope), opsets={**scope.opsets, **function.opsets})
     wanted = [i for i, name in enumerate(step.outputs) if name]
     names = tuple(graph.outputs[i] for i in wanted)
-    graph = replace(graph, outputs=names, steps=pruned(graph.steps, names))
-    results = dict(zip(wanted, run_partial(graph, given, missing, inner), strict=True))
+    graph = replace(graph, outputs=names, steps=prune(graph.steps, names))
+    results = dict(zip(wanted, _run_body(graph, given, missing, inner), strict=True))
     return tuple(results.get(i) for i, _ in enumerate(step.outputs))  # type: ignore[misc]
 
 
-def run_partial(
-    graph: Graph, given: Mapping[str, Value | None], missing: set[str], scope: Scope
-) -> tuple[Value, ...]:
+def _run_body(
+    graph: OnnxGraph, given: Mapping[str, OnnxValue | None], missing: set[str], scope: ImportScope
+) -> tuple[OnnxValue, ...]:
     """Runs a function's body, with inputs that the caller left out left out in it too."""
     steps = tuple(
         replace(s, inputs=tuple("" if name in missing else name for name in s.inputs))
@@ -195,23 +205,23 @@ def run_partial(
     )
     names = tuple(name for name in graph.inputs if name not in missing)
     values = [value for name in names if (value := given[name]) is not None]
-    return run(replace(graph, inputs=names, steps=steps), values, scope)
+    return run_graph(replace(graph, inputs=names, steps=steps), values, scope)
 
 
-def _as_outputs(found: Any, inputs: tuple[Value | None, ...]) -> tuple[Value, ...]:
+def _as_outputs(found: Any, inputs: tuple[OnnxValue | None, ...]) -> tuple[OnnxValue, ...]:
     """A single result, or several in a list; arrays get the type of the first input."""
     results = found if isinstance(found, list) else [found]
     return tuple(_as_value(result, inputs) for result in results)
 
 
-def _as_value(result: Any, inputs: tuple[Value | None, ...]) -> Any:
+def _as_value(result: Any, inputs: tuple[OnnxValue | None, ...]) -> Any:
     import numpy as np
 
     if not isinstance(result, (np.ndarray, np.generic)):
         return result
-    first = next((v for v in inputs if isinstance(v, Host)), None)
+    first = next((v for v in inputs if isinstance(v, HostArray)), None)
     dtype = torch.int64 if first is None else first.dtype
     array = np.asarray(result)
     if array.dtype != object:
         dtype = torch.bool if array.dtype == bool else dtype
-    return Host.of(array, dtype)
+    return HostArray.of(array, dtype)

@@ -18,18 +18,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import OnnxFileError
 
-FOLDED_BYTES = 1 << 30  # beside four times the weights that the file itself brings
+MAX_FOLDED_BYTES = 1 << 30  # beside four times the weights that the file itself brings
 FOLDED_PER_WEIGHT_BYTE = 4
-NODES = 250_000  # after loops are unrolled and functions expanded
-LOOP_TURNS = 4096
+MAX_NODES = 250_000  # after loops are unrolled and functions expanded
+MAX_ITERATIONS = 4096
 
 
 @dataclass
-class Budget:
+class Quota:
     """An amount that is spent bit by bit and refuses to be overdrawn.
 
     Example:
-        >>> nodes = Budget("nodes", 100)
+        >>> nodes = Quota("nodes", 100)
         >>> nodes.spend(60, "loop 'a'")
         >>> nodes.spend(60, "loop 'a'")
         Traceback (most recent call last):
@@ -50,38 +50,40 @@ class Budget:
         self.spent += amount
 
 
-def folding_budget(weight_bytes: int) -> Budget:
+def folding_quota(weight_bytes: int) -> Quota:
     """For constants computed at import: 1 GiB, and four times what the file brings itself."""
-    return Budget("bytes of folded constants", FOLDED_BYTES + FOLDED_PER_WEIGHT_BYTE * weight_bytes)
+    return Quota(
+        "bytes of folded constants", MAX_FOLDED_BYTES + FOLDED_PER_WEIGHT_BYTE * weight_bytes
+    )
 
 
-def unrolling_budget() -> Budget:
+def unrolling_quota() -> Quota:
     """For the nodes of the module that the file becomes."""
-    return Budget("nodes", NODES)
+    return Quota("nodes", MAX_NODES)
 
 
-def check_turns(turns: int, name: str) -> int:
+def check_iterations(turns: int, name: str) -> int:
     """The turns of a loop that is to be unrolled. Raises OnnxFileError if there are too many."""
-    if turns > LOOP_TURNS:
+    if turns > MAX_ITERATIONS:
         raise OnnxFileError(
-            f"loop {name!r} runs {turns:,} times; at most {LOOP_TURNS:,} are unrolled"
+            f"loop {name!r} runs {turns:,} times; at most {MAX_ITERATIONS:,} are unrolled"
         )
     return max(turns, 0)
 
 
-class Guarded(TorchDispatchMode):
+class AllocationGuard(TorchDispatchMode):
     """While this is active, every torch op is sized before it runs, and its result paid for.
 
     Raises OnnxFileError in place of the allocation that would overdraw the budget.
 
     Example:
-        >>> with Guarded(Budget("bytes", 1000), "node 'zeros'"):
+        >>> with AllocationGuard(Quota("bytes", 1000), "node 'zeros'"):
         ...     torch.zeros(10**9)
         Traceback (most recent call last):
         lrp_engine.errors.OnnxFileError: node 'zeros' would bring the bytes to 4,000,000,000; ...
     """
 
-    def __init__(self, budget: Budget, what: str) -> None:
+    def __init__(self, budget: Quota, what: str) -> None:
         super().__init__()
         self._budget = budget
         self._what = what

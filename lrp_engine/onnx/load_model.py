@@ -13,25 +13,25 @@ import onnx
 import torch
 
 from ..errors import TargetError
-from .affine import with_biases
-from .embedding_tables import with_real_tables
-from .file import Model, read
+from .affine import join_biases
+from .embedding_tables import dequantise_tables
+from .file import OnnxModel, read
 from .fold import fold
 from .functions import functions_of
-from .interpret import Mark, Scope, refusal
-from .limits import folding_budget
+from .interpret import ImportScope, NodeMark, describe_refusal
+from .limits import folding_quota
 from .onnx_module import MARK, OnnxModule
-from .op_table import standard
+from .op_table import load_op_table
 from .ports import inputs_of, outputs_of
 from .refusals import reason_for
 from .steps import (
-    Graph,
-    Step,
-    graph_of,
-    pruned,
+    OnnxGraph,
+    OnnxStep,
+    decode_graph,
+    prune,
 )
 from .unsupported import Unsupported
-from .values import known
+from .values import as_constant
 
 
 def load(path: str | Path) -> OnnxModule:
@@ -50,7 +50,7 @@ def load(path: str | Path) -> OnnxModule:
         >>> module(torch.tensor([1.0, 2.0]))
         {'y': tensor([2., 4.])}
     """
-    return of_model(read(path))
+    return build_module(read(path))
 
 
 def with_output(module: OnnxModule, name: str) -> OnnxModule:
@@ -65,43 +65,43 @@ def with_output(module: OnnxModule, name: str) -> OnnxModule:
         close = difflib.get_close_matches(name, values | set(module.graph.outputs), n=3)
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise TargetError(f"{module.file} computes no value {name!r}{hint}")
-    return of_model(module.model, (name,))
+    return build_module(module.model, (name,))
 
 
-def of_model(model: Model, more: tuple[str, ...] = ()) -> OnnxModule:
+def build_module(model: OnnxModel, more: tuple[str, ...] = ()) -> OnnxModule:
     """The same for a model that has been read and checked, with more of its values as outputs."""
-    graph = graph_of(model.proto.graph, model.tensor, constants=False)
+    graph = decode_graph(model.proto.graph, model.tensor, constants=False)
     own, text = outputs_of(model.proto.graph)
     numbers = (*own, *more)
     ports = inputs_of(model.proto.graph, model.initializers)
     inputs = tuple(port.name for port in ports)
-    graph = replace(graph, inputs=inputs, outputs=numbers, steps=pruned(graph.steps, numbers))
+    graph = replace(graph, inputs=inputs, outputs=numbers, steps=prune(graph.steps, numbers))
     scope = _scope(model)
     _refuse_unknown(graph, scope, model.path.name)
     used = {name for step in graph.steps for name in step.uses} | set(numbers)
-    constants = {n: known(model.weight(n)) for n in model.initializers if n in used}
-    graph = with_real_tables(graph, constants)
+    constants = {n: as_constant(model.weight(n)) for n in model.initializers if n in used}
+    graph = dequantise_tables(graph, constants)
     with torch.no_grad():
-        folded = fold(graph, constants, scope, folding_budget(model.weight_bytes))
-    folded = with_biases(folded)
+        folded = fold(graph, constants, scope, folding_quota(model.weight_bytes))
+    folded = join_biases(folded)
     left_out = f"left out of the output, because it is text: {', '.join(text)}"
     return OnnxModule(model, folded, scope, ports, [left_out] if text else [])
 
 
-def _scope(model: Model) -> Scope:
+def _scope(model: OnnxModel) -> ImportScope:
     opsets = {o.domain: o.version for o in model.proto.opset_import}
     opsets[""] = opsets.pop("ai.onnx", opsets.get("", 1))
     functions = functions_of(model.proto, model.tensor)
-    return Scope(standard(), opsets, functions, mark=_mark)
+    return ImportScope(load_op_table(), opsets, functions, mark=_mark)
 
 
-def _mark(path: tuple[Mark, ...]) -> AbstractContextManager[Any]:
+def _mark(path: tuple[NodeMark, ...]) -> AbstractContextManager[Any]:
     return torch.fx.traceback.annotate({MARK: path})
 
 
-def _refuse_unknown(graph: Graph, scope: Scope, file: str) -> None:
+def _refuse_unknown(graph: OnnxGraph, scope: ImportScope, file: str) -> None:
     found = [
-        refusal(step, scope, reason_for(step.domain, step.op))
+        describe_refusal(step, scope, reason_for(step.domain, step.op))
         for step in _every_step(graph)
         if not _is_known(step, scope)
     ]
@@ -109,16 +109,16 @@ def _refuse_unknown(graph: Graph, scope: Scope, file: str) -> None:
         raise Unsupported(found, file)
 
 
-def _every_step(graph: Graph) -> Iterator[Step]:
+def _every_step(graph: OnnxGraph) -> Iterator[OnnxStep]:
     """The steps of a graph and of the graphs inside it."""
     for step in graph.steps:
         yield step
         for inner in step.attributes.values():
-            if isinstance(inner, Graph):
+            if isinstance(inner, OnnxGraph):
                 yield from _every_step(inner)
 
 
-def _is_known(step: Step, scope: Scope) -> bool:
+def _is_known(step: OnnxStep, scope: ImportScope) -> bool:
     if scope.entry(step) or (step.domain, step.op) in scope.functions:
         return True
     try:

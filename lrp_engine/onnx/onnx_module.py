@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from .file import Model
-from .fold import Folded
-from .interpret import Scope, refusals, run
-from .limits import unrolling_budget
-from .ports import Port, made_up
+from .file import OnnxModel
+from .fold import FoldedGraph
+from .interpret import ImportScope, refusals, run
+from .limits import unrolling_quota
+from .ports import OnnxInput, make_example
 from .unsupported import Refusal
-from .values import Host, Value, as_tensor
+from .values import HostArray, OnnxValue, as_tensor
 
 MARK = "onnx"
 
 
-class OnnxModule(nn.Module):
+class OnnxModule(nn.Module, CapturesItself):
     """Runs the graph of an ONNX file with torch ops.
 
     Positional arguments in the order of the file's inputs; returns a dict of tensors by the
@@ -31,10 +31,10 @@ class OnnxModule(nn.Module):
 
     def __init__(
         self,
-        model: Model,
-        folded: Folded,
-        scope: Scope,
-        ports: Sequence[Port],
+        model: OnnxModel,
+        folded: FoldedGraph,
+        scope: ImportScope,
+        ports: Sequence[OnnxInput],
         notes: Sequence[str] = (),
     ) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class OnnxModule(nn.Module):
             self._hold(name, value)
         self.eval()
 
-    def _hold(self, name: str, value: Value) -> None:
+    def _hold(self, name: str, value: OnnxValue) -> None:
         if isinstance(value, tuple):
             return
         attribute = "_" + re.sub(r"\W", "_", name)
@@ -59,7 +59,7 @@ class OnnxModule(nn.Module):
     def example(self) -> dict[str, Tensor]:
         """Made-up inputs of the declared types and sizes; raises InputError if it has no sizes."""
         names = (port.name for port in self.ports)
-        return dict(zip(names, made_up(self.ports), strict=True))
+        return dict(zip(names, make_example(self.ports), strict=True))
 
     @property
     def file(self) -> str:
@@ -75,7 +75,7 @@ class OnnxModule(nn.Module):
         """One pass through the graph."""
         constants = {name: self._constant(name) for name in self._held}
         around = {**self._small, **constants}
-        scope = replace(self.scope, nodes=unrolling_budget())
+        scope = replace(self.scope, nodes=unrolling_quota())
         results = run(self.graph, inputs, scope, around)
         return {n: _returned(v) for n, v in zip(self.graph.outputs, results, strict=True)}
 
@@ -86,11 +86,11 @@ class OnnxModule(nn.Module):
             around = {**self._small, **{name: self._constant(name) for name in self._held}}
             return refusals(self.graph, given, self.scope, around)
 
-    def _constant(self, name: str) -> Value:
+    def _constant(self, name: str) -> OnnxValue:
         tensor = getattr(self, self._held[name])
         host = self._small.get(name)
-        return replace(host, constant=tensor) if isinstance(host, Host) else tensor
+        return replace(host, constant=tensor) if isinstance(host, HostArray) else tensor
 
 
-def _returned(value: Value) -> Any:
+def _returned(value: OnnxValue) -> Any:
     return [_returned(v) for v in value] if isinstance(value, tuple) else as_tensor(value)

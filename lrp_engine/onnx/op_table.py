@@ -9,9 +9,9 @@
   a positional parameter of its name, so that one entry serves the opsets before and after `axes`
   became an input. An attribute that no parameter takes is refused.
 - The annotation says what an input has to be: `Tensor`; `Ints`, `int`, `float`, `bool`: known
-  while tracing, as Python numbers (sizes may be symbolic); `Host`: known, as an array; `Value`: as
+  while tracing, as Python numbers (sizes may be symbolic); `HostArray`: known, as an array; `OnnxValue`: as
   it comes. `| None` for optional ones.
-- `node: Node` (keyword-only) gives the node's opset, its number of outputs, and runs subgraphs.
+- `node: NodeContext` (keyword-only) gives the node's opset, its number of outputs, and runs subgraphs.
 - `since` is the opset from which an entry holds; the newest one not after the file's opset is used.
   `domain` is "" for ai.onnx.
 - Raise `Refused("why")` for what cannot be done; return NotImplemented to leave a case to the body
@@ -39,9 +39,9 @@ from torch import Tensor
 
 from .unsupported import Refused
 from .values import (
-    Host,
+    HostArray,
     Ints,
-    Value,
+    OnnxValue,
     as_host,
     as_ints,
     as_number,
@@ -52,7 +52,7 @@ from .values import (
 _IDLE_ATTRIBUTES = frozenset({"consumed_inputs"})
 
 
-class Node(Protocol):
+class NodeContext(Protocol):
     """What an entry may ask about the node that it serves."""
 
     @property
@@ -67,41 +67,41 @@ class Node(Protocol):
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs that are wanted; "" for one that is not."""
 
-    def run(self, graph: Any, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+    def run(self, graph: Any, inputs: tuple[OnnxValue, ...]) -> tuple[OnnxValue, ...]:
         """Runs a subgraph, given as an attribute; names outside it are visible."""
 
 
-def _same(value: Value) -> Value:
+def _same(value: OnnxValue) -> OnnxValue:
     return value
 
 
-_CONVERSIONS: dict[Any, Callable[[Value], Any]] = {
+_CONVERSIONS: dict[Any, Callable[[OnnxValue], Any]] = {
     Tensor: as_tensor,
-    Host: as_host,
+    HostArray: as_host,
     Ints: as_ints,
     int: as_number,
     float: as_number,
     bool: as_number,
-    Value: _same,
+    OnnxValue: _same,
 }
 
 
 @dataclass(frozen=True)
-class Parameter:
+class OpParameter:
     """One parameter of an entry's function."""
 
     name: str
-    convert: Callable[[Value], Any]
+    convert: Callable[[OnnxValue], Any]
     variadic: bool
 
 
 @dataclass(frozen=True)
-class Entry:
+class OpEntry:
     """How one op is written with torch, from one opset on."""
 
     name: str
     function: Callable[..., Any]
-    inputs: tuple[Parameter, ...]
+    inputs: tuple[OpParameter, ...]
     attributes: frozenset[str]
     needs: frozenset[str]
     since: int = 1
@@ -110,7 +110,7 @@ class Entry:
     wants_node: bool = False
 
     def __call__(
-        self, node: Node, inputs: tuple[Value | None, ...], attributes: Mapping[str, Any]
+        self, node: NodeContext, inputs: tuple[OnnxValue | None, ...], attributes: Mapping[str, Any]
     ) -> Any:
         """Binds inputs and attributes to the function's parameters, and calls it."""
         bound, rest = self._bound(inputs)
@@ -129,7 +129,7 @@ class Entry:
         first = [bound.pop(p.name, None) for p in fixed]
         return self.function(*first, *rest, **bound)
 
-    def _bound(self, inputs: tuple[Value | None, ...]) -> tuple[dict[str, Any], list[Any]]:
+    def _bound(self, inputs: tuple[OnnxValue | None, ...]) -> tuple[dict[str, Any], list[Any]]:
         """Inputs by parameter name, and those of a variadic parameter."""
         variadic = bool(self.inputs) and self.inputs[-1].variadic
         if len(inputs) > len(self.inputs) and not variadic:
@@ -157,30 +157,30 @@ def _is_open(given: Any) -> bool:
 
 def op(
     *names: str, since: int = 1, domain: str = ""
-) -> Callable[[Callable[..., Any]], tuple[Entry, ...]]:
+) -> Callable[[Callable[..., Any]], tuple[OpEntry, ...]]:
     """Makes a function the entry of one op, or of several that are called alike."""
     return _decorator(names, since, domain, on_host=False)
 
 
 def host(
     *names: str, since: int = 1, domain: str = ""
-) -> Callable[[Callable[..., Any]], tuple[Entry, ...]]:
+) -> Callable[[Callable[..., Any]], tuple[OpEntry, ...]]:
     """The same for inputs that are all known while tracing."""
     return _decorator(names, since, domain, on_host=True)
 
 
 def _decorator(
     names: tuple[str, ...], since: int, domain: str, on_host: bool
-) -> Callable[[Callable[..., Any]], tuple[Entry, ...]]:
-    def entries(function: Callable[..., Any]) -> tuple[Entry, ...]:
-        return tuple(entry_of(name, function, since, domain, on_host) for name in names)
+) -> Callable[[Callable[..., Any]], tuple[OpEntry, ...]]:
+    def entries(function: Callable[..., Any]) -> tuple[OpEntry, ...]:
+        return tuple(make_entry(name, function, since, domain, on_host) for name in names)
 
     return entries
 
 
-def entry_of(
+def make_entry(
     name: str, function: Callable[..., Any], since: int = 1, domain: str = "", on_host: bool = False
-) -> Entry:
+) -> OpEntry:
     """Reads a function's signature."""
     hints = typing.get_type_hints(function)
     inputs, attributes, needs = [], set(), set()
@@ -193,10 +193,10 @@ def entry_of(
             hint = hints[parameter.name]
             required = required and not variadic and type(None) not in typing.get_args(hint)
             convert = _conversion(hint)
-            inputs.append(Parameter(parameter.name, convert, variadic))
+            inputs.append(OpParameter(parameter.name, convert, variadic))
         if required and parameter.name != "node":
             needs.add(parameter.name)
-    return Entry(
+    return OpEntry(
         name,
         function,
         tuple(inputs),
@@ -209,30 +209,30 @@ def entry_of(
     )
 
 
-def _conversion(hint: Any) -> Callable[[Value], Any]:
+def _conversion(hint: Any) -> Callable[[OnnxValue], Any]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         kinds = [k for k in typing.get_args(hint) if k is not type(None)]
-        hint = kinds[0] if len(kinds) == 1 else Value
+        hint = kinds[0] if len(kinds) == 1 else OnnxValue
     return _CONVERSIONS[hint]
 
 
 @dataclass(frozen=True)
-class Table:
+class OpTable:
     """Entries by (domain, op, on host), newest first."""
 
-    entries: Mapping[tuple[str, str, bool], tuple[Entry, ...]]
+    entries: Mapping[tuple[str, str, bool], tuple[OpEntry, ...]]
 
-    def find(self, domain: str, name: str, opset: int, *, on_host: bool = False) -> Entry | None:
+    def find(self, domain: str, name: str, opset: int, *, on_host: bool = False) -> OpEntry | None:
         """The entry for an op at an opset; None if there is none."""
         found = self.entries.get((domain, name, on_host), ())
         return next((entry for entry in found if entry.since <= opset), None)
 
 
 @cache
-def standard() -> Table:
+def load_op_table() -> OpTable:
     """The table of the `ops` package: every module in it is read."""
     package = importlib.import_module(f"{__package__}.ops")
-    found: dict[tuple[str, str, bool], list[Entry]] = {}
+    found: dict[tuple[str, str, bool], list[OpEntry]] = {}
     for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
         for entry in _entries_of(importlib.import_module(f"{package.__name__}.{module}")):
             entries = found.setdefault((entry.domain, entry.name, entry.on_host), [])
@@ -240,13 +240,13 @@ def standard() -> Table:
                 raise ValueError(f"{entry.name} since {entry.since} is declared twice")
             entries.append(entry)
     ordered = {k: tuple(sorted(v, key=lambda e: -e.since)) for k, v in found.items()}
-    return Table(types.MappingProxyType(ordered))
+    return OpTable(types.MappingProxyType(ordered))
 
 
-def _entries_of(module: types.ModuleType) -> list[Entry]:
+def _entries_of(module: types.ModuleType) -> list[OpEntry]:
     """Entries are module attributes: alone or in tuples."""
-    found: list[Entry] = []
+    found: list[OpEntry] = []
     for value in vars(module).values():
         items = value if isinstance(value, tuple) else (value,)
-        found += [i for i in items if isinstance(i, Entry) and not any(i is f for f in found)]
+        found += [i for i in items if isinstance(i, OpEntry) and not any(i is f for f in found)]
     return found

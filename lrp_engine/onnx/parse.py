@@ -28,7 +28,7 @@ _FIXED = {1: 8, 5: 4}  # wire types of a fixed size
 _DEEPEST = 100  # protobuf's own limit on nesting
 
 
-class Field(NamedTuple):
+class WireField(NamedTuple):
     """One field of a message: where it begins, where its content begins and where it ends."""
 
     number: int
@@ -38,7 +38,7 @@ class Field(NamedTuple):
     end: int
 
 
-def without_weights(data: memoryview, at_least: int) -> bytes:
+def strip_weights(data: memoryview, at_least: int) -> bytes:
     """The model's message with each weight of `at_least` bytes or more replaced by its place.
 
     Raises OnnxFileError if the bytes are not a protobuf message.
@@ -85,7 +85,7 @@ def _outsourced(data: memoryview, start: int, end: int, at_least: int) -> bytes 
     return rest + external.SerializeToString()
 
 
-def _fields(data: memoryview, start: int, end: int) -> Iterator[Field]:
+def _fields(data: memoryview, start: int, end: int) -> Iterator[WireField]:
     """The fields of one message, in order."""
     at = start
     while at < end:
@@ -102,7 +102,7 @@ def _fields(data: memoryview, start: int, end: int) -> Iterator[Field]:
             raise OnnxFileError("it is not an ONNX model, or it is damaged")
         if stop > end:
             raise OnnxFileError("it is cut off, or it is not an ONNX model")
-        yield Field(key >> 3, wire_type, at, content, stop)
+        yield WireField(key >> 3, wire_type, at, content, stop)
         at = stop
 
 

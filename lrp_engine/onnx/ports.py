@@ -18,7 +18,7 @@ _IMAGE = 224
 
 
 @dataclass(frozen=True)
-class Port:
+class OnnxInput:
     """One input: `sizes` has a number for a fixed axis, a name ("" if it has none) for a free one.
 
     `sizes` is None if the file does not even say how many axes there are.
@@ -33,7 +33,7 @@ class Port:
         return tuple(i for i, size in enumerate(self.sizes or ()) if isinstance(size, str))
 
 
-def inputs_of(graph: GraphProto, constants: Iterable[str]) -> tuple[Port, ...]:
+def inputs_of(graph: GraphProto, constants: Iterable[str]) -> tuple[OnnxInput, ...]:
     """The inputs that a caller gives; initializers that old files list as inputs are left out."""
     held = set(constants)
     return tuple(_port(value) for value in graph.input if value.name not in held)
@@ -46,16 +46,16 @@ def outputs_of(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(n for n in names if n not in text), tuple(n for n in names if n in text)
 
 
-def _port(value: ValueInfoProto) -> Port:
+def _port(value: ValueInfoProto) -> OnnxInput:
     kind = value.type.tensor_type
     sizes = None
     if kind.HasField("shape"):
         dims = kind.shape.dim
         sizes = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in dims)
-    return Port(value.name, dtype_of(kind.elem_type or TensorProto.FLOAT), sizes)
+    return OnnxInput(value.name, dtype_of(kind.elem_type or TensorProto.FLOAT), sizes)
 
 
-def made_up(ports: Sequence[Port]) -> tuple[Tensor, ...]:
+def make_example(ports: Sequence[OnnxInput]) -> tuple[Tensor, ...]:
     """Inputs of the declared types and sizes: noise, and ones for integers.
 
     Raises InputError for an input whose number of axes the file does not say.
@@ -78,7 +78,9 @@ def made_up(ports: Sequence[Port]) -> tuple[Tensor, ...]:
     return tuple(made)
 
 
-def _size(port: Port, i: int, axis: int, named: dict[object, int], fresh: Iterable[int]) -> int:
+def _size(
+    port: OnnxInput, i: int, axis: int, named: dict[object, int], fresh: Iterable[int]
+) -> int:
     """One size per name; axes 0 without a name are taken for the batch."""
     if len(port.sizes or ()) == 4 and axis >= 2 and port.dtype.is_floating_point:
         return _IMAGE
@@ -88,7 +90,7 @@ def _size(port: Port, i: int, axis: int, named: dict[object, int], fresh: Iterab
     return named[group]
 
 
-def _group(port: Port, i: int, axis: int) -> object:
+def _group(port: OnnxInput, i: int, axis: int) -> object:
     name = (port.sizes or ())[axis] if port.sizes else ""
     return name or ("batch" if axis == 0 else (i, axis))
 
@@ -99,7 +101,9 @@ def _filled(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator
     return torch.ones(shape, dtype=dtype)
 
 
-def free_axes(ports: Sequence[Port], inputs: Sequence[Tensor]) -> tuple[dict[int, object], ...]:
+def free_axes(
+    ports: Sequence[OnnxInput], inputs: Sequence[Tensor]
+) -> tuple[dict[int, object], ...]:
     """Per input: axis -> the group of axes that it shares its size with."""
     found = []
     for i, (port, tensor) in enumerate(zip(ports, inputs, strict=True)):
@@ -108,7 +112,7 @@ def free_axes(ports: Sequence[Port], inputs: Sequence[Tensor]) -> tuple[dict[int
     return tuple(found)
 
 
-def with_distinct_sizes(
+def make_sizes_distinct(
     inputs: Sequence[Tensor], axes: Sequence[Mapping[int, object]]
 ) -> tuple[Tensor, ...]:
     """The inputs repeated or cut so that free axes are neither 1 nor alike by accident.

@@ -11,13 +11,13 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 from torch import Tensor
 
 from .unsupported import Refused
-from .values import Value, known
+from .values import OnnxValue, as_constant
 
-Read = Callable[[TensorProto], Tensor]
+ReadTensor = Callable[[TensorProto], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class OnnxStep:
     """One node: inputs and outputs by name ("" for one left out), attributes as Python values.
 
     `captures` are the outer names that its subgraphs use, `drops` the names not needed after it.
@@ -40,14 +40,14 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class OnnxGraph:
     """Steps in order; `constants` are the initializers of a subgraph, by name."""
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    steps: tuple[Step, ...]
-    constants: Mapping[str, Value] = field(default_factory=dict)
+    steps: tuple[OnnxStep, ...]
+    constants: Mapping[str, OnnxValue] = field(default_factory=dict)
 
     @property
     def captures(self) -> tuple[str, ...]:
@@ -61,29 +61,29 @@ class Graph:
         return tuple(found)
 
 
-def graph_of(
+def decode_graph(
     proto: GraphProto,
-    read: Read,
+    read: ReadTensor,
     given: Mapping[str, Any] | None = None,
     *,
     constants: bool = True,
-) -> Graph:
+) -> OnnxGraph:
     """Decodes a graph; with `constants`, its initializers too (the top graph's stay outside)."""
-    held = {t.name: known(read(t)) for t in proto.initializer} if constants else {}
-    steps = [step_of(node, i, read, given) for i, node in enumerate(proto.node)]
+    held = {t.name: as_constant(read(t)) for t in proto.initializer} if constants else {}
+    steps = [decode_step(node, i, read, given) for i, node in enumerate(proto.node)]
     inputs = tuple(i.name for i in proto.input)
-    return Graph(
+    return OnnxGraph(
         proto.name,
         inputs,
         tuple(o.name for o in proto.output),
-        pruned(steps, [o.name for o in proto.output]),
+        prune(steps, [o.name for o in proto.output]),
         held,
     )
 
 
-def step_of(
-    node: NodeProto, index: int, read: Read, given: Mapping[str, Any] | None = None
-) -> Step:
+def decode_step(
+    node: NodeProto, index: int, read: ReadTensor, given: Mapping[str, Any] | None = None
+) -> OnnxStep:
     """Decodes a node; `given` are the attributes of the function that it lies in."""
     attributes = {}
     for proto in node.attribute:
@@ -91,10 +91,10 @@ def step_of(
             if proto.ref_attr_name in (given or {}):
                 attributes[proto.name] = (given or {})[proto.ref_attr_name]
         else:
-            attributes[proto.name] = attribute_of(proto, read, given)
-    graphs = [a for a in attributes.values() if isinstance(a, Graph)]
+            attributes[proto.name] = decode_attribute(proto, read, given)
+    graphs = [a for a in attributes.values() if isinstance(a, OnnxGraph)]
     captures = dict.fromkeys(name for graph in graphs for name in graph.captures)
-    return Step(
+    return OnnxStep(
         node.op_type,
         "" if node.domain == "ai.onnx" else node.domain,
         node.name or f"{node.op_type}_{index}",
@@ -106,14 +106,16 @@ def step_of(
     )
 
 
-def attribute_of(proto: AttributeProto, read: Read, given: Mapping[str, Any] | None = None) -> Any:
+def decode_attribute(
+    proto: AttributeProto, read: ReadTensor, given: Mapping[str, Any] | None = None
+) -> Any:
     """An attribute as a number, text, tuple, value or graph."""
     kind = AttributeProto.AttributeType.Name(proto.type)
     match kind:
         case "TENSOR":
             return _readable(proto.t, read)
         case "GRAPH":
-            return graph_of(proto.g, read, given)
+            return decode_graph(proto.g, read, given)
         case "STRING":
             return proto.s.decode("utf-8", "replace")
         case "STRINGS":
@@ -132,14 +134,14 @@ class UnreadAttribute:
     kind: str
 
 
-def _readable(proto: TensorProto, read: Read) -> Any:
+def _readable(proto: TensorProto, read: ReadTensor) -> Any:
     try:
-        return known(read(proto))
+        return as_constant(read(proto))
     except Refused as refused:
         return UnreadAttribute(str(refused))
 
 
-def pruned(steps: Iterable[Step], outputs: Iterable[str]) -> tuple[Step, ...]:
+def prune(steps: Iterable[OnnxStep], outputs: Iterable[str]) -> tuple[OnnxStep, ...]:
     """The steps that the outputs need, each with the names that nobody needs after it."""
     needed, kept = set(outputs), []
     for step in reversed(list(steps)):

@@ -10,7 +10,7 @@ from onnx import TensorProto, numpy_helper
 from torch import Tensor
 
 from ..errors import OnnxFileError
-from .external import Files, read_span, span_of
+from .external import MappedFiles, read_span, span_of
 
 # Types whose bytes torch reads as they are.
 TORCH_DTYPES: dict[int, torch.dtype] = {
@@ -70,7 +70,7 @@ def shape_of(proto: TensorProto) -> tuple[int, ...]:
     return shape
 
 
-def bytes_of(proto: TensorProto) -> int:
+def byte_count(proto: TensorProto) -> int:
     """How many bytes the tensor's elements take in a file."""
     count = math.prod(shape_of(proto))
     if proto.data_type in SUB_BYTE:
@@ -82,12 +82,12 @@ def bytes_of(proto: TensorProto) -> int:
     return count * TORCH_DTYPES[proto.data_type].itemsize
 
 
-def check_tensor(proto: TensorProto, files: Files) -> None:
+def check_tensor(proto: TensorProto, files: MappedFiles) -> None:
     """Raises OnnxFileError unless shape, element type and the data that is there agree."""
     if proto.data_type == TensorProto.STRING:
         _check_count(proto, math.prod(shape_of(proto)))
         return
-    expected = bytes_of(proto)
+    expected = byte_count(proto)
     if proto.data_location == TensorProto.EXTERNAL:
         _place(proto, files, expected)
     elif proto.HasField("raw_data"):
@@ -107,7 +107,7 @@ def _entries(proto: TensorProto) -> int:
     if proto.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
         return 2 * count
     # Elements of less than a byte are packed into bytes, one byte per entry.
-    return bytes_of(proto) if proto.data_type in SUB_BYTE else count
+    return byte_count(proto) if proto.data_type in SUB_BYTE else count
 
 
 def _check_count(proto: TensorProto, expected: int) -> None:
@@ -135,7 +135,7 @@ def _entry_range(data_type: int) -> tuple[int, int]:
     return torch.iinfo(dtype).min, torch.iinfo(dtype).max
 
 
-def _place(proto: TensorProto, files: Files, expected: int) -> tuple[str, int]:
+def _place(proto: TensorProto, files: MappedFiles, expected: int) -> tuple[str, int]:
     """File and offset of an external tensor, within bounds."""
     span = span_of(proto)
     file = files.get(span.location)
@@ -154,7 +154,7 @@ def _place(proto: TensorProto, files: Files, expected: int) -> tuple[str, int]:
     return span.location, span.offset
 
 
-def tensor_of(proto: TensorProto, files: Files) -> Tensor:
+def tensor_of(proto: TensorProto, files: MappedFiles) -> Tensor:
     """The tensor's value; external bytes stay in their file until they are read.
 
     Raises OnnxFileError if shape, type and data disagree, or if the elements are strings.
@@ -175,16 +175,16 @@ def tensor_of(proto: TensorProto, files: Files) -> Tensor:
     return (raw != 0 if dtype is torch.bool else raw.view(dtype)).reshape(shape)
 
 
-def _raw(proto: TensorProto, files: Files, element: int) -> Tensor:
+def _raw(proto: TensorProto, files: MappedFiles, element: int) -> Tensor:
     """The tensor's bytes, as one row."""
     if proto.data_location == TensorProto.EXTERNAL:
-        length = bytes_of(proto)
+        length = byte_count(proto)
         location, offset = _place(proto, files, length)
         return read_span(files[location], offset, length, element)
     return torch.from_numpy(np.frombuffer(proto.raw_data, np.uint8).copy())
 
 
-def _by_numpy(proto: TensorProto, files: Files) -> Tensor:
+def _by_numpy(proto: TensorProto, files: MappedFiles) -> Tensor:
     """Typed fields and packed elements, by onnx's own reader."""
     whole = TensorProto()
     whole.CopyFrom(proto)

@@ -36,7 +36,7 @@ _NUMPY = {
 
 
 @dataclass(frozen=True, eq=False)
-class Host:
+class HostArray:
     """A value known while the graph is traced; `array` has dtype object if a size is symbolic.
 
     `constant` is the tensor that it was read from, if there is one.
@@ -52,13 +52,13 @@ class Host:
         return self.array.dtype != object
 
     @classmethod
-    def of(cls, entries: Any, dtype: torch.dtype = torch.int64) -> Host:
+    def of(cls, entries: Any, dtype: torch.dtype = torch.int64) -> HostArray:
         """Numbers and symbolic sizes in (nested) sequences; what is a number becomes one."""
         array = np.asarray(entries, dtype=object) if _has_symbols(entries) else np.asarray(entries)
         return cls(_settled(array, dtype), dtype)
 
 
-Value = Tensor | Host | tuple[Any, ...]
+OnnxValue = Tensor | HostArray | tuple[Any, ...]
 
 
 def dtype_of(code: int) -> torch.dtype:
@@ -73,16 +73,16 @@ def numpy_of(dtype: torch.dtype) -> np.dtype:
     return np.dtype(_NUMPY.get(dtype) or str(dtype).removeprefix("torch."))
 
 
-def known(tensor: Tensor) -> Value:
+def as_constant(tensor: Tensor) -> OnnxValue:
     """A constant as a host value if it is small, as it is if not."""
     most = _MOST_FLOATS if tensor.is_floating_point() else 0 if tensor.is_complex() else _MOST_INTS
     if tensor.numel() > most:
         return tensor
     array = np.asarray(tensor.tolist())
-    return Host(_settled(array, tensor.dtype).reshape(tensor.shape), tensor.dtype, tensor)
+    return HostArray(_settled(array, tensor.dtype).reshape(tensor.shape), tensor.dtype, tensor)
 
 
-def as_tensor(value: Value) -> Tensor:
+def as_tensor(value: OnnxValue) -> Tensor:
     """A value as a tensor; a host value becomes a constant, or is built from its sizes."""
     if isinstance(value, Tensor):
         return value
@@ -96,19 +96,19 @@ def as_tensor(value: Value) -> Tensor:
     return torch.stack(entries).reshape(value.array.shape)
 
 
-def as_host(value: Value) -> Host:
+def as_host(value: OnnxValue) -> HostArray:
     """A value that has to be known while the graph is traced."""
-    if not isinstance(value, Host):
+    if not isinstance(value, HostArray):
         raise Refused("an input that must be known in advance depends on data")
     return value
 
 
-def as_ints(value: Value) -> Ints:
+def as_ints(value: OnnxValue) -> Ints:
     """Whole numbers or symbolic sizes, flat."""
     return tuple(_plain(entry) for entry in as_host(value).array.flat)
 
 
-def as_number(value: Value) -> Any:
+def as_number(value: OnnxValue) -> Any:
     """One number or symbolic size."""
     array = as_host(value).array
     if array.size != 1:
@@ -116,14 +116,14 @@ def as_number(value: Value) -> Any:
     return _plain(array.reshape(-1)[0])
 
 
-def is_small(shape: Host) -> bool:
+def is_small(shape: HostArray) -> bool:
     """Whether an array of this shape may be a host value."""
     return shape.concrete and math.prod(as_ints(shape)) <= _MOST_INTS
 
 
-def all_known(values: Iterable[Value | None]) -> bool:
+def all_known(values: Iterable[OnnxValue | None]) -> bool:
     """Whether all values (None: an input left out) are host values."""
-    return all(value is None or isinstance(value, Host) for value in values)
+    return all(value is None or isinstance(value, HostArray) for value in values)
 
 
 def _plain(entry: Any) -> Any:

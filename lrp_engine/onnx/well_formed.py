@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from ..errors import OnnxFileError
-from .limits import NODES
+from .limits import MAX_NODES
 from .tensors import type_name
 
 FunctionKey = tuple[str, str, str]
@@ -163,9 +163,9 @@ def _check_size(graph: GraphProto, functions: dict[FunctionKey, FunctionProto]) 
     for key in _callees_first(functions):
         sizes[key] = size(functions[key].node)
     total = size(graph.node)
-    if total > NODES:
+    if total > MAX_NODES:
         raise OnnxFileError(
-            f"written out, its functions come to {total:,} nodes; {NODES:,} are allowed"
+            f"written out, its functions come to {total:,} nodes; {MAX_NODES:,} are allowed"
         )
 
 

@@ -37,7 +37,7 @@ class Window:
         """The padding as torch's pad wants it."""
         return [n for pair in reversed(self.pads) for n in pair]
 
-    def padded(self, x: Tensor, filling: float = 0.0) -> tuple[Tensor, list[int]]:
+    def pad_input(self, x: Tensor, filling: float = 0.0) -> tuple[Tensor, list[int]]:
         """x, and the padding that is left to the op: none if x had to be padded first."""
         if self.same:
             return x, [a for a, _ in self.pads]
@@ -57,7 +57,7 @@ class Window:
         return found
 
 
-def window(
+def read_window(
     x: Tensor | None,
     kernel: tuple[Any, ...],
     auto_pad: str,

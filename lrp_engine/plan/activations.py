@@ -72,7 +72,7 @@ class Regions:
         if node is root:
             return True
         op, live, _ = self.made_by[node]
-        scales = op.family in ("linear", "product", "quotient") and op.at_zero is AtZero.ZERO
+        scales = op.scales and op.at_zero is AtZero.ZERO
         return scales and len(live) == 1 and self._is_scaled(live[0], root)
 
 

@@ -29,8 +29,8 @@ from ..graphs.schema import (
 )
 from ..method.op import Op
 from ..method.registry import Registry
-from ..presets.position import Places
-from ..presets.preset import Entry, Preset
+from ..preset.position import Places
+from ..preset.preset import Entry, Preset
 from .activations import Regions
 from .plan import (
     Assignment,

@@ -20,7 +20,7 @@ from ..graphs.schema import Operand
 from ..method.op import Op
 from ..method.registry import Registry
 from ..method.rule import Rule
-from ..presets.preset import Preset, rule_text
+from ..preset.preset import Preset, rule_text
 
 
 @dataclass(frozen=True)

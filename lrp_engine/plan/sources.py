@@ -88,7 +88,7 @@ def _lookups(registry: Registry, indices: fx.Node) -> Iterable[fx.Node]:
         op = registry.find(user.target, arguments, frozenset())
         if isinstance(op, Lookup) and arguments[op.indices] is indices:
             yield user
-        elif op is not None and op.family in ("move", "inert"):
+        elif op is not None and op.moves_entries:
             yield from _lookups(registry, user)
 
 

@@ -14,9 +14,9 @@ from ..graphs.nodes import describe
 from ..method.call import Form
 from ..method.relevance import relevance_of, widen
 from ..plan.plan import Plan
-from ..promises.policy import Choice
-from ..propagate.accounts import Entry, write_accounts
-from ..propagate.loop import (
+from ..promises.policy import PolicyOrBudget
+from ..propagate.accounts import AccountEntry, write_accounts
+from ..propagate.propagator import (
     Propagation,
     Start,
     propagate,
@@ -32,7 +32,7 @@ class Wanted:
 
     program: Program
     names: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[AccountEntry, ...]
 
     def relevance(self, results: list[Tensor]) -> dict[str, Tensor]:
         """R at each source."""
@@ -50,7 +50,7 @@ class Wanted:
 
 def write_program(
     plan: Plan,
-    policy: Choice,
+    policy: PolicyOrBudget,
     cache: Cache,
     *,
     accounts: bool = False,
@@ -89,7 +89,7 @@ def ends(plan: Plan) -> Mapping[str, fx.Node]:
 def _at_source(propagation: Propagation, node: fx.Node, cache: Cache) -> tuple[fx.Node, fx.Node]:
     """(R, c) at a source. Relevance that arrives as such stays as it is, also where a = 0."""
     relevance = None
-    if propagation.wires.holds_relevance(node):
+    if propagation.flows.holds_relevance(node):
         relevance = _collected(propagation, node, Form.RELEVANCE)
     c = _collected(propagation, node, Form.COEFFICIENT)
     if relevance is not None:
@@ -99,7 +99,7 @@ def _at_source(propagation: Propagation, node: fx.Node, cache: Cache) -> tuple[f
 
 
 def _collected(propagation: Propagation, node: fx.Node, form: Form) -> fx.Node:
-    flow = propagation.wires.at(node, form)
+    flow = propagation.flows.at(node, form)
     if flow is None:
         raise RuleError(f"no rule passed any relevance on to {describe(node)}")
     return flow

@@ -14,7 +14,7 @@ from ..capture import Captured
 from ..graphs.aten import ANY_LAYOUT
 from ..promises.costs import Costs
 from ..promises.memory import Timeline
-from ..promises.policy import Choice
+from ..promises.policy import PolicyOrBudget
 from ..promises.promise import Promises, promises
 from ..promises.resolve import Cut, Resolver
 from ..promises.schedule import (
@@ -23,7 +23,7 @@ from ..promises.schedule import (
     inputs_of,
     relevance_order,
 )
-from ..propagate.joint_graph import Joint
+from ..propagate.joint_graph import JointGraph
 from .batched import loosened
 
 Run = Callable[..., Sequence[Any]]
@@ -65,11 +65,11 @@ class Program:
 
 
 def build(
-    joint: Joint,
+    joint: JointGraph,
     tensors: Mapping[str, Tensor],
     outputs: Sequence[Any],
     results: Sequence[fx.Node],
-    policy: Choice,
+    policy: PolicyOrBudget,
     sizes: Mapping[Any, int] | None = None,
     *,
     fused: bool = False,
@@ -98,7 +98,7 @@ def build(
 
 def forward_alone(captured: Captured) -> fx.GraphModule:
     """The model as a program that gives its flat outputs and keeps nothing."""
-    joint = Joint.of(captured)
+    joint = JointGraph.of(captured)
     leaves: Any = captured.graph.output_node().args[0]
     outputs = [joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
     graph = _forward_graph(joint, outputs, (), assertions(joint, ()))
@@ -111,7 +111,7 @@ def _held(tensors: Mapping[str, Tensor], graph: fx.Graph) -> dict[str, Tensor]:
 
 
 def _forward_graph(
-    joint: Joint, results: Sequence[Any], kept: Sequence[fx.Node], checks: Sequence[fx.Node]
+    joint: JointGraph, results: Sequence[Any], kept: Sequence[fx.Node], checks: Sequence[fx.Node]
 ) -> fx.Graph:
     """The model's own ops in their own order, with what is kept computed as early as possible."""
     wanted = [n for n in results if isinstance(n, fx.Node)]
@@ -127,7 +127,7 @@ def _forward_graph(
     return graph
 
 
-def _relevance_graph(joint: Joint, cut: Cut, results: Sequence[fx.Node]) -> fx.Graph:
+def _relevance_graph(joint: JointGraph, cut: Cut, results: Sequence[fx.Node]) -> fx.Graph:
     """The rules' ops; what is not kept is computed again right before its first use."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}

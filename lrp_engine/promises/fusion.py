@@ -1,4 +1,4 @@
-"""What computing again costs where a compiler fuses entrywise ops with what reads them."""
+"""Estimate costs where a compiler fuses entrywise ops with the ops that read them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ _WRITTEN = 0.01
 
 @dataclass
 class FusedCosts(Costs):
-    """Time rather than memory: a value that is written anyway is kept for nearly nothing, one that
-    lives inside a fused kernel would have to be written for it. Only fused ops are done again."""
+    """Costs in time rather than memory, for programs that will be compiled.
+
+    Keeping a value that is written to memory anyway costs nearly nothing; one that lives inside a
+    fused kernel would have to be written for it. Only fused ops are recomputed.
+    """
 
     relevance: Collection[fx.Node] = ()
 
-    def keeping(self, node: fx.Node) -> int:
-        """Bytes written and read for no other reason than keeping the node."""
-        whole = super().keeping(node)
+    def bytes_to_keep(self, node: fx.Node) -> int:
+        """Return the bytes written and read for no other reason than keeping the node."""
+        whole = super().bytes_to_keep(node)
         return math.ceil(_WRITTEN * whole) if self._is_written(self.owner(node)) else whole
 
     def work(self, node: fx.Node) -> float:
-        """Infinite for what no compiler fuses with its reader."""
+        """Return the work of computing a node: infinite if no compiler fuses it with its reader."""
         work = super().work(node)
         return _FUSED * work if not work or _is_fused(node) else math.inf
 
     def _is_written(self, node: fx.Node) -> bool:
-        """Whether the forward program has the value in memory: some kernel of its own uses it."""
+        """Return whether the forward program has the value in memory: another kernel reads it."""
         return not _is_fused(node) or any(
             self._is_written(user) if self.base(user) is node else not _is_fused(user)
             for user in node.users

@@ -1,4 +1,4 @@
-"""Memory over time, foretold from shapes: which values are alive at each step of both programs."""
+"""Predict memory over time from shapes: the values alive at each step of both programs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import operator
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 from torch import fx
 
-from ..graphs.nodes import value
+from ..graphs.nodes import part_of, value
 from .costs import Costs
+
+# Memory that one op allocated: its result, one of its results, or what the program was given.
+_Piece: TypeAlias = fx.Node | tuple[fx.Node, int] | tuple[str, fx.Node]
 
 
 @dataclass(frozen=True)
 class Timeline:
     """Bytes alive after every op: first the forward program, then the relevance program.
 
-    Parameters, inputs and what a kernel uses inside itself are not counted. The model's outputs
-    are: an explanation holds them.
+    Parameters, inputs and a kernel's own workspace are not counted. The model's outputs are: an
+    explanation holds them.
     """
 
     ops: tuple[str, ...]
@@ -39,21 +42,26 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One program as data: its ops in order, what it is given beside inputs, what it returns."""
+class ProgramSteps:
+    """One program as data: its ops in order, its arguments beside inputs, its results."""
 
     ops: Sequence[fx.Node]
     given: Sequence[fx.Node]
     returned: Sequence[fx.Node]
 
 
-def timeline(forward: Run, relevance: Run, outputs: Sequence[fx.Node], costs: Costs) -> Timeline:
-    """Follows both programs; `outputs` stay alive to the end, every other value to its last use."""
-    held = _Storages.of(Run((), outputs, ()), costs)
-    first, second = (_alive(run, costs, held) for run in (forward, relevance))
-    left = _Storages.of(Run((), forward.returned, ()), costs)
+def predict_timeline(
+    forward: ProgramSteps, relevance: ProgramSteps, outputs: Sequence[fx.Node], costs: Costs
+) -> Timeline:
+    """Follow both programs and sum up the bytes alive.
+
+    `outputs` stay alive to the end, every other value to its last use.
+    """
+    held = _Storages.of(ProgramSteps((), outputs, ()), costs)
+    first, second = (_count_alive(steps, costs, held) for steps in (forward, relevance))
+    left = _Storages.of(ProgramSteps((), forward.returned, ()), costs)
     return Timeline(
-        ops=tuple(n.name for run in (forward, relevance) for n in run.ops),
+        ops=tuple(n.name for steps in (forward, relevance) for n in steps.ops),
         bytes=(*first, *(held.total() + b for b in second)),
         forward_steps=len(first),
         kept=left.total() - held.total(),
@@ -62,21 +70,24 @@ def timeline(forward: Run, relevance: Run, outputs: Sequence[fx.Node], costs: Co
 
 @dataclass
 class _Storages:
-    """The pieces of memory that each value of one program shows, and their bytes."""
+    """The pieces of memory behind each value of one program, and their bytes."""
 
-    shown: dict[fx.Node, tuple[Any, ...]] = field(default_factory=dict)
-    bytes: dict[Any, int] = field(default_factory=dict)
+    pieces: dict[fx.Node, tuple[_Piece, ...]] = field(default_factory=dict)
+    bytes: dict[_Piece, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: Run, costs: Costs) -> _Storages:
-        """What is given may be views of one tensor; what is computed is a view or new."""
+    def of(cls, steps: ProgramSteps, costs: Costs) -> _Storages:
+        """Return those of one program.
+
+        Arguments may be views of one tensor; what is computed is a view or new.
+        """
         found = cls()
-        for node in run.given:
+        for node in steps.given:
             owner = costs.owner(node)
             if owner.op == "call_function" or owner is node:
-                found.shown[node] = (("given", owner),)
+                found.pieces[node] = (("given", owner),)
                 found.bytes["given", owner] = costs.bytes(owner)
-        for node in run.ops:
+        for node in steps.ops:
             found._add(node, costs)
         return found
 
@@ -86,34 +97,26 @@ class _Storages:
     def _add(self, node: fx.Node, costs: Costs) -> None:
         base, example = costs.base(node), value(node)
         if base is not None:
-            pieces = self.shown.get(base, ())
+            pieces = self.pieces.get(base, ())
             part = node.target is operator.getitem and len(pieces) > 1
-            self.shown[node] = (pieces[node.args[1]],) if part else pieces  # type: ignore[index]
+            self.pieces[node] = (pieces[part_of(node)[1]],) if part else pieces
         elif isinstance(example, (tuple, list)):
-            self.shown[node] = tuple((node, i) for i in range(len(example)))
-            self.bytes |= {(node, i): costs.of(v) for i, v in enumerate(example)}
+            self.pieces[node] = tuple((node, i) for i in range(len(example)))
+            self.bytes |= {(node, i): costs.bytes_of_values(v) for i, v in enumerate(example)}
         else:
-            self.shown[node] = (node,)
+            self.pieces[node] = (node,)
             self.bytes[node] = costs.bytes(node)
 
 
-def _alive(run: Run, costs: Costs, elsewhere: _Storages) -> list[int]:
-    """Bytes alive during each op of one program, beside what is held elsewhere."""
-    storages = _Storages.of(run, costs)
-    last: dict[Any, int] = {}
-    for i, node in enumerate(run.ops):
-        for used in (node, *node.all_input_nodes):
-            last |= dict.fromkeys(storages.shown.get(used, ()), i)
-    for node in run.returned:
-        last |= dict.fromkeys(storages.shown.get(node, ()), len(run.ops))
-    ends: dict[int, list[Any]] = defaultdict(list)
-    for piece, i in last.items():
-        ends[i].append(piece)
+def _count_alive(steps: ProgramSteps, costs: Costs, elsewhere: _Storages) -> list[int]:
+    """Return the bytes alive during each op of one program, beside what is held elsewhere."""
+    storages = _Storages.of(steps, costs)
+    ends = _pieces_by_last_use(steps, storages)
     known = set(elsewhere.bytes)
-    alive = {p for n in run.given for p in storages.shown.get(n, ())} - known
+    alive = {p for n in steps.given for p in storages.pieces.get(n, ())} - known
     now, during = sum(storages.bytes[p] for p in alive), []
-    for i, node in enumerate(run.ops):
-        fresh = set(storages.shown[node]) - alive - known
+    for i, node in enumerate(steps.ops):
+        fresh = set(storages.pieces[node]) - alive - known
         alive |= fresh
         now += sum(storages.bytes[p] for p in fresh)
         during.append(now)
@@ -121,3 +124,17 @@ def _alive(run: Run, costs: Costs, elsewhere: _Storages) -> list[int]:
         alive -= done
         now -= sum(storages.bytes[p] for p in done)
     return during
+
+
+def _pieces_by_last_use(steps: ProgramSteps, storages: _Storages) -> dict[int, list[_Piece]]:
+    """Return the pieces that are read last at each op, by its number."""
+    last: dict[_Piece, int] = {}
+    for i, node in enumerate(steps.ops):
+        for used in (node, *node.all_input_nodes):
+            last |= dict.fromkeys(storages.pieces.get(used, ()), i)
+    for node in steps.returned:
+        last |= dict.fromkeys(storages.pieces.get(node, ()), len(steps.ops))
+    ends: dict[int, list[_Piece]] = defaultdict(list)
+    for piece, i in last.items():
+        ends[i].append(piece)
+    return ends

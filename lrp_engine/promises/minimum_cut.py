@@ -1,4 +1,4 @@
-"""Minimum cut: which values to keep so that bytes kept and work done again cost least together."""
+"""Choose the values to keep by a minimum cut: bytes kept plus recomputed work cost least."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import fx
 
+from ..graphs.walk import closure
 from .costs import Costs, is_keepable, is_random
 
 _LARGEST = 2**30
 
 
 @dataclass(frozen=True)
-class Crossing:
-    """What the relevance program reads of the forward pass; constants need no keeping at all."""
+class ForwardReads:
+    """The forward values that the relevance program reads. Constants need not be kept at all."""
 
     read: tuple[fx.Node, ...]
     constants: frozenset[fx.Node]
 
     @cached_property
-    def asked(self) -> tuple[fx.Node, ...]:
-        """The values read that are no constants."""
+    def promised(self) -> tuple[fx.Node, ...]:
+        """The values read that are not constants."""
         return tuple(node for node in self.read if node not in self.constants)
 
-    def again(self, kept: Collection[fx.Node]) -> frozenset[fx.Node]:
-        """All that must be computed again if only `kept` is kept."""
-        found: set[fx.Node] = set()
-        stack = [node for node in self.read if node not in kept]
-        while stack:
-            node = stack.pop()
-            if node not in found and node.op != "placeholder":
-                found.add(node)
-                stack += [operand for operand in node.all_input_nodes if operand not in kept]
-        return frozenset(found)
+    def find_recomputed(self, kept: Collection[fx.Node]) -> frozenset[fx.Node]:
+        """Return all values that must be computed again if only `kept` is kept."""
 
-    def above(self) -> frozenset[fx.Node]:
-        """All values that the asked ones can be computed from, constants and inputs left out."""
-        return frozenset(n for n in self.again(()) if n not in self.constants)
+        def missing(nodes: Iterable[fx.Node]) -> list[fx.Node]:
+            return [n for n in nodes if n not in kept and n.op != "placeholder"]
 
-    def work(self, kept: Collection[fx.Node], costs: Costs) -> float:
-        """The work done again."""
-        return sum(costs.work(n) for n in self.again(kept) if n not in self.constants)
+        return frozenset(closure(missing(self.read), lambda n: missing(n.all_input_nodes)))
+
+    def find_ancestors(self) -> frozenset[fx.Node]:
+        """Return all values that the promised ones depend on, constants and inputs left out."""
+        return frozenset(n for n in self.find_recomputed(()) if n not in self.constants)
+
+    def recomputed_work(self, kept: Collection[fx.Node], costs: Costs) -> float:
+        """Return the work done a second time if only `kept` is kept."""
+        again = self.find_recomputed(kept)
+        return sum(costs.work(n) for n in again if n not in self.constants)
 
 
 @dataclass
 class _Network:
-    """Each value is a pair of vertices, one in front of keeping it and one behind."""
+    """A flow network: each value is a pair of vertices, the edge between them costs its keeping."""
 
     numbers: dict[fx.Node, int]
     heads: list[int] = field(default_factory=list)
@@ -59,31 +59,30 @@ class _Network:
     def source(self) -> int:
         return 2 * len(self.numbers)
 
+    @property
+    def sink(self) -> int:
+        return self.source + 1
+
     def front(self, node: fx.Node) -> int:
         return 2 * self.numbers[node]
 
     def back(self, node: fx.Node) -> int:
         return 2 * self.numbers[node] + 1
 
-    def edge(self, tail: int, head: int, capacity: float) -> None:
+    def add_edge(self, tail: int, head: int, capacity: float) -> None:
         if capacity > 0:
             self.tails.append(tail)
             self.heads.append(head)
             self.capacities.append(capacity)
 
-    def cut(self) -> np.ndarray:
-        """Which vertices lie on the source's side of a minimum cut."""
+    def cut(self) -> NDArray[np.bool_]:
+        """Return for each vertex if it lies on the source's side of a minimum cut."""
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-        size = self.source + 2
-        capacities = np.array(self.capacities)
-        finite = np.isfinite(capacities)
-        unit = max(1.0, float(capacities[finite].sum()) / _LARGEST)
-        whole = np.where(finite, np.ceil(np.minimum(capacities, 1e300) / unit), _LARGEST)
-        whole = np.minimum(whole, _LARGEST).astype(np.int32)
-        graph = csr_array((whole, (self.tails, self.heads)), shape=(size, size))
-        rest = graph - maximum_flow(graph, self.source, self.source + 1).flow
+        size = self.sink + 1
+        graph = csr_array((self._integers(), (self.tails, self.heads)), shape=(size, size))
+        rest = graph - maximum_flow(graph, self.source, self.sink).flow
         rest.data = np.maximum(rest.data, 0)
         rest.eliminate_zeros()
         reached = breadth_first_order(rest, self.source, return_predecessors=False)
@@ -91,37 +90,51 @@ class _Network:
         side[reached] = True
         return side
 
+    def _integers(self) -> NDArray[np.int32]:
+        """Return the capacities in a unit in which scipy's integers can hold them."""
+        capacities = np.array(self.capacities)
+        finite = np.isfinite(capacities)
+        unit = max(1.0, float(capacities[finite].sum()) / _LARGEST)
+        whole = np.where(finite, np.ceil(np.minimum(capacities, 1e300) / unit), _LARGEST)
+        return np.minimum(whole, _LARGEST).astype(np.int32)
 
-def minimum_cut(crossing: Crossing, costs: Costs, price: float) -> frozenset[fx.Node]:
-    """The values to keep at least bytes kept + price * work done again.
+
+def minimum_cut(reads: ForwardReads, costs: Costs, price: float) -> frozenset[fx.Node]:
+    """Return the values to keep for the least of bytes kept + price * recomputed work.
 
     A random op is never computed again. Inputs are free.
     """
     # In the order of the graph, so that equal cuts come out equal.
-    above = sorted(crossing.above())
-    network = _Network({node: i for i, node in enumerate(above)})
-    sink = network.source + 1
-    for node in above:
-        # Of several views, the tensor itself is the one to keep.
-        view = costs.owner(node) is not node
-        keep = max(1, costs.keeping(node)) + view if is_keepable(node) else np.inf
-        again = np.inf if is_random(node) else price * costs.work(node)
-        network.edge(network.front(node), network.back(node), keep)
-        network.edge(network.source, network.front(node), again)
-        for operand in node.all_input_nodes:
-            if operand in network.numbers:
-                network.edge(network.back(operand), network.front(node), np.inf)
-    for node in crossing.asked:
-        if node in network.numbers:
-            network.edge(network.back(node), sink, np.inf)
+    ancestors = sorted(reads.find_ancestors())
+    network = _write_network(ancestors, reads.promised, costs, price)
     if not network.capacities:
         return frozenset()
     side = network.cut()
-    return frozenset(n for n in above if side[network.front(n)] and not side[network.back(n)])
+    return frozenset(n for n in ancestors if side[network.front(n)] and not side[network.back(n)])
 
 
-def must_be_kept(nodes: Iterable[fx.Node]) -> frozenset[fx.Node]:
-    """Random values: computing them again would give others."""
+def _write_network(
+    ancestors: Collection[fx.Node], promised: Collection[fx.Node], costs: Costs, price: float
+) -> _Network:
+    network = _Network({node: i for i, node in enumerate(ancestors)})
+    for node in ancestors:
+        # Of several views, the tensor itself is the one to keep.
+        view = costs.owner(node) is not node
+        keep = max(1, costs.bytes_to_keep(node)) + view if is_keepable(node) else np.inf
+        again = np.inf if is_random(node) else price * costs.work(node)
+        network.add_edge(network.front(node), network.back(node), keep)
+        network.add_edge(network.source, network.front(node), again)
+        for operand in node.all_input_nodes:
+            if operand in network.numbers:
+                network.add_edge(network.back(operand), network.front(node), np.inf)
+    for node in promised:
+        if node in network.numbers:
+            network.add_edge(network.back(node), network.sink, np.inf)
+    return network
+
+
+def find_random_values(nodes: Iterable[fx.Node]) -> frozenset[fx.Node]:
+    """Return the values that must be kept because computing them again would give others."""
     found = set()
     for node in nodes:
         if is_random(node):

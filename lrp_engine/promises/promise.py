@@ -1,4 +1,4 @@
-"""Promises: values of the forward pass that rules asked for, and how each one is honoured."""
+"""List promises: the forward values that rules read, and how each one is honoured."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import overload
 from torch import fx
 
 from ..graphs.nodes import origin, target_name
-from ..propagate.joint_graph import Joint
+from ..graphs.walk import closure
+from ..propagate.joint_graph import JointGraph
 from .costs import Costs
-from .policy import Policy, readable
-from .resolve import Cut
-
-__all__ = ["Fate", "Policy", "Promise", "Promises", "promises"]
+from .policy import format_bytes
+from .resolve import PromiseCut
 
 
 class Fate(Enum):
-    """How a promise is honoured."""
+    """The ways to honour a promise."""
 
     KEPT = "kept"
     RECOMPUTED = "recomputed"
@@ -30,10 +29,10 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Promise:
-    """One value that rules read: who made it, who asked, its bytes at the example's sizes.
+    """One value that rules read: the op that made it, the ops that asked, its bytes.
 
-    `comes_from`: the kept values and inputs that it is computed from again (RECOMPUTED), or the
-    values that are kept in its place (DERIVED).
+    Bytes are those at the example's sizes. `comes_from` names the kept values and inputs that it
+    is recomputed from (RECOMPUTED), or the values that are kept in its place (DERIVED).
     """
 
     value: str
@@ -45,13 +44,13 @@ class Promise:
     comes_from: tuple[str, ...] = ()
 
     def row(self) -> tuple[str, str, str, str, str]:
-        """value, made by, module, bytes, what became of it."""
+        """Return the columns of `Promises.HEAD` as text."""
         fate = self.fate.value
         if self.fate is Fate.RECOMPUTED:
             fate += f" from {_short(self.comes_from)}" if self.comes_from else " from parameters"
         elif self.fate is Fate.DERIVED:
             fate = f"kept as {_short(self.comes_from)}"
-        return self.value, self.made_by, self.module, readable(self.bytes), fate
+        return self.value, self.made_by, self.module, format_bytes(self.bytes), fate
 
 
 @dataclass(frozen=True)
@@ -79,19 +78,19 @@ class Promises(Sequence[Promise]):
         return iter(self.made)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """The table as text, without its head."""
+        """Return the table as text, without its head."""
         return [promise.row() for promise in self.made]
 
     def counts(self) -> dict[str, int]:
-        """How many promises are kept, recomputed, derived, free."""
+        """Return the numbers of promises kept, recomputed, derived and free."""
         return dict(Counter(promise.fate.name.lower() for promise in self.made))
 
     def line(self) -> str:
-        """Counts, bytes and work in one line."""
+        """Return counts, bytes and work in one line."""
         fates = ", ".join(f"{n} {fate}" for fate, n in self.counts().items())
         return (
-            f"{len(self.made)} promises ({fates}); {readable(self.kept_bytes)} kept between the"
-            f" programs, peak {readable(self.peak_bytes)}, {self.work_again:.0%} of the work done"
+            f"{len(self.made)} promises ({fates}); {format_bytes(self.kept_bytes)} kept between the"
+            f" programs, peak {format_bytes(self.peak_bytes)}, {self.work_again:.0%} of the work done"
             " twice"
         )
 
@@ -104,8 +103,8 @@ class Promises(Sequence[Promise]):
         return "\n".join([*text, self.line()])
 
 
-def promises(joint: Joint, cut: Cut, costs: Costs) -> Promises:
-    """The table of promises made by the rules."""
+def list_promises(joint: JointGraph, cut: PromiseCut, costs: Costs) -> Promises:
+    """Return the table of promises made to the rules."""
     rows = []
     for read, asked in joint.reads.items():
         node = joint.shared.get(read, read)
@@ -127,7 +126,7 @@ def promises(joint: Joint, cut: Cut, costs: Costs) -> Promises:
     return Promises(tuple(rows), kept, cut.memory.peak, cut.work_again)
 
 
-def _fate(node: fx.Node, cut: Cut) -> Fate:
+def _fate(node: fx.Node, cut: PromiseCut) -> Fate:
     if node.op == "placeholder":
         return Fate.FREE
     if node in cut.kept:
@@ -135,29 +134,25 @@ def _fate(node: fx.Node, cut: Cut) -> Fate:
     return Fate.RECOMPUTED if node in cut.recomputed else Fate.DERIVED
 
 
-def _comes_from(node: fx.Node, fate: Fate, cut: Cut) -> tuple[str, ...]:
+def _comes_from(node: fx.Node, fate: Fate, cut: PromiseCut) -> tuple[str, ...]:
     if fate is Fate.RECOMPUTED:
-        return tuple(n.name for n in _sources(node, cut))
-    return tuple(n.name for n in _stand_ins(node, cut)) if fate is Fate.DERIVED else ()
+        return tuple(n.name for n in _recomputed_from(node, cut))
+    return tuple(n.name for n in _kept_instead_of(node, cut)) if fate is Fate.DERIVED else ()
 
 
-def _sources(node: fx.Node, cut: Cut) -> dict[fx.Node, None]:
-    """The kept values and inputs that a value is computed from again."""
-    kept, seen = set(cut.kept), {node}
-    found: dict[fx.Node, None] = {}
-    stack = [node]
-    while stack:
-        for near in stack.pop().all_input_nodes:
-            if near in kept or near.op == "placeholder":
-                found[near] = None
-            elif near not in seen:
-                seen.add(near)
-                stack.append(near)
-    return found
+def _recomputed_from(node: fx.Node, cut: PromiseCut) -> dict[fx.Node, None]:
+    """Return the kept values and inputs that a value is recomputed from."""
+    kept = set(cut.kept)
+
+    def known(n: fx.Node) -> bool:
+        return n in kept or n.op == "placeholder"
+
+    again = closure([node], lambda n: [o for o in n.all_input_nodes if not known(o)])
+    return dict.fromkeys(o for n in again for o in n.all_input_nodes if known(o))
 
 
-def _stand_ins(node: fx.Node, cut: Cut) -> list[fx.Node]:
-    """The nearest kept values that were computed from a value."""
+def _kept_instead_of(node: fx.Node, cut: PromiseCut) -> list[fx.Node]:
+    """Return the nearest kept values that were computed from a value."""
     kept, seen, level = set(cut.kept), {node}, [node]
     while level:
         below = dict.fromkeys(u for n in level for u in n.users if u not in seen)

@@ -1,4 +1,4 @@
-"""In which order the two programs compute their values, given what is kept between them."""
+"""Order the ops of both programs, given what is kept between them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import fx
 
 from ..graphs.nodes import value
 from ..graphs.walk import upstream
-from ..propagate.joint_graph import Joint
+from ..propagate.joint_graph import JointGraph
 
 
-def inputs_of(joint: Joint) -> list[fx.Node]:
-    """The model's inputs, in order."""
+def list_inputs(joint: JointGraph) -> list[fx.Node]:
+    """Return the model's inputs, in order."""
     return [n for n in joint.graph.nodes if n.op == "placeholder" and n not in joint.seeds]
 
 
-def assertions(joint: Joint, relevance: Collection[fx.Node]) -> list[fx.Node]:
-    """Run-time checks that capture left in the graph: they have no result."""
+def find_assertions(joint: JointGraph, relevance: Collection[fx.Node]) -> list[fx.Node]:
+    """Return the run-time checks that capture left in the graph: ops without a result."""
     return [
         n
         for n in joint.graph.nodes
@@ -26,8 +26,11 @@ def assertions(joint: Joint, relevance: Collection[fx.Node]) -> list[fx.Node]:
     ]
 
 
-def forward_order(joint: Joint, wanted: Sequence[fx.Node]) -> list[fx.Node]:
-    """All that `wanted` needs: captured nodes as they came, derived ones after their operands."""
+def order_forward_ops(joint: JointGraph, wanted: Sequence[fx.Node]) -> list[fx.Node]:
+    """Return all nodes that `wanted` needs, in the order in which to compute them.
+
+    Captured nodes stay in the model's order; derived ones follow their operands at once.
+    """
     captured = {copy: i for i, copy in enumerate(joint.copies.values())}
     position = {node: i for i, node in enumerate(joint.graph.nodes)}
     needed = upstream(wanted)
@@ -45,28 +48,35 @@ def forward_order(joint: Joint, wanted: Sequence[fx.Node]) -> list[fx.Node]:
                 last = max(rank[n] for n in user.all_input_nodes)
                 rank[user] = (captured[user], 0) if user in captured else (last[0], 1)
                 heapq.heappush(ready, (*rank[user], position[user], user))
-    return inputs_of(joint) + [n for n in order if n.op != "placeholder"]
+    return list_inputs(joint) + [n for n in order if n.op != "placeholder"]
 
 
-def relevance_order(
-    joint: Joint,
+def order_relevance_ops(
+    joint: JointGraph,
     relevance: Collection[fx.Node],
     kept: Sequence[fx.Node],
     results: Sequence[fx.Node],
 ) -> list[fx.Node]:
-    """The rules' ops; what is not kept is computed again right before its first use."""
-    arguments = [*joint.seeds, *inputs_of(joint), *kept]
-    order = dict.fromkeys(arguments)
+    """Return the arguments and ops of the relevance program, in order.
+
+    What is not kept is computed again right before its first use.
+    """
+    order = dict.fromkeys([*joint.seeds, *list_inputs(joint), *kept])
     used = upstream(results)
     steps = [n for n in joint.graph.nodes if n in relevance and n in used]
     for wanted in [*steps, *results]:
-        stack = [wanted]
-        while stack:
-            node = stack[-1]
-            waiting = [n for n in node.all_input_nodes if n not in order]
-            if waiting and node not in order:
-                stack += waiting
-                continue
-            stack.pop()
-            order.setdefault(node)
+        _append_with_operands(wanted, order)
     return list(order)
+
+
+def _append_with_operands(wanted: fx.Node, order: dict[fx.Node, None]) -> None:
+    # A loop, since a chain of recomputed values may be longer than Python's recursion limit.
+    stack = [wanted]
+    while stack:
+        node = stack[-1]
+        waiting = [n for n in node.all_input_nodes if n not in order]
+        if waiting and node not in order:
+            stack += waiting
+            continue
+        stack.pop()
+        order.setdefault(node)

@@ -21,17 +21,17 @@ from ..graphs.tracing import signature, trace
 from ..method.call import Call, Form
 from ..method.relevance import relevance_of, total
 from ..plan.plan import Assignment, Plan
-from .call_site import Site
+from .call_site import CallSite
 from .flows import Conversion
 from .ledger import Account
-from .loop import Passed, Propagation
+from .propagator import Propagation, RuleStep
 from .trace_cache import Cache
 
 LOST = "zero activation"
 
 
 @dataclass(frozen=True)
-class Entry:
+class AccountEntry:
     """Which results of the relevance program make up one op's account.
 
     `rest` is the cause under which all that is not passed on is booked, if the rule says so.
@@ -46,7 +46,7 @@ class Entry:
 
 def write_accounts(
     propagation: Propagation, cache: Cache
-) -> tuple[tuple[Entry, ...], list[fx.Node]]:
+) -> tuple[tuple[AccountEntry, ...], list[fx.Node]]:
     """One entry per op and, in the same order, the nodes that hold its sums (float64 scalars)."""
     entries, sums = [], []
     for step in propagation.steps:
@@ -58,9 +58,11 @@ def write_accounts(
     return tuple(entries), sums
 
 
-def read_accounts(entries: Sequence[Entry], numbers: Sequence[float], plan: Plan) -> list[Account]:
+def read_accounts(
+    entries: Sequence[AccountEntry], numbers: Sequence[float], plan: Plan
+) -> list[Account]:
     """Numbers computed by the program -> accounts, from the output to the sources."""
-    rest, accounts, dead = iter(numbers), [], stopped_values(plan)
+    rest, accounts, dead = iter(numbers), [], find_stopped_values(plan)
     for entry in entries:
         received, passed, coming, going, *absorbed = (next(rest) for _ in range(entry.count))
         causes = entry.causes or ((entry.rest,) if entry.rest else ())
@@ -84,7 +86,7 @@ def read_accounts(entries: Sequence[Entry], numbers: Sequence[float], plan: Plan
     return accounts
 
 
-def stopped_values(plan: Plan) -> set[fx.Node]:
+def find_stopped_values(plan: Plan) -> set[fx.Node]:
     """Values that depend on a source's values and yet carry no relevance."""
     dependent = {source.node for source in plan.sources}
     carrying = {a.node for a in plan.assignments} | dependent
@@ -99,13 +101,16 @@ def stopped_values(plan: Plan) -> set[fx.Node]:
     return dead
 
 
-def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entry, list[fx.Node]]:
+def _account(
+    step: RuleStep, propagation: Propagation, cache: Cache
+) -> tuple[AccountEntry, list[fx.Node]]:
     """Traces the sums of one op; equal ops share the trace."""
     a, joint = step.assignment, propagation.joint
-    wires = propagation.wires
-    site = Site.of(a, wires.settled(step.arrived), joint.forward, joint.results_of(a.node))
+    site = CallSite.of(
+        a, propagation.flows.settle(step.arrived), joint.forward, joint.results_of(a.node)
+    )
     flows = [flow for flow in step.passed if flow is not None]
-    passed = [wires.multiplied(flow.node, flow.scale) for flow in flows]
+    passed = [propagation.flows.multiply(flow.node, flow.scale) for flow in flows]
     there = tuple(node is not None for node in step.passed)
     examples = [*site.examples, *(value(n) for n in passed)]
     key = ("accounts", a.rule, a.op, tuple(sorted(a.parameters.items())), site.key(), there)
@@ -126,23 +131,23 @@ def _account(step: Passed, propagation: Propagation, cache: Cache) -> tuple[Entr
     template, found = cache[key]
     nodes = joint.write(template, [*site.arguments, *passed], a.node)
     rest = a.rule.absorbs if isinstance(a.rule.absorbs, str) else None
-    return Entry(a.node, a.rule_text(), found, len(nodes), rest), nodes
+    return AccountEntry(a.node, a.rule_text(), found, len(nodes), rest), nodes
 
 
 def _conversion(
     conversion: Conversion, propagation: Propagation, cache: Cache
-) -> tuple[Entry, list[fx.Node]]:
+) -> tuple[AccountEntry, list[fx.Node]]:
     """Relevance that no coefficient can carry, because the activation is zero or nearly so."""
-    joint, wires = propagation.joint, propagation.wires
+    joint = propagation.joint
     node, before, after = conversion
-    flows = [wires.multiplied(flow.node, flow.scale) for flow in (before, after)]
+    flows = [propagation.flows.multiply(flow.node, flow.scale) for flow in (before, after)]
     arguments = [*flows, joint.forward(node)]
     examples = [value(argument) for argument in arguments]
     key = (_lost, *(signature(e) for e in examples))
     if key not in cache:
         cache[key] = trace(_lost, examples)
     nodes = joint.write(cache[key], arguments, node)
-    return Entry(_producer(node), "relevance to coefficient", (LOST,), len(nodes)), nodes
+    return AccountEntry(_producer(node), "relevance to coefficient", (LOST,), len(nodes)), nodes
 
 
 def _lost(relevance: Tensor, c: Tensor, a: Tensor) -> list[Tensor]:

@@ -19,9 +19,9 @@ from ..graphs.tracing import run_without_data
 from ..method.call import Form
 from ..plan.plan import Assignment, Plan
 from ..plan.rowwise import gathered, only_at_rows
-from .call_site import Site
-from .flows import Flow, Wires
-from .loop import Loop
+from .call_site import CallSite
+from .flows import Flow, Flows
+from .propagator import Propagator
 
 
 def row_of(x: Tensor, rows: Tensor) -> Tensor:
@@ -41,37 +41,37 @@ def can_start_at_row(plan: Plan) -> bool:
     last = plan.assignments[-1] if plan.assignments else None
     if last is None or last.node is not plan.output.node or value(last.node).dim() != 3:
         return False
-    return _Served(plan).may(last)
+    return _ServedOps(plan).may(last)
 
 
-def start_at_row(loop: Loop) -> Sequence[Any]:
+def start_at_row(propagator: Propagator) -> Sequence[Any]:
     """Seeds one row of the output. Which one comes with the seed."""
-    seed = loop.joint.seed("seed", _one_row(loop.plan))
-    rows = loop.joint.seed("rows", _indices(loop.plan))
-    _serve(loop, seed, Rows(loop, rows, frozenset()))
-    return loop.model_outputs()
+    seed = propagator.joint.seed("seed", _one_row(propagator.plan))
+    rows = propagator.joint.seed("rows", _indices(propagator.plan))
+    _serve(propagator, seed, RowValues(propagator, rows, frozenset()))
+    return propagator.model_outputs()
 
 
-def start_at_only_row(loop: Loop) -> Sequence[Any]:
+def start_at_only_row(propagator: Propagator) -> Sequence[Any]:
     """The same where the forward program is told the row, and computes no other of the output."""
-    plan = loop.plan
-    seed = loop.joint.seed("seed", _one_row(plan))
-    rows = loop.joint.graph.placeholder("rows")
+    plan = propagator.plan
+    seed = propagator.joint.seed("seed", _one_row(plan))
+    rows = propagator.joint.graph.placeholder("rows")
     rows.meta["val"] = _indices(plan)
     alone = only_at_rows(plan.captured.graph, plan.output.node, plan.registry)
-    at = Rows(loop, rows, alone)
-    _serve(loop, seed, at)
+    at = RowValues(propagator, rows, alone)
+    _serve(propagator, seed, at)
     return [at.value(plan.output.node)]
 
 
 @dataclass
-class Rows:
+class RowValues:
     """Values of the forward pass at one row per sample.
 
     Those `alone` are computed for the rows only, all others taken out of the whole value.
     """
 
-    loop: Loop
+    propagator: Propagator
     rows: fx.Node
     alone: frozenset[fx.Node]
     _known: dict[fx.Node, fx.Node] = field(default_factory=dict)
@@ -87,16 +87,16 @@ class Rows:
         """What is zero but for these rows, in the shape of a captured node."""
         positions = value(node).shape[1]
         if isinstance(positions, torch.SymInt):
-            size = (self.loop.joint.forward(node), 1)
-            positions = self.loop.joint.emit(SIZE, size, {}, positions)
-        return self.loop.write(spread, node, row, self.rows, positions)
+            size = (self.propagator.joint.forward(node), 1)
+            positions = self.propagator.joint.emit(SIZE, size, {}, positions)
+        return self.propagator.write(spread, node, row, self.rows, positions)
 
     def _taken(self, node: fx.Node) -> fx.Node:
-        return self.loop.write(row_of, node, self.loop.joint.forward(node), self.rows)
+        return self.propagator.write(row_of, node, self.propagator.joint.forward(node), self.rows)
 
     def _computed(self, node: fx.Node) -> fx.Node:
-        joint = self.loop.joint
-        needed = gathered(node, self.loop.plan.registry) or ()
+        joint = self.propagator.joint
+        needed = gathered(node, self.propagator.plan.registry) or ()
 
         def operand(n: fx.Node) -> fx.Node:
             return self.value(n) if n in needed else joint.forward(n)
@@ -106,7 +106,7 @@ class Rows:
 
 
 @dataclass
-class _Served:
+class _ServedOps:
     """Which ops of a plan may be served at rows, given those that have been."""
 
     plan: Plan
@@ -136,39 +136,41 @@ class _Served:
         )
 
 
-def _serve(loop: Loop, seed: fx.Node, at: Rows) -> None:
+def _serve(propagator: Propagator, seed: fx.Node, at: RowValues) -> None:
     """Passes relevance on at rows as far as ops allow it, and spreads what is left."""
-    served, wires = _Served(loop.plan), Wires(loop.joint, loop.cache)
-    output = loop.plan.output.node
-    wires.add(output, Flow(seed, Form.COEFFICIENT))
+    served, flows = _ServedOps(propagator.plan), Flows(propagator.joint, propagator.cache)
+    output = propagator.plan.output.node
+    flows.add(output, Flow(seed, Form.COEFFICIENT))
     waiting = {output: None}
-    for a in reversed(loop.plan.assignments):
+    for a in reversed(propagator.plan.assignments):
         if a.node in waiting and served.may(a):
             del waiting[a.node]
             served.nodes.add(a.node)
-            waiting |= dict.fromkeys(_step(loop, a, wires, at))
+            waiting |= dict.fromkeys(_step(propagator, a, flows, at))
     for node in waiting:
-        (row,), scale, form = wires.collect(node, Form.COEFFICIENT)
+        (row,), scale, form = flows.collect(node, Form.COEFFICIENT)
         assert row is not None
-        loop.wires.add(node, Flow(at.spread(row, node), form, scale))
+        propagator.flows.add(node, Flow(at.spread(row, node), form, scale))
 
 
-def _step(loop: Loop, a: Assignment, wires: Wires, at: Rows) -> list[fx.Node]:
+def _step(propagator: Propagator, a: Assignment, flows: Flows, at: RowValues) -> list[fx.Node]:
     """One op at rows; gives the operands at which relevance now waits in rows."""
-    needed = gathered(a.node, loop.plan.registry) or frozenset()
-    arrived = wires.collect(a.node, Form.COEFFICIENT)
+    needed = gathered(a.node, propagator.plan.registry) or frozenset()
+    arrived = flows.collect(a.node, Form.COEFFICIENT)
     if not a.rule.linear:
-        arrived = wires.settled(arrived)
+        arrived = flows.settle(arrived)
 
     def forward(n: fx.Node) -> fx.Node:
-        return at.value(n) if n in needed else loop.joint.forward(n)
+        return at.value(n) if n in needed else propagator.joint.forward(n)
 
-    site = Site.of(a, arrived, forward, [at.value(a.node)])
-    flows, _ = loop.apply(a, site, arrived.scale)  # the forward pass has all rows: nothing to share
+    site = CallSite.of(a, arrived, forward, [at.value(a.node)])
+    passed, _ = propagator.apply(
+        a, site, arrived.scale
+    )  # the forward pass has all rows: nothing to share
     reached = []
-    for operand, flow in zip(_operands(a), flows, strict=True):
+    for operand, flow in zip(_operands(a), passed, strict=True):
         if flow is not None:
-            (wires if operand in needed else loop.wires).add(operand, flow)
+            (flows if operand in needed else propagator.flows).add(operand, flow)
             reached += [operand] if operand in needed else []
     return reached
 

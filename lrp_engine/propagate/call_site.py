@@ -20,7 +20,7 @@ from .flows import Arrived
 
 
 @dataclass(frozen=True)
-class Traced:
+class RuleTrace:
     """A rule's trace: one result per live operand, each to be multiplied by its factor, then the
     op's own result if the rule had to compute it again."""
 
@@ -29,7 +29,7 @@ class Traced:
 
 
 @dataclass(frozen=True)
-class Site:
+class CallSite:
     """One call as data: which nodes a rule may read, and how they are arranged."""
 
     arguments: tuple[Any, ...]
@@ -50,7 +50,7 @@ class Site:
         arrived: Arrived,
         forward: Callable[[fx.Node], fx.Node],
         outs: Sequence[fx.Node],
-    ) -> Site:
+    ) -> CallSite:
         """`forward` gives the joint graph's node for an operand, `outs` are the op's results."""
         bound = bind(a.node.target, a.node.args, a.node.kwargs)
         leaves, spec = pytree.tree_flatten(bound)
@@ -100,7 +100,7 @@ class Site:
         numbered = pytree.tree_unflatten(list(range(len(self.constants))), self.spec)
         return [where[pick(numbered, operand)] for operand in self.live]
 
-    def trace(self, a: Assignment) -> Traced:
+    def trace(self, a: Assignment) -> RuleTrace:
         """The rule's trace, with constant factors of its results taken out."""
 
         def run(*given: Any) -> list[Any]:
@@ -118,7 +118,7 @@ class Site:
         live = [template.inputs[i] for i in self.live_inputs()]
         if not _shares_work(coefficients, primal, live):
             primal = ()
-        return Traced(pruned(template, [*coefficients, *primal]), tuple(k for _, k in bare))
+        return RuleTrace(pruned(template, [*coefficients, *primal]), tuple(k for _, k in bare))
 
 
 def _shares_work(results: Sequence[Any], primal: Sequence[Any], live: Sequence[fx.Node]) -> bool:

@@ -24,7 +24,7 @@ from ..graphs.aten import (
 from ..graphs.nodes import is_getitem, part_of, value
 from ..method.call import Form
 from ..method.relevance import to_coefficient, to_relevance
-from .joint_graph import Joint
+from .joint_graph import JointGraph
 
 
 class Flow(NamedTuple):
@@ -51,10 +51,10 @@ class Conversion(NamedTuple):
     after: Flow
 
 
-class Wires:
+class Flows:
     """Collects what flows into each value: contributions of several users add up."""
 
-    def __init__(self, joint: Joint, cache: dict[Any, Any]) -> None:
+    def __init__(self, joint: JointGraph, cache: dict[Any, Any]) -> None:
         self._joint = joint
         self._cache = cache
         self._arrived: dict[tuple[fx.Node, int], list[Flow]] = defaultdict(list)
@@ -83,17 +83,17 @@ class Wires:
                 for i in range(len(value(node)))
             ]
         scale = next((f.scale for f in flows if f is not None), 1.0)
-        nodes = (f and self.multiplied(f.node, f.scale / scale) for f in flows)
+        nodes = (f and self.multiply(f.node, f.scale / scale) for f in flows)
         return Arrived(tuple(nodes), scale, form)
 
     def at(self, node: fx.Node, form: Form) -> fx.Node | None:
         """Everything that arrived at a tensor, written out; None if nothing did."""
         (flow,), scale, _ = self.collect(node, form)
-        return None if flow is None else self.multiplied(flow, scale)
+        return None if flow is None else self.multiply(flow, scale)
 
-    def settled(self, arrived: Arrived) -> Arrived:
+    def settle(self, arrived: Arrived) -> Arrived:
         """The same with its constant factor multiplied out."""
-        nodes = (node and self.multiplied(node, arrived.scale) for node in arrived.nodes)
+        nodes = (node and self.multiply(node, arrived.scale) for node in arrived.nodes)
         return Arrived(tuple(nodes), 1.0, arrived.form)
 
     def convert(self, flow: Flow, node: fx.Node, form: Form) -> Flow:
@@ -113,7 +113,7 @@ class Wires:
         flows = (flow for i in range(results) for flow in self._arrived.get((node, i), ()))
         return any(flow.form is Form.RELEVANCE for flow in flows)
 
-    def multiplied(self, flow: fx.Node, scale: float) -> fx.Node:
+    def multiply(self, flow: fx.Node, scale: float) -> fx.Node:
         """scale * flow, written out."""
         if scale == 1.0:
             return flow

@@ -25,7 +25,7 @@ _NEVER_SHARED = {torch.Tag.nondeterministic_seeded}
 
 
 @dataclass
-class Joint:
+class JointGraph:
     """A graph under construction. Equal computations are one node.
 
     `copies` maps the captured graph's nodes to this graph's; `reads` remembers which values of
@@ -42,7 +42,7 @@ class Joint:
     _sizes: dict[str, fx.Node] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, captured: Captured) -> Joint:
+    def of(cls, captured: Captured) -> JointGraph:
         """A joint graph that so far holds the forward pass only (without its output node)."""
         joint = cls()
         for node in captured.graph.nodes:

@@ -23,7 +23,7 @@ from ..method.op import Normalisation, Op
 from ..method.registry import Registry
 from ..method.relevance import booked
 from ..method.rule import Rule
-from ..presets.preset import plain
+from ..preset.preset import plain
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 from lrp_engine.checks import CHECKS
 from lrp_engine.checks.config import Case, read_cases
-from lrp_engine.cli.check_cases import report_of
+from lrp_engine.cli.check_cases import run_case
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ci"
 CHANGES = read_cases(FOLDER / "changes.toml")
@@ -24,7 +24,7 @@ def _in_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_sound_model_passes_every_check() -> None:
     (case,) = read_cases(FOLDER / "lrp.toml")
-    report = report_of(case)
+    report = run_case(case)
     assert report.ok, report.text()
     assert [finding.status.name for finding in report.findings] == ["PASSED"] * len(CHECKS)
 
@@ -40,7 +40,7 @@ def test_changes_meet_the_budget_of_the_sound_model() -> None:
 
 @pytest.mark.parametrize("case", CHANGES, ids=lambda case: case.name)
 def test_change_is_caught(case: Case) -> None:
-    report = report_of(case)
+    report = run_case(case)
     caught, _, _ = case.name.partition(":")
     (finding,) = [f for f in report.failed if f.check == caught]
     # What fails beside it is drift, which is what a golden result is for.

@@ -26,8 +26,8 @@ from lrp_engine.capture.captured import How
 from lrp_engine.capture.exported import from_exported
 from lrp_engine.onnx import OnnxModule
 from lrp_engine.onnx.file import from_proto
-from lrp_engine.onnx.load_model import of_model
-from lrp_engine.onnx.op_table import standard
+from lrp_engine.onnx.load_model import build_module
+from lrp_engine.onnx.op_table import load_op_table
 from lrp_engine.onnx.tensors import tensor_of
 from lrp_engine.onnx.values import as_host, as_ints, as_number
 
@@ -98,7 +98,7 @@ def _is_plain(model: ModelProto) -> bool:
 
 def _structural(model: ModelProto) -> frozenset[str]:
     """Inputs that the op table wants to know in advance."""
-    table, found = standard(), set()
+    table, found = load_op_table(), set()
     opsets = {o.domain: o.version for o in model.opset_import}
     for node in model.graph.node:
         entry = table.find(node.domain, node.op_type, opsets.get(node.domain, 1))
@@ -142,7 +142,7 @@ def imported(case: Case) -> tuple[OnnxModule, list[Tensor]]:
     bound = [name for name in names if name in case.structural and name in given]
     for name in bound:
         model.graph.initializer.append(numpy_helper.from_array(np.asarray(given[name]), name))
-    module = of_model(from_proto(model))
+    module = build_module(from_proto(model))
     return module, [_tensor(given[port.name], port.dtype) for port in module.ports]
 
 

@@ -75,7 +75,7 @@ def test_regressors(model: Any, tmp_path: Path) -> None:
 
 
 ML = {"domain": "ai.onnx.ml"}
-NODES: list[tuple[str, dict[str, Any]]] = [
+MAX_NODES: list[tuple[str, dict[str, Any]]] = [
     ("Normalizer", {"norm": "MAX"}),
     ("Normalizer", {"norm": "L1"}),
     ("Normalizer", {"norm": "L2"}),
@@ -87,7 +87,7 @@ NODES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("op, attributes", NODES)
+@pytest.mark.parametrize("op, attributes", MAX_NODES)
 def test_nodes(op: str, attributes: dict[str, Any], tmp_path: Path) -> None:
     inputs = {"x": X[:5]}
     assert_same(one_node(op, inputs, {}, ["x"], **ML, **attributes), inputs, tmp_path)

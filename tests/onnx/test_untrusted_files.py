@@ -14,10 +14,10 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from lrp_engine.errors import LrpError, OnnxFileError
 from lrp_engine.onnx.file import from_proto, read
 from lrp_engine.onnx.limits import (
-    Budget,
-    Guarded,
-    check_turns,
-    folding_budget,
+    AllocationGuard,
+    Quota,
+    check_iterations,
+    folding_quota,
 )
 
 
@@ -343,8 +343,8 @@ def varint(value: int) -> bytes:
 
 
 def test_constants_are_paid_for_before_they_are_made() -> None:
-    budget = folding_budget(0)
-    with pytest.raises(OnnxFileError, match="3,600,000,000"), Guarded(budget, "node 'big'"):
+    budget = folding_quota(0)
+    with pytest.raises(OnnxFileError, match="3,600,000,000"), AllocationGuard(budget, "node 'big'"):
         torch.full((900_000_000,), 1.0)
     assert budget.spent == 0
     for huge in (
@@ -358,31 +358,34 @@ def test_constants_are_paid_for_before_they_are_made() -> None:
         lambda: torch.eye(10**6),
         lambda: torch.tril(torch.ones(1, 1).expand(10**6, 10**6)),
     ):
-        with pytest.raises(OnnxFileError, match="are allowed"), Guarded(budget, "node"):
+        with pytest.raises(OnnxFileError, match="are allowed"), AllocationGuard(budget, "node"):
             huge()
-    with Guarded(Budget("bytes", 400), "node"):
+    with AllocationGuard(Quota("bytes", 400), "node"):
         value = torch.ones(10, 10).t().t()  # views are free
     assert value.sum() == 100
 
 
 def test_many_small_constants_add_up() -> None:
-    budget = Budget("bytes", 1000)
-    with Guarded(budget, "n"):
+    budget = Quota("bytes", 1000)
+    with AllocationGuard(budget, "n"):
         torch.zeros(100)
         torch.zeros(100)
     assert budget.spent == 800
-    with pytest.raises(OnnxFileError, match="1,200; 1,000 are allowed"), Guarded(budget, "n"):
+    with (
+        pytest.raises(OnnxFileError, match="1,200; 1,000 are allowed"),
+        AllocationGuard(budget, "n"),
+    ):
         torch.zeros(100)
 
 
 def test_sizes_that_depend_on_data_are_bounded_by_the_data() -> None:
-    with Guarded(Budget("bytes", 10_000), "n"):
+    with AllocationGuard(Quota("bytes", 10_000), "n"):
         assert torch.ones(3, 3).nonzero().shape == (9, 2)
         assert torch.ones(3).sum().item() == 3
 
 
 def test_loops_are_capped() -> None:
-    assert check_turns(12, "l") == 12
-    assert check_turns(-1, "l") == 0
+    assert check_iterations(12, "l") == 12
+    assert check_iterations(-1, "l") == 0
     with pytest.raises(OnnxFileError, match="runs 9,223,372,036,854,775,807 times"):
-        check_turns(2**63 - 1, "l")
+        check_iterations(2**63 - 1, "l")

@@ -11,8 +11,8 @@ from torch import fx
 
 from lrp_engine.method.op import Op
 from lrp_engine.method.registry import standard
-from lrp_engine.presets.preset import Preset
-from lrp_engine.presets.preset_file import load
+from lrp_engine.preset.preset import Preset
+from lrp_engine.preset.preset_file import load
 
 LIST = Path(__file__).with_name("op_coverage.txt")
 

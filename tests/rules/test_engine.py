@@ -12,8 +12,8 @@ import torch
 from torch import fx
 
 from lrp_engine.method.registry import standard
-from lrp_engine.presets.preset import plain
-from lrp_engine.presets.preset_file import load
+from lrp_engine.preset.preset import plain
+from lrp_engine.preset.preset_file import load
 from lrp_engine.testing.rule_case import Case
 
 from .bench import Bench, explained, preset_file

@@ -25,7 +25,7 @@ def lstm() -> Recurrent:
 def test_an_lstm_in_single_precision_is_taken_apart_and_proved() -> None:
     model, words = lstm(), ids(3, 5)
     engine = lrp.Engine(model, words)
-    if any(node.target is WHOLE for node in engine._question.captured.graph.nodes):
+    if any(node.target is WHOLE for node in engine._prepared.captured.graph.nodes):
         assert engine.captured.taken_apart == (str(WHOLE),)
         assert f"taken apart: {WHOLE}" in engine.provenance.notes
     ex = engine.explain(words, 1, ledger=True).check()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from lrp_engine.capture.captured import How
-from lrp_engine.run.validate import layouts
+from lrp_engine.run.inputs import check_layouts
 from tests.support import assert_balances
 
 from .entry import Entry, Inputs
@@ -115,7 +115,7 @@ def assert_other_layout(
     when they were captured, or every failure would be blamed on them."""
     other = {name: x.movedim(0, -1).contiguous().movedim(-1, 0) for name, x in inputs.items()}
     assert_same(entry, explained(entry, engine, other, ledger=False), whole)
-    layouts(engine.captured)
+    check_layouts(engine.captured)
 
 
 def assert_same(entry: Entry, found: lrp.Explanation, expected: lrp.Explanation) -> None:

@@ -1,10 +1,10 @@
-"""JSON, for machines. Numbers that are not finite become null."""
+"""Reports as JSON, for machines."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from typing import Any
 
 from ..finding import Report
 
@@ -12,20 +12,21 @@ FORMAT = "lrp-engine check 1"
 
 
 def as_json(reports: Sequence[Report]) -> str:
-    """All cases with every finding, coverage, ledger and provenance."""
+    """Format all cases with every finding, coverage, ledger and provenance."""
     data = {
         "format": FORMAT,
         "ok": all(report.ok for report in reports),
         "cases": [report.as_dict() for report in reports],
     }
-    return json.dumps(_finite(data), indent=2, allow_nan=False)
+    return json.dumps(null_nonfinite(data), indent=2, allow_nan=False)
 
 
-def _finite(data: Any) -> Any:
+def null_nonfinite(data: object) -> object:
+    """Return plain data with None in place of NaN and infinities, which JSON does not have."""
     if isinstance(data, dict):
-        return {key: _finite(item) for key, item in data.items()}
+        return {key: null_nonfinite(item) for key, item in data.items()}
     if isinstance(data, (list, tuple)):
-        return [_finite(item) for item in data]
-    if isinstance(data, float) and data - data != 0:
+        return [null_nonfinite(item) for item in data]
+    if isinstance(data, float) and not math.isfinite(data):
         return None
     return data

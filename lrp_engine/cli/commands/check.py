@@ -2,71 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...checks.config import Case, read_budget, read_cases
-from ...checks.finding import Report
-from ...checks.reports import FORMATS
 from .. import options as o
-from ..check_cases import report_of
-from ..console import note, reporting, working
+from ..choices import REPORT_FORMATS
+from ..console import reporting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...checks.config import CheckCase
+    from ...checks.finding import Report
 
 DEFAULT_FILE = Path("lrp.toml")
-_FORMS = f"one of {', '.join(FORMATS)}"
+_FORMS = f"one of {', '.join(REPORT_FORMATS)}"
+
+OptionalModel = Annotated[
+    str | None,
+    typer.Argument(metavar="[MODEL]", help=f"As elsewhere. Default: all of {DEFAULT_FILE}."),
+]
+InputsText = Annotated[
+    str | None, typer.Option(help="Arrays (.npz, .safetensors, .pt), images, or module:function.")
+]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples per explanation.")]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(min=0, help="Residual relative to an op's sum of |R|. Default: by the dtype."),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(help="TOML with budgets and, if MODEL is left out, what to check."),
+]
+OnlyNames = Annotated[list[str] | None, typer.Option(help="Of the file, only this check.")]
+GoldenPath = Annotated[
+    Path | None, typer.Option(help="Golden result to compare with: path without ending.")
+]
+UpdateFlag = Annotated[bool, typer.Option("--update", help="Write golden results anew.")]
+ReportFormat = Annotated[str, typer.Option("--format", help=f"What is printed: {_FORMS}.")]
+ReportFiles = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FORMAT=FILE", help="Write a report, too; may be given repeatedly."),
+]
 
 
 def check(
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="[MODEL]", help=f"As elsewhere. Default: all of {DEFAULT_FILE}."),
-    ] = None,
-    inputs: Annotated[
-        str | None,
-        typer.Option(help="Arrays (.npz, .safetensors, .pt), images, or module:function."),
-    ] = None,
+    model: OptionalModel = None,
+    inputs: InputsText = None,
     target: o.TargetText = None,
     target_json: o.TargetJson = None,
-    position: o.Position = None,
+    position: o.TargetPosition = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
-    source: o.Sources = None,
+    source: o.SourceNames = None,
     output_name: o.OutputName = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Samples per explanation.")] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(min=0, help="Residual relative to an op's sum of |R|. Default: by the dtype."),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="TOML with budgets and, if MODEL is left out, what to check."),
-    ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Of the file, only this check.")] = None,
-    golden: Annotated[
-        Path | None, typer.Option(help="Golden result to compare with: path without ending.")
-    ] = None,
-    update: Annotated[bool, typer.Option("--update", help="Write golden results anew.")] = False,
-    form: Annotated[str, typer.Option("--format", help=f"What is printed: {_FORMS}.")] = "terminal",
-    report: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FORMAT=FILE", help="Write a report, too; may be given repeatedly."),
-    ] = None,
+    batch: BatchSize = None,
+    tolerance: Tolerance = None,
+    config: ConfigFile = None,
+    only: OnlyNames = None,
+    golden: GoldenPath = None,
+    update: UpdateFlag = False,
+    form: ReportFormat = "terminal",
+    report: ReportFiles = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Check coverage, conservation and drift. Exit code 0 only if every check passes.
 
     With MODEL, checks that model; without, every [[check]] of lrp.toml or --config.
     """
-    wanted = [("json" if as_json else form, None), *map(_file, report or [])]
-    _refuse_unknown([name for name, _ in wanted])
-    with reporting(wanted[0][0] == "json"):
+    outputs = [("json" if as_json else form, None), *map(_parse_output, report or [])]
+    _refuse_unknown([name for name, _ in outputs])
+    with reporting(outputs[0][0] == "json"):
         if model is None:
-            cases = _of_file(config, only)
+            cases = _cases_of_file(config, only)
         else:
-            case = Case(
+            from ...checks.config import CheckCase
+
+            case = CheckCase(
                 name=model,
                 model=model,
                 inputs=inputs,
@@ -78,32 +91,34 @@ def check(
                 batch=batch,
                 golden=golden,
             )
-            cases = (case if config is None else replace(case, budget=read_budget(config)),)
-        reports = list(_reports(cases, tolerance, update))
-    for name, path in wanted:
-        _write(FORMATS[name](reports), path)
-    if not all(r.ok for r in reports):
-        raise typer.Exit(1)
+            cases = [_with_budget(case, config)]
+        reports = _run(cases, tolerance, update)
+    _write_all(reports, outputs)
 
 
 def _refuse_unknown(forms: Sequence[str]) -> None:
     for name in forms:
-        if name not in FORMATS:
-            raise typer.BadParameter(f"there is no report {name!r}, only {_FORMS}")
+        if name not in REPORT_FORMATS:
+            raise typer.BadParameter(f"unknown report format {name!r}; choose {_FORMS}")
 
 
-def _reports(cases: Sequence[Case], tolerance: float | None, update: bool) -> Iterator[Report]:
-    for case in cases:
-        if tolerance is not None:
-            case = replace(case, budget=replace(case.budget, residual=tolerance))
-        with working(f"checking {case.name}"):
-            found = report_of(case, update=update)
-        for text in found.provenance.notes if found.provenance else ():
-            note(f"{case.name}: {text}")
-        yield found
+def _run(cases: Sequence[CheckCase], tolerance: float | None, update: bool) -> list[Report]:
+    from ..check_cases import run_cases
+
+    return run_cases(cases, tolerance, update=update)
 
 
-def _of_file(config: Path | None, only: list[str] | None) -> Sequence[Case]:
+def _with_budget(case: CheckCase, config: Path | None) -> CheckCase:
+    from dataclasses import replace
+
+    from ...checks.config import read_budget
+
+    return case if config is None else replace(case, budget=read_budget(config))
+
+
+def _cases_of_file(config: Path | None, only: list[str] | None) -> Sequence[CheckCase]:
+    from ...checks.config import read_cases
+
     file = config or DEFAULT_FILE
     if config is None and not file.is_file():
         raise typer.BadParameter(f"name a MODEL, or write {DEFAULT_FILE} with a [[check]]")
@@ -114,16 +129,25 @@ def _of_file(config: Path | None, only: list[str] | None) -> Sequence[Case]:
     missing = sorted(set(only) - {case.name for case in chosen})
     if missing:
         known = ", ".join(case.name for case in cases)
-        raise typer.BadParameter(f"{file} has no check {', '.join(missing)}; there is {known}")
+        raise typer.BadParameter(f"{file} has no check {', '.join(missing)}; choose from: {known}")
     return chosen
 
 
-def _file(text: str) -> tuple[str, Path | None]:
-    """`junit=report.xml`; a dash is stdout."""
+def _parse_output(text: str) -> tuple[str, Path | None]:
+    """Split `junit=report.xml` into format and file; a dash is stdout (None)."""
     name, equals, path = text.partition("=")
     if not equals or not path:
         raise typer.BadParameter(f"{text!r} is not of the form FORMAT=FILE", param_hint="--report")
     return name, None if path == "-" else Path(path)
+
+
+def _write_all(reports: Sequence[Report], outputs: Sequence[tuple[str, Path | None]]) -> None:
+    from ...checks.reports import FORMATS
+
+    for name, path in outputs:
+        _write(FORMATS[name](reports), path)
+    if not all(r.ok for r in reports):
+        raise typer.Exit(1)
 
 
 def _write(text: str, path: Path | None) -> None:

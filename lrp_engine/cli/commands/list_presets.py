@@ -9,8 +9,8 @@ import typer
 
 from ...method.references import bibtex, cited
 from ...method.registry import Registry, standard
-from ...presets import preset_file
-from ...presets.preset import Entry, Preset, plain
+from ...preset import preset_file
+from ...preset.preset import Entry, Preset, plain
 from ..console import (
     print_json,
     print_table,

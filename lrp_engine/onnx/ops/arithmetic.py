@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from ..op_table import (
-    Entry,
-    entry_of,
+    OpEntry,
     host,
+    make_entry,
     op,
 )
 from ..unsupported import Refused
 from ..values import (
-    Host,
-    Value,
+    HostArray,
+    OnnxValue,
     as_number,
     as_tensor,
 )
@@ -58,7 +58,7 @@ _BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _binary(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> tuple[Entry, Entry]:
+def _binary(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> tuple[OpEntry, OpEntry]:
     wide = _wide(function)
 
     def apply(a: Tensor, b: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def _binary(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> tuple[En
     def aligned(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
         return wide(a, _at_axis(b, a, axis) if broadcast else b)
 
-    return entry_of(name, apply, since=7), entry_of(name, aligned)
+    return make_entry(name, apply, since=7), make_entry(name, aligned)
 
 
 def _at_axis(b: Tensor, a: Tensor, axis: int | None) -> Tensor:
@@ -82,16 +82,21 @@ BINARY = tuple(entry for name, f in _BINARY.items() for entry in _binary(name, f
 
 
 @op("Pow")
-def power(a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
+def power(a: OnnxValue, b: OnnxValue, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
     """The result has the type of the base; a known exponent or base is a number."""
-    if isinstance(b, Host) and b.concrete and b.array.size == 1 and not isinstance(a, Host):
+    if (
+        isinstance(b, HostArray)
+        and b.concrete
+        and b.array.size == 1
+        and not isinstance(a, HostArray)
+    ):
         base, exponent = as_tensor(a), as_number(b)
         shape = torch.broadcast_shapes(base.shape, b.array.shape)
         whole = base.is_floating_point() and float(exponent).is_integer()
         number = int(exponent) if whole else exponent
         return torch.pow(base, number).to(base.dtype).expand(shape)
     base, exponent = as_tensor(a), as_tensor(b)
-    if isinstance(a, Host) and a.concrete and a.array.shape == () and base.is_floating_point():
+    if isinstance(a, HostArray) and a.concrete and a.array.shape == () and base.is_floating_point():
         return torch.pow(as_number(a), exponent).to(base.dtype)
     exponent = _at_axis(exponent, base, axis) if broadcast else exponent
     return torch.pow(base, exponent).to(base.dtype)
@@ -135,14 +140,14 @@ def _whole_div(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @host("Div")
-def div_known(a: Host, b: Host) -> np.ndarray:
+def div_known(a: HostArray, b: HostArray) -> np.ndarray:
     if a.dtype.is_floating_point:
         return np.true_divide(a.array, b.array)
     return _whole_div(a.array, b.array)
 
 
 @host("Mod", since=10)
-def mod_known(a: Host, b: Host, *, fmod: int = 0) -> np.ndarray:
+def mod_known(a: HostArray, b: HostArray, *, fmod: int = 0) -> np.ndarray:
     return np.fmod(a.array, b.array) if fmod else np.mod(a.array, b.array)
 
 
@@ -165,20 +170,20 @@ _COMPARED: dict[str, Callable[..., Any]] = {
 }
 
 
-def _many(name: str, function: Callable[..., Any]) -> Entry:
-    def apply(*xs: Host) -> np.ndarray:
+def _many(name: str, function: Callable[..., Any]) -> OpEntry:
+    def apply(*xs: HostArray) -> np.ndarray:
         return reduce(function, [x.array for x in xs])
 
-    return entry_of(name, apply, since=7, on_host=True)
+    return make_entry(name, apply, since=7, on_host=True)
 
 
-def _compared(name: str, function: Callable[..., Any]) -> Entry:
+def _compared(name: str, function: Callable[..., Any]) -> OpEntry:
     truth = np.frompyfunc(lambda a, b: bool(function(a, b)), 2, 1)
 
-    def apply(a: Host, b: Host) -> Host:
-        return Host.of(np.asarray(truth(a.array, b.array)), torch.bool)
+    def apply(a: HostArray, b: HostArray) -> HostArray:
+        return HostArray.of(np.asarray(truth(a.array, b.array)), torch.bool)
 
-    return entry_of(name, apply, since=7, on_host=True)
+    return make_entry(name, apply, since=7, on_host=True)
 
 
 KNOWN = tuple(_many(name, f) for name, f in _KNOWN.items())
@@ -186,27 +191,27 @@ COMPARED = tuple(_compared(name, f) for name, f in _COMPARED.items())
 
 
 @host("Not")
-def not_known(x: Host) -> Host:
-    return Host.of(np.logical_not(x.array.astype(bool)), torch.bool)
+def not_known(x: HostArray) -> HostArray:
+    return HostArray.of(np.logical_not(x.array.astype(bool)), torch.bool)
 
 
 @host("Neg")
-def neg_known(x: Host) -> np.ndarray:
+def neg_known(x: HostArray) -> np.ndarray:
     return np.negative(x.array)
 
 
 @host("Where", since=9)
-def where_known(condition: Host, a: Host, b: Host) -> Host:
+def where_known(condition: HostArray, a: HostArray, b: HostArray) -> HostArray:
     if not condition.concrete:
         raise Refused("a condition depends on data")
-    return Host.of(np.where(condition.array.astype(bool), a.array, b.array), a.dtype)
+    return HostArray.of(np.where(condition.array.astype(bool), a.array, b.array), a.dtype)
 
 
-def _unary_known(name: str, function: Callable[[np.ndarray], np.ndarray]) -> Entry:
-    def apply(x: Host) -> Any:
+def _unary_known(name: str, function: Callable[[np.ndarray], np.ndarray]) -> OpEntry:
+    def apply(x: HostArray) -> Any:
         return function(x.array) if x.concrete else NotImplemented
 
-    return entry_of(name, apply, on_host=True)
+    return make_entry(name, apply, on_host=True)
 
 
 UNARY_KNOWN = tuple(

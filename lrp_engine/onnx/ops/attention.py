@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..op_table import Node, op
+from ..op_table import NodeContext, op
 from ..unsupported import Refused
 
 
@@ -30,7 +30,7 @@ def attention(
     scale: float | None = None,
     softcap: float = 0.0,
     softmax_precision: int | None = None,
-    node: Node,
+    node: NodeContext,
 ) -> Any:
     cached = past_key is not None or past_value is not None or nonpad_kv_seqlen is not None
     windowed = left_window_size != -1 or right_window_size != -1

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..op_table import host, op
 from ..values import (
-    Host,
-    Value,
+    HostArray,
+    OnnxValue,
     as_tensor,
     dtype_of,
 )
@@ -21,15 +21,17 @@ def cast(x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Te
 
 
 @op("CastLike", since=15)
-def cast_like(x: Value, like: Value, *, saturate: int = 1, round_mode: str = "up") -> Value:
+def cast_like(
+    x: OnnxValue, like: OnnxValue, *, saturate: int = 1, round_mode: str = "up"
+) -> OnnxValue:
     dtype = as_tensor(like).dtype
-    return Host.of(x.array, dtype) if isinstance(x, Host) else as_tensor(x).to(dtype)
+    return HostArray.of(x.array, dtype) if isinstance(x, HostArray) else as_tensor(x).to(dtype)
 
 
 @host("Cast", since=6)
-def cast_known(x: Host, *, to: int, saturate: int = 1, round_mode: str = "up") -> Host:
+def cast_known(x: HostArray, *, to: int, saturate: int = 1, round_mode: str = "up") -> HostArray:
     """Symbolic sizes stay as they are: as floats they are compared and scaled, too."""
     dtype = dtype_of(to)
     if not x.concrete and dtype == torch.bool:
-        return Host.of(np.vectorize(bool)(x.array), dtype)
-    return Host.of(x.array, dtype)
+        return HostArray.of(np.vectorize(bool)(x.array), dtype)
+    return HostArray.of(x.array, dtype)

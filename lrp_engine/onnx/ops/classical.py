@@ -14,8 +14,8 @@ from torch import Tensor
 from ..op_table import op
 from ..unsupported import Refused
 from ..values import (
-    Host,
-    Value,
+    HostArray,
+    OnnxValue,
     as_ints,
     as_tensor,
 )
@@ -146,11 +146,11 @@ def feature_vectorizer(*xs: Tensor, inputdimensions: Sequence[int] = ()) -> Tens
 
 
 @op("ArrayFeatureExtractor", domain=ML)
-def array_feature_extractor(x: Value, y: Value) -> Tensor:
+def array_feature_extractor(x: OnnxValue, y: OnnxValue) -> Tensor:
     """Entries of the last axis."""
     table = as_tensor(x)
     table = table if table.dim() > 1 else table.unsqueeze(0)
-    if isinstance(y, Host):
+    if isinstance(y, HostArray):
         return table[..., list(as_ints(y))]
     return table[..., as_tensor(y).reshape(-1).long()]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..op_table import Node, standard
+from ..op_table import NodeContext, load_op_table
 from ..unsupported import Refused
-from ..values import Value
+from ..values import OnnxValue
 
 
-def part(node: Node, name: str, *inputs: Value | None, opset: int = 20, **attributes: Any) -> Any:
+def run_op(
+    node: NodeContext, name: str, *inputs: OnnxValue | None, opset: int = 20, **attributes: Any
+) -> Any:
     """What the ai.onnx op of that name gives."""
-    entry = standard().find("", name, opset)
+    entry = load_op_table().find("", name, opset)
     if entry is None:
         raise Refused(f"it contains {name}, which is not supported")
     given = {k: v for k, v in attributes.items() if v is not None}

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..limits import check_turns
-from ..op_table import Node, op
+from ..limits import check_iterations
+from ..op_table import NodeContext, op
 from ..unsupported import Refused
 from ..values import (
-    Host,
+    HostArray,
     Ints,
-    Value,
+    OnnxValue,
     as_number,
     as_tensor,
 )
@@ -23,27 +23,29 @@ Body = Callable[..., Any]
 
 
 @op("If")
-def if_(condition: Value, *, then_branch: Any, else_branch: Any, node: Node) -> list[Value]:
-    if not isinstance(condition, Host):
+def if_(
+    condition: OnnxValue, *, then_branch: Any, else_branch: Any, node: NodeContext
+) -> list[OnnxValue]:
+    if not isinstance(condition, HostArray):
         raise Refused("the condition depends on data")
     return list(node.run(then_branch if as_number(condition) else else_branch, ()))
 
 
 @op("Loop")
 def loop(
-    turns: Value | None,
-    condition: Value | None,
-    *carried: Value,
+    turns: OnnxValue | None,
+    condition: OnnxValue | None,
+    *carried: OnnxValue,
     body: Any,
-    node: Node,
-) -> list[Value]:
+    node: NodeContext,
+) -> list[OnnxValue]:
     """Unrolled: number of turns and condition have to be known."""
     most = None if turns is None else _turns(turns, node)
     state, going, gathered, turn = list(carried), condition, [], 0
     while (most is None or turn < most) and (going is None or _known(going)):
-        check_turns(turn + 1, node.name)
-        given = going if going is not None else Host.of(True, torch.bool)
-        going, *results = node.run(body, (Host.of(turn), given, *state))
+        check_iterations(turn + 1, node.name)
+        given = going if going is not None else HostArray.of(True, torch.bool)
+        going, *results = node.run(body, (HostArray.of(turn), given, *state))
         state, scanned = results[: len(state)], results[len(state) :]
         gathered.append(scanned)
         turn += 1
@@ -52,37 +54,37 @@ def loop(
     return [*state, *_stacked(gathered)]
 
 
-def _stacked(turns: list[Any]) -> list[Value]:
+def _stacked(turns: list[Any]) -> list[OnnxValue]:
     """What every turn gave, along a new first axis."""
     columns = zip(*turns, strict=True)
     return [torch.stack([as_tensor(value) for value in column]) for column in columns]
 
 
-def _turns(turns: Value, node: Node) -> int:
-    if not isinstance(turns, Host):
+def _turns(turns: OnnxValue, node: NodeContext) -> int:
+    if not isinstance(turns, HostArray):
         raise Refused("the number of turns depends on data")
     if not turns.concrete:
         raise Refused("the number of turns depends on a size that is left open")
-    return check_turns(int(as_number(turns)), node.name)
+    return check_iterations(int(as_number(turns)), node.name)
 
 
-def _known(condition: Value) -> bool:
-    if not isinstance(condition, Host):
+def _known(condition: OnnxValue) -> bool:
+    if not isinstance(condition, HostArray):
         raise Refused("the condition depends on data")
     return bool(as_number(condition))
 
 
 @op("Scan", since=9)
 def scan(
-    *values: Value,
+    *values: OnnxValue,
     body: Any,
     num_scan_inputs: int,
     scan_input_axes: Ints | None = None,
     scan_input_directions: Ints | None = None,
     scan_output_axes: Ints | None = None,
     scan_output_directions: Ints | None = None,
-    node: Node,
-) -> list[Value]:
+    node: NodeContext,
+) -> list[OnnxValue]:
     results, gathered = _scanned_turns(
         values, body, num_scan_inputs, scan_input_axes, scan_input_directions, node
     )
@@ -94,20 +96,20 @@ def scan(
 
 
 def _scanned(
-    values: tuple[Value, ...], body: Any, count: int, directions: Ints | None, node: Node
-) -> list[Value]:
+    values: tuple[OnnxValue, ...], body: Any, count: int, directions: Ints | None, node: NodeContext
+) -> list[OnnxValue]:
     state, gathered = _scanned_turns(values, body, count, None, directions, node)
     return [*state, *_stacked(gathered)]
 
 
 def _scanned_turns(
-    values: tuple[Value, ...],
+    values: tuple[OnnxValue, ...],
     body: Any,
     count: int,
     axes: Ints | None,
     directions: Ints | None,
-    node: Node,
-) -> tuple[list[Value], list[Any]]:
+    node: NodeContext,
+) -> tuple[list[OnnxValue], list[Any]]:
     """Unrolled along the scanned axis, whose size has to be known: last state, every output."""
     state = list(values[: len(values) - count])
     scanned = [as_tensor(value) for value in values[len(values) - count :]]
@@ -122,24 +124,24 @@ def _scanned_turns(
     return state, gathered
 
 
-def _rows(x: Tensor, axis: int, backward: bool, node: Node) -> list[Tensor]:
+def _rows(x: Tensor, axis: int, backward: bool, node: NodeContext) -> list[Tensor]:
     size = x.shape[axis]
     if not isinstance(size, int):
         raise Refused("the scanned axis has a size that is left open")
-    check_turns(size, node.name)
+    check_iterations(size, node.name)
     rows = list(x.unbind(axis))
     return rows[::-1] if backward else rows
 
 
 @op("Scan", since=8)
 def scan_8(
-    lengths: Value | None,
-    *values: Value,
+    lengths: OnnxValue | None,
+    *values: OnnxValue,
     body: Any,
     num_scan_inputs: int,
     directions: Ints | None = None,
-    node: Node,
-) -> list[Value]:
+    node: NodeContext,
+) -> list[OnnxValue]:
     """With a batch axis before the scanned one."""
     if lengths is not None:
         raise Refused("sequence lengths are not supported")
@@ -154,65 +156,65 @@ def scan_8(
             directions,
             node,
         )
-        for i in range(check_turns(batch, node.name))
+        for i in range(check_iterations(batch, node.name))
     ]
     return _stacked(each)
 
 
 @op("SequenceConstruct", since=11)
-def sequence_construct(*xs: Value) -> Value:
+def sequence_construct(*xs: OnnxValue) -> OnnxValue:
     return tuple(xs)
 
 
 @op("SequenceEmpty", since=11)
-def sequence_empty(*, dtype: int = 1) -> Value:
+def sequence_empty(*, dtype: int = 1) -> OnnxValue:
     return ()
 
 
 @op("SequenceAt", since=11)
-def sequence_at(sequence: Value, position: int) -> Value:
+def sequence_at(sequence: OnnxValue, position: int) -> OnnxValue:
     return _entries(sequence)[position]
 
 
 @op("SequenceLength", since=11)
-def sequence_length(sequence: Value) -> Host:
-    return Host.of(len(_entries(sequence)))
+def sequence_length(sequence: OnnxValue) -> HostArray:
+    return HostArray.of(len(_entries(sequence)))
 
 
 @op("SequenceInsert", since=11)
-def sequence_insert(sequence: Value, x: Value, position: int | None = None) -> Value:
+def sequence_insert(sequence: OnnxValue, x: OnnxValue, position: int | None = None) -> OnnxValue:
     entries = list(_entries(sequence))
     entries.insert(len(entries) if position is None else position, x)
     return tuple(entries)
 
 
 @op("SequenceErase", since=11)
-def sequence_erase(sequence: Value, position: int = -1) -> Value:
+def sequence_erase(sequence: OnnxValue, position: int = -1) -> OnnxValue:
     entries = list(_entries(sequence))
     entries.pop(position)
     return tuple(entries)
 
 
 @op("ConcatFromSequence", since=11)
-def concat_from_sequence(sequence: Value, *, axis: int, new_axis: int = 0) -> Tensor:
+def concat_from_sequence(sequence: OnnxValue, *, axis: int, new_axis: int = 0) -> Tensor:
     entries = [as_tensor(v) for v in _entries(sequence)]
     return torch.stack(entries, axis) if new_axis else torch.cat(entries, axis)
 
 
 @op("SplitToSequence", since=11)
 def split_to_sequence(
-    x: Tensor, split: Value | None = None, *, axis: int = 0, keepdims: int = 1
-) -> Value:
+    x: Tensor, split: OnnxValue | None = None, *, axis: int = 0, keepdims: int = 1
+) -> OnnxValue:
     if split is None:
         parts = torch.split(x, 1, axis)
         return parts if keepdims else tuple(p.squeeze(axis) for p in parts)
-    if not isinstance(split, Host):
+    if not isinstance(split, HostArray):
         raise Refused("the sizes of the parts depend on data")
     sizes: Any = as_number(split) if split.array.ndim == 0 else list(split.array.tolist())
     return tuple(torch.split(x, sizes, axis))
 
 
-def _entries(sequence: Value) -> tuple[Any, ...]:
+def _entries(sequence: OnnxValue) -> tuple[Any, ...]:
     if not isinstance(sequence, tuple):
         raise Refused("a tensor stands where a sequence is expected")
     return sequence

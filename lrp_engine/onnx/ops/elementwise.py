@@ -9,16 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..op_table import Entry, entry_of, op
+from ..op_table import OpEntry, make_entry, op
 from ..unsupported import Refused
-from ..values import Host, Value, as_number
+from ..values import HostArray, OnnxValue, as_number
 
 
-def _unary(name: str, function: Callable[[Tensor], Tensor]) -> Entry:
+def _unary(name: str, function: Callable[[Tensor], Tensor]) -> OpEntry:
     def apply(x: Tensor) -> Tensor:
         return function(x)
 
-    return entry_of(name, apply)
+    return make_entry(name, apply)
 
 
 UNARY = tuple(
@@ -130,7 +130,7 @@ def prelu_by_channel(x: Tensor, slope: Tensor) -> Tensor:
 
 
 @op("Clip")
-def clip(x: Tensor, min: Value | None = None, max: Value | None = None) -> Tensor:
+def clip(x: Tensor, min: OnnxValue | None = None, max: OnnxValue | None = None) -> Tensor:
     """Bounds are numbers where they are known, so that the op is clamp with numbers."""
     low, high = (_bound(min), _bound(max))
     if low is None and high is None:
@@ -141,10 +141,10 @@ def clip(x: Tensor, min: Value | None = None, max: Value | None = None) -> Tenso
     return torch.clamp(x, low, high)
 
 
-def _bound(value: Value | float | None) -> float | Tensor | None:
+def _bound(value: OnnxValue | float | None) -> float | Tensor | None:
     if isinstance(value, tuple):
         raise Refused("a bound is a sequence")
-    return as_number(value) if isinstance(value, Host) else value
+    return as_number(value) if isinstance(value, HostArray) else value
 
 
 @op("IsInf", since=10)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..op_table import Node, op
+from ..op_table import NodeContext, op
 from ..unsupported import Refused
-from .common import part
+from .common import run_op
 
 MICROSOFT = "com.microsoft"
 
@@ -45,7 +45,7 @@ def fused_gemm(
     b: Tensor,
     c: Tensor | None = None,
     *,
-    node: Node,
+    node: NodeContext,
     alpha: float = 1.0,
     beta: float = 1.0,
     transA: int = 0,
@@ -55,9 +55,9 @@ def fused_gemm(
     activation_beta: float | None = None,
     activation_gamma: float | None = None,
 ) -> Tensor:
-    z = part(node, "Gemm", a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+    z = run_op(node, "Gemm", a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
     given = [p for p in (activation_alpha, activation_beta, activation_gamma) if p is not None]
-    return activated(z, activation, given)
+    return apply_activation(z, activation, given)
 
 
 @op("FusedConv", domain=MICROSOFT)
@@ -67,7 +67,7 @@ def fused_conv(
     b: Tensor | None = None,
     z: Tensor | None = None,
     *,
-    node: Node,
+    node: NodeContext,
     auto_pad: str | None = None,
     dilations: tuple[int, ...] | None = None,
     group: int | None = None,
@@ -78,15 +78,15 @@ def fused_conv(
     activation_params: tuple[float, ...] = (),
 ) -> Tensor:
     """activation(conv(x) + z)."""
-    y = part(
+    y = run_op(
         node, "Conv", x, w, b,
         auto_pad=auto_pad, dilations=dilations, group=group, kernel_shape=kernel_shape,
         pads=pads, strides=strides,
     )  # fmt: skip
-    return activated(y if z is None else y + z, activation, list(activation_params))
+    return apply_activation(y if z is None else y + z, activation, list(activation_params))
 
 
-def activated(z: Tensor, name: str, parameters: list[float]) -> Tensor:
+def apply_activation(z: Tensor, name: str, parameters: list[float]) -> Tensor:
     """The activation that was fused into an op."""
     a, b = (*parameters, 0.0, 0.0)[:2]
     match name:
@@ -138,7 +138,7 @@ def simplified_layer_norm(
     x: Tensor,
     scale: Tensor,
     *,
-    node: Node,
+    node: NodeContext,
     axis: int = -1,
     epsilon: float = 1e-5,
     stash_type: int = 1,
@@ -147,7 +147,9 @@ def simplified_layer_norm(
     return [y, *_statistics(node, x, axis, epsilon, centred=False)[1:]]
 
 
-def _statistics(node: Node, x: Tensor, axis: int, epsilon: float, *, centred: bool) -> list[Tensor]:
+def _statistics(
+    node: NodeContext, x: Tensor, axis: int, epsilon: float, *, centred: bool
+) -> list[Tensor]:
     """Mean and inverse deviation, where the file asks for them."""
     if not any(node.outputs[1:3]):
         return [x.new_zeros(()), x.new_zeros(())]
@@ -165,7 +167,7 @@ def skip_layer_norm(
     beta: Tensor | None = None,
     bias: Tensor | None = None,
     *,
-    node: Node,
+    node: NodeContext,
     epsilon: float = 1e-12,
 ) -> list[Tensor]:
     """LayerNorm(x + skip + bias); the fourth output is that sum."""
@@ -181,7 +183,7 @@ def skip_simplified_layer_norm(
     gamma: Tensor,
     bias: Tensor | None = None,
     *,
-    node: Node,
+    node: NodeContext,
     epsilon: float = 1e-12,
 ) -> list[Tensor]:
     """RMSNorm(x + skip + bias); the fourth output is that sum."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..op_table import Node, op
+from ..op_table import NodeContext, op
 from ..unsupported import Refused
 
 MICROSOFT = "com.microsoft"
@@ -22,7 +22,7 @@ def attention(
     attention_bias: Tensor | None = None,
     past_sequence_length: Tensor | None = None,
     *,
-    node: Node,
+    node: NodeContext,
     num_heads: int,
     unidirectional: int = 0,
     qkv_hidden_sizes: tuple[int, ...] | None = None,
@@ -60,7 +60,7 @@ def multi_head_attention(
     past_sequence_length: Tensor | None = None,
     cache_indirection: Tensor | None = None,
     *,
-    node: Node,
+    node: NodeContext,
     num_heads: int,
     scale: float | None = None,
     unidirectional: int = 0,

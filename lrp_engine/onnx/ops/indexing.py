@@ -12,9 +12,9 @@ from torch import Tensor
 from ..op_table import host, op
 from ..unsupported import Refused
 from ..values import (
-    Host,
+    HostArray,
     Ints,
-    Value,
+    OnnxValue,
     as_ints,
     as_number,
     as_tensor,
@@ -45,14 +45,14 @@ def slice_before_10(x: Tensor, *, starts: Ints, ends: Ints, axes: Ints | None = 
 
 @host("Slice", since=10)
 def slice_known(
-    x: Host, starts: Ints, ends: Ints, axes: Ints | None = None, steps: Ints | None = None
+    x: HostArray, starts: Ints, ends: Ints, axes: Ints | None = None, steps: Ints | None = None
 ) -> np.ndarray:
     return _cut(x.array, _ranges(starts, ends, axes, steps))
 
 
 @host("Slice")
 def slice_known_before_10(
-    x: Host, *, starts: Ints, ends: Ints, axes: Ints | None = None
+    x: HostArray, *, starts: Ints, ends: Ints, axes: Ints | None = None
 ) -> np.ndarray:
     return _cut(x.array, _ranges(starts, ends, axes, None))
 
@@ -83,9 +83,9 @@ def _mirrored(start: Any, end: Any, step: int, size: Any) -> tuple[Any, Any, int
 
 
 @op("Gather")
-def gather(x: Tensor, indices: Value, *, axis: int = 0) -> Tensor:
+def gather(x: Tensor, indices: OnnxValue, *, axis: int = 0) -> Tensor:
     axis = axis % x.dim()
-    if isinstance(indices, Host) and indices.array.ndim == 0:
+    if isinstance(indices, HostArray) and indices.array.ndim == 0:
         return x.select(axis, as_number(indices))
     index = as_tensor(indices).long()
     if axis == 0 and x.dim() == 2 and x.is_floating_point() and index.dim() > 1:
@@ -94,7 +94,7 @@ def gather(x: Tensor, indices: Value, *, axis: int = 0) -> Tensor:
 
 
 @host("Gather")
-def gather_known(x: Host, indices: Host, *, axis: int = 0) -> Any:
+def gather_known(x: HostArray, indices: HostArray, *, axis: int = 0) -> Any:
     if not indices.concrete:
         return NotImplemented
     return np.asarray(np.take(x.array, indices.array, axis))
@@ -193,25 +193,25 @@ def reverse_sequence(
 def pad(
     x: Tensor,
     pads: Ints,
-    constant_value: Value | None = None,
+    constant_value: OnnxValue | None = None,
     axes: Ints | None = None,
     *,
     mode: str = "constant",
 ) -> Tensor:
     filling = 0 if constant_value is None else as_number(constant_value)
-    return padded(x, _both_ends(x, pads, axes), mode, filling)
+    return pad_ends(x, _both_ends(x, pads, axes), mode, filling)
 
 
 @op("Pad", since=2)
 def pad_before_11(x: Tensor, *, pads: Ints, mode: str = "constant", value: float = 0.0) -> Tensor:
-    return padded(x, _both_ends(x, pads, None), mode, value)
+    return pad_ends(x, _both_ends(x, pads, None), mode, value)
 
 
 @op("Pad")
 def pad_before_2(
     x: Tensor, *, paddings: Ints, mode: str = "constant", value: float = 0.0
 ) -> Tensor:
-    return padded(x, _both_ends(x, paddings, None), mode, value)
+    return pad_ends(x, _both_ends(x, paddings, None), mode, value)
 
 
 def _both_ends(x: Tensor, pads: Ints, axes: Ints | None) -> list[tuple[Any, Any]]:
@@ -223,7 +223,7 @@ def _both_ends(x: Tensor, pads: Ints, axes: Ints | None) -> list[tuple[Any, Any]
     return found
 
 
-def padded(x: Tensor, ends: list[tuple[Any, Any]], mode: str, filling: float = 0) -> Tensor:
+def pad_ends(x: Tensor, ends: list[tuple[Any, Any]], mode: str, filling: float = 0) -> Tensor:
     """Constants around x, or its own entries by index."""
     if mode == "constant":
         flat = [n for pair in reversed(ends) for n in pair]
@@ -250,14 +250,14 @@ def _folded_back(places: Tensor, size: Any, mode: str) -> Tensor:
 
 @host("ScatterElements", since=11)
 def scatter_elements_known(
-    x: Host, indices: Ints, updates: Host, *, axis: int = 0, reduction: str = "none"
+    x: HostArray, indices: Ints, updates: HostArray, *, axis: int = 0, reduction: str = "none"
 ) -> Any:
     if reduction != "none" or x.array.ndim != 1:
         return NotImplemented
     found = x.array.astype(object)
     for place, entry in zip(indices, as_ints(updates), strict=True):
         found[place] = entry
-    return Host.of(found, x.dtype)
+    return HostArray.of(found, x.dtype)
 
 
 @op("TensorScatter", since=24)

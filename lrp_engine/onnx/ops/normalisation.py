@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..op_table import Node, op
+from ..op_table import NodeContext, op
 from ..unsupported import Refused
-from ..values import Value, as_number
+from ..values import OnnxValue, as_number
 
 
-def _only_first(node: Node, what: str) -> None:
+def _only_first(node: NodeContext, what: str) -> None:
     if any(node.outputs[1:]):
         raise Refused(f"{what} is a matter of training")
 
@@ -29,7 +29,7 @@ def batch_norm(
     spatial: int = 1,
     is_test: int = 0,
     training_mode: int = 0,
-    node: Node,
+    node: NodeContext,
 ) -> Tensor:
     _only_first(node, "an output beside Y")
     if training_mode or not spatial or (node.opset < 7 and not is_test):
@@ -75,7 +75,7 @@ def layer_norm(
     axis: int = -1,
     epsilon: float = 1e-5,
     stash_type: int = 1,
-    node: Node,
+    node: NodeContext,
 ) -> Tensor | list[Tensor]:
     axis = axis % x.dim()
     shape = tuple(x.shape[axis:])
@@ -120,12 +120,12 @@ def local_response_norm(
 @op("Dropout")
 def dropout(
     x: Tensor,
-    ratio: Value | float | None = None,
-    training_mode: Value | None = None,
+    ratio: OnnxValue | float | None = None,
+    training_mode: OnnxValue | None = None,
     *,
     is_test: int = 0,
     seed: int | None = None,
-    node: Node,
+    node: NodeContext,
 ) -> list[Tensor]:
     if training_mode is not None and as_number(training_mode):
         raise Refused("dropout in training mode is random")

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..op_table import Node, op
+from ..op_table import NodeContext, op
 from ..values import Ints
-from ..windows import Window, window
+from ..windows import Window, read_window
 
 _MAX: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 _AVERAGE: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -30,9 +30,9 @@ def max_pool(
     pads: Ints | None = None,
     storage_order: int = 0,
     strides: Ints | None = None,
-    node: Node,
+    node: NodeContext,
 ) -> Tensor | list[Tensor]:
-    found = window(x, kernel_shape, auto_pad, dilations, pads, strides)
+    found = read_window(x, kernel_shape, auto_pad, dilations, pads, strides)
     dtype = x.dtype
     x = x if x.is_floating_point() else x.to(torch.float32)
     fits = _torch_takes(found)
@@ -97,7 +97,7 @@ def average_pool(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
-    found = window(x, kernel_shape, auto_pad, dilations, pads, strides)
+    found = read_window(x, kernel_shape, auto_pad, dilations, pads, strides)
     plain = _torch_takes(found) and all(d == 1 for d in found.dilations)
     if plain:
         padding = [a for a, _ in found.pads]
@@ -142,7 +142,7 @@ def lp_pool(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
-    found = window(x, kernel_shape, auto_pad, dilations, pads, strides)
+    found = read_window(x, kernel_shape, auto_pad, dilations, pads, strides)
     whole = _filled_up(found, x, bool(ceil_mode))
     return _window_sum(x.abs().pow(p), whole).pow(1 / p)
 
@@ -172,7 +172,7 @@ def max_unpool(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
-    found = window(x, kernel_shape, "NOTSET", None, pads, strides)
+    found = read_window(x, kernel_shape, "NOTSET", None, pads, strides)
     own = [
         (n - 1) * s - a - b + k
         for n, s, (a, b), k in zip(

@@ -13,7 +13,7 @@ from ..affine import DOMAIN as AFFINE
 from ..op_table import op
 from ..unsupported import Refused
 from ..values import Ints
-from ..windows import Window, window
+from ..windows import Window, read_window
 
 
 @op("MatMul")
@@ -77,10 +77,10 @@ def conv(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
-    found = window(x, tuple(w.shape[2:]), auto_pad, dilations, pads, strides)
+    found = read_window(x, tuple(w.shape[2:]), auto_pad, dilations, pads, strides)
     if found.rank not in _CONV:
         raise Refused(f"convolution over {found.rank} axes is not supported")
-    x, padding = found.padded(x)
+    x, padding = found.pad_input(x)
     return _CONV[found.rank](x, w, b, found.strides, padding, found.dilations, group)
 
 
@@ -101,7 +101,7 @@ def conv_transpose(
 ) -> Tensor:
     """Padding cuts the result; where it is not the same at both ends, that is done afterwards."""
     kernel = tuple(w.shape[2:])
-    found = window(x, kernel, "NOTSET", dilations, pads, strides)
+    found = read_window(x, kernel, "NOTSET", dilations, pads, strides)
     extra = output_padding or (0,) * found.rank
     full = [
         s * (n - 1) + e + (k - 1) * d + 1
@@ -146,7 +146,7 @@ def col2im(
 ) -> Tensor:
     """Adds every column's entries to the places that they were read from."""
     rank = len(block_shape)
-    found = window(None, tuple(block_shape), "NOTSET", dilations, pads, strides)
+    found = read_window(None, tuple(block_shape), "NOTSET", dilations, pads, strides)
     if rank == 2 and all(a == b for a, b in found.pads):
         padding = [a for a, _ in found.pads]
         return F.fold(x, image_shape, block_shape, found.dilations, tuple(padding), found.strides)

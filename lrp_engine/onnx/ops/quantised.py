@@ -15,8 +15,8 @@ from torch import Tensor
 from ..op_table import op
 from ..unsupported import Refused
 from ..values import (
-    Host,
-    Value,
+    HostArray,
+    OnnxValue,
     as_tensor,
     dtype_of,
 )
@@ -31,27 +31,27 @@ _FLOAT8 = (
 )
 
 
-def frozen(x: Tensor) -> Tensor:
+def stop_relevance(x: Tensor) -> Tensor:
     """x, bit for bit, as a value that carries no relevance: seen as integers for a moment."""
     return x.view(_BITS[x.dtype.itemsize]).view(x.dtype)
 
 
-def rounded(x: Tensor) -> Tensor:
+def round_straight_through(x: Tensor) -> Tensor:
     """The nearest whole number, ties to even; x + (round(x) - x) is exact below 2^23."""
-    return x + frozen(torch.round(x) - x)
+    return x + stop_relevance(torch.round(x) - x)
 
 
-def codes(x: Tensor, scale: Tensor, zero: Value | None, dtype: torch.dtype) -> Tensor:
+def quantise_to(x: Tensor, scale: Tensor, zero: OnnxValue | None, dtype: torch.dtype) -> Tensor:
     """round(x / scale) + zero, cut off at the ends of the integer type `dtype`."""
     ends = torch.iinfo(dtype)
     if zero is None or is_zero(zero):
-        return rounded(torch.clamp(x / scale, ends.min, ends.max))
+        return round_straight_through(torch.clamp(x / scale, ends.min, ends.max))
     # Cut off first, widely, because a mask may be infinite; then exactly, with the zero point.
     steps = torch.clamp(x / scale, 2 * ends.min - ends.max, 2 * ends.max - ends.min)
-    return torch.clamp(rounded(steps) + as_float(zero, x.dtype), ends.min, ends.max)
+    return torch.clamp(round_straight_through(steps) + as_float(zero, x.dtype), ends.min, ends.max)
 
 
-def as_float(value: Value, dtype: torch.dtype = torch.float32) -> Tensor:
+def as_float(value: OnnxValue, dtype: torch.dtype = torch.float32) -> Tensor:
     """Codes as floats: those that are computed here already are."""
     tensor = as_tensor(value)
     return (
@@ -59,27 +59,29 @@ def as_float(value: Value, dtype: torch.dtype = torch.float32) -> Tensor:
     )
 
 
-def shifted(value: Value, zero: Value | None, dtype: torch.dtype = torch.float32) -> Tensor:
+def subtract_zero_point(
+    value: OnnxValue, zero: OnnxValue | None, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Codes less their zero point, as floats."""
     x = as_float(value, dtype)
     return x if zero is None or is_zero(zero) else x - as_float(zero, x.dtype)
 
 
-def finite(scale: Value) -> Tensor:
+def check_finite_scale(scale: OnnxValue) -> Tensor:
     """A scale; refuses one that is known to be infinite."""
-    if isinstance(scale, Host) and scale.concrete and not np.isfinite(scale.array).all():
+    if isinstance(scale, HostArray) and scale.concrete and not np.isfinite(scale.array).all():
         raise Refused(
             "its scale is infinite: the model was calibrated on infinite values, such as a mask"
         )
     return as_tensor(scale)
 
 
-def is_zero(zero: Value) -> bool:
+def is_zero(zero: OnnxValue) -> bool:
     """Whether a zero point is known to be 0 everywhere."""
-    return isinstance(zero, Host) and zero.concrete and not zero.array.any()
+    return isinstance(zero, HostArray) and zero.concrete and not zero.array.any()
 
 
-def spread(v: Tensor, x: Tensor, axis: int, block: int = 0) -> Tensor:
+def broadcast_parameters(v: Tensor, x: Tensor, axis: int, block: int = 0) -> Tensor:
     """Parameters per tensor, per slice of an axis, or per block along it, in x's shape."""
     if block:
         return v.repeat_interleave(block, axis).narrow(axis, 0, x.shape[axis])
@@ -90,44 +92,46 @@ def spread(v: Tensor, x: Tensor, axis: int, block: int = 0) -> Tensor:
     return v.reshape([-1 if i == axis % x.dim() else 1 for i in range(x.dim())])
 
 
-def spread_zero(zero: Value | None, x: Tensor, axis: int, block: int = 0) -> Value | None:
+def broadcast_zero_point(
+    zero: OnnxValue | None, x: Tensor, axis: int, block: int = 0
+) -> OnnxValue | None:
     """The same for zero points."""
     if zero is None or is_zero(zero):
         return None
-    return spread(as_tensor(zero), x, axis, block)
+    return broadcast_parameters(as_tensor(zero), x, axis, block)
 
 
-def dtype_of_codes(zero: Value | None, output_dtype: int = 0) -> torch.dtype:
+def dtype_of_codes(zero: OnnxValue | None, output_dtype: int = 0) -> torch.dtype:
     """The integer type that a zero point or an attribute names; uint8 if neither does."""
     if output_dtype:
         return dtype_of(output_dtype)
     if zero is None:
         return torch.uint8
-    dtype = zero.dtype if isinstance(zero, Host) else as_tensor(zero).dtype
+    dtype = zero.dtype if isinstance(zero, HostArray) else as_tensor(zero).dtype
     # Zero points that are computed are those of DynamicQuantizeLinear, which are uint8.
     return dtype if not dtype.is_floating_point or dtype in _FLOAT8 else torch.uint8
 
 
 def _quantised(
-    x: Tensor, factors: Value, zero: Value | None, axis: int, block: int, output_dtype: int
+    x: Tensor, factors: OnnxValue, zero: OnnxValue | None, axis: int, block: int, output_dtype: int
 ) -> Tensor:
-    scale = finite(factors)
+    scale = check_finite_scale(factors)
     dtype = dtype_of_codes(zero, output_dtype)
     x = x if x.is_floating_point() else x.to(scale.dtype)
-    factor = spread(scale, x, axis, block).to(x.dtype)
+    factor = broadcast_parameters(scale, x, axis, block).to(x.dtype)
     if dtype in _FLOAT8:
         ends = torch.finfo(dtype)
         return torch.clamp(x / factor, ends.min, ends.max).to(dtype).to(x.dtype)
     if dtype.is_floating_point:
         raise Refused(f"quantisation to {dtype} is not supported")
-    return codes(x, factor, spread_zero(zero, x, axis, block), dtype)
+    return quantise_to(x, factor, broadcast_zero_point(zero, x, axis, block), dtype)
 
 
 @op("QuantizeLinear", since=10)
 def quantize(
     x: Tensor,
-    y_scale: Value,
-    y_zero_point: Value | None = None,
+    y_scale: OnnxValue,
+    y_zero_point: OnnxValue | None = None,
     *,
     axis: int = 1,
     block_size: int = 0,
@@ -142,22 +146,26 @@ def quantize(
 
 @op("QuantizeLinear", domain=MICROSOFT)
 def quantize_microsoft(
-    x: Tensor, y_scale: Value, y_zero_point: Value | None = None, *, axis: int = 1
+    x: Tensor, y_scale: OnnxValue, y_zero_point: OnnxValue | None = None, *, axis: int = 1
 ) -> Tensor:
     return _quantised(x, y_scale, y_zero_point, axis, 0, 0)
 
 
-def _dequantised(x: Value, factors: Value, zero: Value | None, axis: int, block: int) -> Tensor:
-    scale = finite(factors)
+def _dequantised(
+    x: OnnxValue, factors: OnnxValue, zero: OnnxValue | None, axis: int, block: int
+) -> Tensor:
+    scale = check_finite_scale(factors)
     q = as_float(x, scale.dtype)
-    return shifted(q, spread_zero(zero, q, axis, block)) * spread(scale, q, axis, block)
+    return subtract_zero_point(
+        q, broadcast_zero_point(zero, q, axis, block)
+    ) * broadcast_parameters(scale, q, axis, block)
 
 
 @op("DequantizeLinear", since=10)
 def dequantize(
-    x: Value,
-    x_scale: Value,
-    x_zero_point: Value | None = None,
+    x: OnnxValue,
+    x_scale: OnnxValue,
+    x_zero_point: OnnxValue | None = None,
     *,
     axis: int = 1,
     block_size: int = 0,
@@ -169,7 +177,7 @@ def dequantize(
 
 @op("DequantizeLinear", domain=MICROSOFT)
 def dequantize_microsoft(
-    x: Value, x_scale: Value, x_zero_point: Value | None = None, *, axis: int = 1
+    x: OnnxValue, x_scale: OnnxValue, x_zero_point: OnnxValue | None = None, *, axis: int = 1
 ) -> Tensor:
     return _dequantised(x, x_scale, x_zero_point, axis, 0)
 
@@ -179,6 +187,6 @@ def dynamic_quantize(x: Tensor) -> list[Tensor]:
     """Codes from 0 to 255 for x's own range; scale and zero point are taken for constants."""
     low, high = torch.clamp_max(x.amin(), 0.0), torch.clamp_min(x.amax(), 0.0)
     scale = (high - low) / 255
-    scale = frozen(torch.where(scale == 0, torch.ones_like(scale), scale))
-    zero = frozen(torch.clamp(torch.round(0.0 - low / scale), 0, 255))
-    return [codes(x, scale, zero, torch.uint8), scale, zero]
+    scale = stop_relevance(torch.where(scale == 0, torch.ones_like(scale), scale))
+    zero = stop_relevance(torch.clamp(torch.round(0.0 - low / scale), 0, 255))
+    return [quantise_to(x, scale, zero, torch.uint8), scale, zero]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..limits import check_turns
+from ..limits import check_iterations
 from ..op_table import op
 from ..unsupported import Refused
 
@@ -37,7 +37,7 @@ _ACTIVATIONS: dict[str, tuple[Callable[[float, float], Activation], float, float
 
 
 @dataclass(frozen=True)
-class Weights:
+class RecurrentWeights:
     """One direction's weights: (gates * hidden, ...)."""
 
     inputs: Tensor
@@ -49,7 +49,7 @@ class Weights:
     clip: float | None
 
 
-Step = Callable[[Tensor, States, Weights], States]
+RecurrentStep = Callable[[Tensor, States, RecurrentWeights], States]
 
 
 def _activations(
@@ -84,13 +84,13 @@ def _clipped(x: Tensor, clip: float | None) -> Tensor:
     return x if clip is None else torch.clamp(x, -clip, clip)
 
 
-def _rnn_step(gates: Tensor, states: States, w: Weights) -> States:
+def _rnn_step(gates: Tensor, states: States, w: RecurrentWeights) -> States:
     """H' = f(X W + b + H R + b')."""
     (h,) = states
     return (w.activations[0](_clipped(gates + F.linear(h, w.states, w.state_bias), w.clip)),)
 
 
-def _gru_step(gates: Tensor, states: States, w: Weights) -> States:
+def _gru_step(gates: Tensor, states: States, w: RecurrentWeights) -> States:
     """H' = (1 - z) n + z H, with the reset gate before the product with the state."""
     (h,) = states
     f, g = w.activations
@@ -103,7 +103,7 @@ def _gru_step(gates: Tensor, states: States, w: Weights) -> States:
     return ((h - n) * z + n,)
 
 
-def _gru_step_reset_late(gates: Tensor, states: States, w: Weights) -> States:
+def _gru_step_reset_late(gates: Tensor, states: States, w: RecurrentWeights) -> States:
     """The same with the reset gate behind the product, as in torch and cuDNN."""
     (h,) = states
     f, g = w.activations
@@ -114,10 +114,10 @@ def _gru_step_reset_late(gates: Tensor, states: States, w: Weights) -> States:
     return ((h - n) * z + n,)
 
 
-def _lstm_step(coupled: bool) -> Step:
+def _lstm_step(coupled: bool) -> RecurrentStep:
     """C' = f C + i g, H' = o h(C'); gates in the order i, o, f, g. Peepholes look at C and C'."""
 
-    def step(gates: Tensor, states: States, w: Weights) -> States:
+    def step(gates: Tensor, states: States, w: RecurrentWeights) -> States:
         h, c = states
         f, g, out = w.activations
         i, o, forget, cell = (gates + F.linear(h, w.states, w.state_bias)).chunk(4, -1)
@@ -134,7 +134,12 @@ def _lstm_step(coupled: bool) -> Step:
 
 
 def _walk(
-    x: Tensor, states: States, w: Weights, step: Step, lengths: Tensor | None, backward: bool
+    x: Tensor,
+    states: States,
+    w: RecurrentWeights,
+    step: RecurrentStep,
+    lengths: Tensor | None,
+    backward: bool,
 ) -> tuple[Tensor, States]:
     """One direction over (time, batch, features): hidden states by time, and the last states."""
     gates = F.linear(x, w.inputs, w.input_bias).unbind(0)
@@ -159,7 +164,7 @@ def _recurrent(
     lengths: Tensor | None,
     initial: Sequence[Tensor | None],
     peepholes: Tensor | None,
-    step: Step,
+    step: RecurrentStep,
     activations: list[tuple[Activation, ...]],
     direction: str,
     layout: int,
@@ -172,14 +177,14 @@ def _recurrent(
         initial = [None if s is None else s.transpose(0, 1) for s in initial]
     if direction not in ("forward", "reverse", "bidirectional"):
         raise Refused(f"direction {direction!r} is not supported")
-    check_turns(int(x.shape[0]), name)
+    check_iterations(int(x.shape[0]), name)
     backward = {"forward": [False], "reverse": [True]}.get(direction, [False, True])
     zeros = x.new_zeros((x.shape[1], r.shape[-1]))
     outputs, last = [], []
     for d, reverse in enumerate(backward):
         input_bias, state_bias = (None, None) if b is None else b[d].chunk(2)
         peeps = None if peepholes is None else peepholes[d]
-        weights = Weights(w[d], r[d], input_bias, state_bias, peeps, activations[d], clip)
+        weights = RecurrentWeights(w[d], r[d], input_bias, state_bias, peeps, activations[d], clip)
         start = tuple(zeros if s is None else s[d] for s in initial)
         y, states = _walk(x, start, weights, step, lengths, reverse)
         outputs.append(y)

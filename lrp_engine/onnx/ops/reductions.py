@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..op_table import Entry, entry_of, op
-from ..values import Host, Ints
+from ..op_table import OpEntry, make_entry, op
+from ..values import HostArray, Ints
 
 
 def _prod(x: Tensor, axes: Ints, keep: bool) -> Tensor:
@@ -60,7 +60,7 @@ _REDUCTIONS: dict[str, Callable[[Tensor, Ints, bool], Tensor]] = {
 }
 
 
-def _reduction(name: str, function: Callable[[Tensor, Ints, bool], Tensor]) -> Entry:
+def _reduction(name: str, function: Callable[[Tensor, Ints, bool], Tensor]) -> OpEntry:
     def apply(
         data: Tensor, axes: Ints | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
     ) -> Tensor:
@@ -70,22 +70,26 @@ def _reduction(name: str, function: Callable[[Tensor, Ints, bool], Tensor]) -> E
             return function(data.unsqueeze(0), (0,), False)
         return function(data, axes or tuple(range(data.dim())), bool(keepdims))
 
-    return entry_of(name, apply)
+    return make_entry(name, apply)
 
 
 _NOT_IDLE = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceSumSquare", "ReduceLogSumExp")
 REDUCTIONS = tuple(_reduction(name, f) for name, f in _REDUCTIONS.items())
 
 
-def _reduction_known(name: str, function: Any) -> Entry:
+def _reduction_known(name: str, function: Any) -> OpEntry:
     def apply(
-        data: Host, axes: Ints | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+        data: HostArray,
+        axes: Ints | None = None,
+        *,
+        keepdims: int = 1,
+        noop_with_empty_axes: int = 0,
     ) -> Any:
         if not axes and noop_with_empty_axes:
             return data
         return function(data.array, axis=axes or None, keepdims=bool(keepdims))
 
-    return entry_of(name, apply, on_host=True)
+    return make_entry(name, apply, on_host=True)
 
 
 REDUCTIONS_KNOWN = tuple(
@@ -149,7 +153,7 @@ def _hardmax(x: Tensor, axis: int) -> Tensor:
 
 
 FLAT = tuple(
-    entry_of(name, _flat(f))
+    make_entry(name, _flat(f))
     for name, f in {
         "Softmax": torch.softmax,
         "LogSoftmax": torch.log_softmax,

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from ..op_table import op
 from ..unsupported import Refused
-from ..values import Ints, Value, as_host
+from ..values import Ints, OnnxValue, as_host
 
 Floats = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class How:
+class Resampling:
     """The attributes that say where an output entry lies in the input, and what it is made of."""
 
     mode: str
@@ -33,7 +33,7 @@ class How:
 
 
 @dataclass(frozen=True)
-class Axis:
+class ResizedAxis:
     """One axis to resize: `region` is (start, end) of the part to crop, as fractions."""
 
     place: int
@@ -44,7 +44,7 @@ class Axis:
 
 
 @op("Upsample", since=9)
-def upsample(x: Tensor, scales: Value, *, mode: str = "nearest") -> Tensor:
+def upsample(x: Tensor, scales: OnnxValue, *, mode: str = "nearest") -> Tensor:
     return _upsampled(x, _floats(scales), mode)
 
 
@@ -61,21 +61,21 @@ def upsample_1(
 
 
 @op("Resize", since=10)
-def resize_10(x: Tensor, scales: Value, *, mode: str = "nearest") -> Tensor:
+def resize_10(x: Tensor, scales: OnnxValue, *, mode: str = "nearest") -> Tensor:
     return _upsampled(x, _floats(scales), mode)
 
 
 def _upsampled(x: Tensor, scales: Floats, mode: str) -> Tensor:
-    how = How(mode, "asymmetric", "floor")
+    how = Resampling(mode, "asymmetric", "floor")
     axes = [_by_scale(x, i, scale) for i, scale in enumerate(scales)]
-    return resized(x, axes, how)
+    return apply_resize(x, axes, how)
 
 
 @op("Resize", since=11)
 def resize(
     x: Tensor,
-    roi: Value | None = None,
-    scales: Value | None = None,
+    roi: OnnxValue | None = None,
+    scales: OnnxValue | None = None,
     sizes: Ints | None = None,
     *,
     antialias: int = 0,
@@ -88,7 +88,7 @@ def resize(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> Tensor:
-    how = How(
+    how = Resampling(
         mode,
         coordinate_transformation_mode,
         nearest_mode,
@@ -110,39 +110,39 @@ def resize(
         corners = _floats(roi)
         half = len(corners) // 2
         found = [
-            Axis(a.place, a.size, a.result, a.scale, (corners[i], corners[i + half]))
+            ResizedAxis(a.place, a.size, a.result, a.scale, (corners[i], corners[i + half]))
             for i, a in enumerate(found)
         ]
-    return resized(x, found, how)
+    return apply_resize(x, found, how)
 
 
-def _floats(value: Value) -> Floats:
+def _floats(value: OnnxValue) -> Floats:
     return tuple(float(entry) for entry in as_host(value).array.flat)
 
 
-def _by_scale(x: Tensor, place: int, scale: float) -> Axis:
+def _by_scale(x: Tensor, place: int, scale: float) -> ResizedAxis:
     size = x.shape[place]
     if scale == 1:
-        return Axis(place, size, size, 1.0)
+        return ResizedAxis(place, size, size, 1.0)
     if isinstance(size, int):
-        return Axis(place, size, math.floor(size * scale), scale)
+        return ResizedAxis(place, size, math.floor(size * scale), scale)
     if not float(scale).is_integer():
-        raise Refused("an axis of open size is resized by a fraction")
-    return Axis(place, size, size * int(scale), scale)
+        raise Refused("an axis of open size is apply_resize by a fraction")
+    return ResizedAxis(place, size, size * int(scale), scale)
 
 
-def _by_size(x: Tensor, places: list[int], sizes: Ints, policy: str) -> list[Axis]:
+def _by_size(x: Tensor, places: list[int], sizes: Ints, policy: str) -> list[ResizedAxis]:
     if policy == "stretch":
         return [
-            Axis(i, x.shape[i], n, 1.0 if n is x.shape[i] else n / x.shape[i])
+            ResizedAxis(i, x.shape[i], n, 1.0 if n is x.shape[i] else n / x.shape[i])
             for i, n in zip(places, sizes, strict=True)
         ]
     ratios = [n / x.shape[i] for i, n in zip(places, sizes, strict=True)]
     scale = min(ratios) if policy == "not_larger" else max(ratios)
-    return [Axis(i, x.shape[i], math.floor(scale * x.shape[i] + 0.5), scale) for i in places]
+    return [ResizedAxis(i, x.shape[i], math.floor(scale * x.shape[i] + 0.5), scale) for i in places]
 
 
-def resized(x: Tensor, axes: list[Axis], how: How) -> Tensor:
+def apply_resize(x: Tensor, axes: list[ResizedAxis], how: Resampling) -> Tensor:
     """By torch's own kernel where it does the same, axis by axis otherwise."""
     cropping = how.coordinates == "tf_crop_and_resize"
     acting = [a for a in axes if cropping or a.scale != 1 or not _same(a.size, a.result)]
@@ -160,7 +160,7 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or (isinstance(a, int) and isinstance(b, int) and a == b)
 
 
-def _torch_mode(x: Tensor, axes: list[Axis], how: How) -> str | None:
+def _torch_mode(x: Tensor, axes: list[ResizedAxis], how: Resampling) -> str | None:
     """The name of torch's kernel for this, or None."""
     spatial = [a.place for a in axes] == list(range(2, x.dim()))
     if how.antialias or how.exclude_outside or not x.is_floating_point() or not spatial:
@@ -182,20 +182,20 @@ def _torch_mode(x: Tensor, axes: list[Axis], how: How) -> str | None:
     return {"linear": linear, "cubic": cubic}.get(how.mode)
 
 
-def _scaled(axis: Axis) -> Any:
+def _scaled(axis: ResizedAxis) -> Any:
     whole = axis.size * axis.scale
     return int(whole) if isinstance(axis.size, int) and float(whole).is_integer() else None
 
 
-def _by_torch(x: Tensor, axes: list[Axis], mode: str) -> Tensor:
+def _by_torch(x: Tensor, axes: list[ResizedAxis], mode: str) -> Tensor:
     size = [a.result for a in axes]
     return F.interpolate(x, size=size, mode=mode)
 
 
-def _along(x: Tensor, axis: Axis, how: How) -> Tensor:
+def _along(x: Tensor, axis: ResizedAxis, how: Resampling) -> Tensor:
     """Weighted sums of entries chosen along one axis."""
     if not (isinstance(axis.size, int) and isinstance(axis.result, int)):
-        raise Refused("an axis of open size is resized in a way that needs its size")
+        raise Refused("an axis of open size is apply_resize in a way that needs its size")
     where = _coordinates(axis, how)
     indices, weights = _taps(where, axis, how)
     outside = (where < 0) | (where > axis.size - 1)
@@ -216,7 +216,7 @@ def _along(x: Tensor, axis: Axis, how: How) -> Tensor:
     return total
 
 
-def _coordinates(axis: Axis, how: How) -> np.ndarray:
+def _coordinates(axis: ResizedAxis, how: Resampling) -> np.ndarray:
     """Where output entries lie in the input."""
     y = np.arange(axis.result, dtype=np.float64)
     last, width = axis.size - 1, axis.scale * axis.size
@@ -242,7 +242,7 @@ def _coordinates(axis: Axis, how: How) -> np.ndarray:
     raise Refused(f"coordinate_transformation_mode {how.coordinates!r} is not supported")
 
 
-def _taps(where: np.ndarray, axis: Axis, how: How) -> tuple[np.ndarray, np.ndarray]:
+def _taps(where: np.ndarray, axis: ResizedAxis, how: Resampling) -> tuple[np.ndarray, np.ndarray]:
     """Per output entry the input entries that it is made of, and their weights."""
     base = np.ceil(where).astype(np.int64) - 1
     # In (0, 1]: an entry that lies exactly on an input entry counts as that one's right end.
@@ -282,7 +282,7 @@ def _nearer(ratio: np.ndarray, mode: str) -> np.ndarray:
     return (after | on_it).astype(np.int64)
 
 
-def _kernel(how: How) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
+def _kernel(how: Resampling) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
     """How far the interpolation reaches, and the weight at a distance."""
     if how.mode in ("linear", "bilinear"):
         return 1, lambda d: np.clip(1 - np.abs(d), 0, 1)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..op_table import Node, host, op
+from ..op_table import NodeContext, host, op
 from ..unsupported import Refused
 from ..values import (
-    Host,
+    HostArray,
     Ints,
-    Value,
+    OnnxValue,
     as_host,
     as_ints,
     as_number,
@@ -24,49 +24,49 @@ from ..values import (
 )
 
 
-def _sizes(x: Value) -> tuple[Any, ...]:
+def _sizes(x: OnnxValue) -> tuple[Any, ...]:
     if isinstance(x, tuple):
         raise Refused("a sequence has no shape")
-    return tuple(x.array.shape if isinstance(x, Host) else x.shape)
+    return tuple(x.array.shape if isinstance(x, HostArray) else x.shape)
 
 
 @op("Shape")
-def shape(x: Value, *, start: int = 0, end: int | None = None) -> Host:
-    return Host.of(list(_sizes(x)[start:end]))
+def shape(x: OnnxValue, *, start: int = 0, end: int | None = None) -> HostArray:
+    return HostArray.of(list(_sizes(x)[start:end]))
 
 
 @op("Size")
-def size(x: Value) -> Host:
-    return Host.of(math.prod(_sizes(x)))
+def size(x: OnnxValue) -> HostArray:
+    return HostArray.of(math.prod(_sizes(x)))
 
 
 @op("Identity")
-def identity(x: Value) -> Value:
+def identity(x: OnnxValue) -> OnnxValue:
     return x
 
 
 @op("Constant")
 def constant(
     *,
-    value: Value | None = None,
+    value: OnnxValue | None = None,
     value_float: float | None = None,
     value_floats: tuple[float, ...] | None = None,
     value_int: int | None = None,
     value_ints: Ints | None = None,
-) -> Value:
+) -> OnnxValue:
     if value is not None:
         return value
     for floats in (value_float, value_floats):
         if floats is not None:
-            return Host.of(floats, torch.float32)
+            return HostArray.of(floats, torch.float32)
     for ints in (value_int, value_ints):
         if ints is not None:
-            return Host.of(ints)
+            return HostArray.of(ints)
     raise Refused("a constant without a value")
 
 
 @op("ConstantOfShape", since=9)
-def constant_of_shape(shape: Ints, *, value: Value | None = None) -> Tensor:
+def constant_of_shape(shape: Ints, *, value: OnnxValue | None = None) -> Tensor:
     if value is None:
         return torch.zeros(shape)
     filling = as_tensor(value)
@@ -74,11 +74,11 @@ def constant_of_shape(shape: Ints, *, value: Value | None = None) -> Tensor:
 
 
 @host("ConstantOfShape", since=9)
-def constant_of_shape_known(shape: Host, *, value: Value | None = None) -> Host:
+def constant_of_shape_known(shape: HostArray, *, value: OnnxValue | None = None) -> HostArray:
     if not is_small(shape):
         return NotImplemented
-    filling = Host.of([0.0], torch.float32) if value is None else as_host(value)
-    return Host.of(np.full(as_ints(shape), as_number(filling)), filling.dtype)
+    filling = HostArray.of([0.0], torch.float32) if value is None else as_host(value)
+    return HostArray.of(np.full(as_ints(shape), as_number(filling)), filling.dtype)
 
 
 def _reshaped(sizes: tuple[Any, ...], wanted: Ints, allowzero: int) -> tuple[Any, ...]:
@@ -96,7 +96,7 @@ def reshape(x: Tensor, shape: Ints, *, allowzero: int = 0) -> Tensor:
 
 
 @host("Reshape")
-def reshape_known(x: Host, shape: Ints, *, allowzero: int = 0) -> np.ndarray:
+def reshape_known(x: HostArray, shape: Ints, *, allowzero: int = 0) -> np.ndarray:
     return x.array.reshape(_reshaped(x.array.shape, shape, allowzero))
 
 
@@ -120,7 +120,7 @@ def squeeze(x: Tensor, axes: Ints | None = None) -> Tensor:
 
 
 @host("Squeeze")
-def squeeze_known(x: Host, axes: Ints | None = None) -> np.ndarray:
+def squeeze_known(x: HostArray, axes: Ints | None = None) -> np.ndarray:
     return np.squeeze(x.array, axes)
 
 
@@ -133,7 +133,7 @@ def unsqueeze(x: Tensor, axes: Ints) -> Tensor:
 
 
 @host("Unsqueeze")
-def unsqueeze_known(x: Host, axes: Ints) -> np.ndarray:
+def unsqueeze_known(x: HostArray, axes: Ints) -> np.ndarray:
     return np.expand_dims(x.array, axes)
 
 
@@ -143,7 +143,7 @@ def transpose(x: Tensor, *, perm: Ints | None = None) -> Tensor:
 
 
 @host("Transpose")
-def transpose_known(x: Host, *, perm: Ints | None = None) -> np.ndarray:
+def transpose_known(x: HostArray, *, perm: Ints | None = None) -> np.ndarray:
     return np.transpose(x.array, perm)
 
 
@@ -158,7 +158,7 @@ def concat_before_4(*xs: Tensor, axis: int = 1) -> Tensor:
 
 
 @host("Concat")
-def concat_known(*xs: Host, axis: int = 1) -> np.ndarray:
+def concat_known(*xs: HostArray, axis: int = 1) -> np.ndarray:
     return np.concatenate([x.array for x in xs], axis)
 
 
@@ -168,7 +168,7 @@ def expand(x: Tensor, shape: Ints) -> Tensor:
 
 
 @host("Expand", since=8)
-def expand_known(x: Host, shape: Host) -> Any:
+def expand_known(x: HostArray, shape: HostArray) -> Any:
     if not is_small(shape):
         return NotImplemented
     return np.broadcast_to(x.array, np.broadcast_shapes(x.array.shape, as_ints(shape)))
@@ -196,7 +196,7 @@ def tile_one_axis(x: Tensor, tiles: int, axis: int) -> Tensor:
 
 
 @host("Tile", since=6)
-def tile_known(x: Host, repeats: Host) -> Any:
+def tile_known(x: HostArray, repeats: HostArray) -> Any:
     return np.tile(x.array, as_ints(repeats)) if is_small(repeats) else NotImplemented
 
 
@@ -207,7 +207,7 @@ def split(
     *,
     axis: int = 0,
     num_outputs: int | None = None,
-    node: Node,
+    node: NodeContext,
 ) -> list[Tensor]:
     count = num_outputs or len(node.outputs)
     return list(torch.split(x, list(split or _even(x.shape[axis], count)), axis))
@@ -215,12 +215,12 @@ def split(
 
 @host("Split")
 def split_known(
-    x: Host,
+    x: HostArray,
     split: Ints | None = None,
     *,
     axis: int = 0,
     num_outputs: int | None = None,
-    node: Node,
+    node: NodeContext,
 ) -> list[np.ndarray]:
     sizes = split or _even(x.array.shape[axis], num_outputs or len(node.outputs))
     return np.split(x.array, np.cumsum(sizes)[:-1], axis)
@@ -258,7 +258,7 @@ def trilu(x: Tensor, k: int = 0, *, upper: int = 1) -> Tensor:
 
 
 @op("Range", since=11)
-def arange(start: Host, limit: Host, delta: Host) -> Tensor:
+def arange(start: HostArray, limit: HostArray, delta: HostArray) -> Tensor:
     first, last, step = as_number(start), as_number(limit), as_number(delta)
     if not start.dtype.is_floating_point:
         return torch.arange(first, last, step, dtype=start.dtype)
@@ -267,11 +267,11 @@ def arange(start: Host, limit: Host, delta: Host) -> Tensor:
 
 
 @host("Range", since=11)
-def arange_known(start: Host, limit: Host, delta: Host) -> Any:
+def arange_known(start: HostArray, limit: HostArray, delta: HostArray) -> Any:
     if not (start.concrete and limit.concrete and delta.concrete):
         return NotImplemented
     first, last, step = as_number(start), as_number(limit), as_number(delta)
-    count = Host.of(max(math.ceil((last - first) / step), 0))
+    count = HostArray.of(max(math.ceil((last - first) / step), 0))
     return first + np.arange(as_number(count)) * step if is_small(count) else NotImplemented
 
 

@@ -1,4 +1,4 @@
-"""Plan -> joint graph: the one generic loop that walks backward and lets the rules write."""
+"""Plan -> joint graph: the one generic propagator that walks backward and lets the rules write."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..graphs.nodes import describe, is_getitem, part_of, value
 from ..graphs.schema import bind, pick
 from ..method.call import Form
 from ..plan.plan import Assignment, Plan
-from .call_site import Site, Traced
+from .call_site import CallSite, RuleTrace
 from .flows import (
     Arrived,
     Conversion,
     Flow,
-    Wires,
+    Flows,
 )
-from .joint_graph import Joint
+from .joint_graph import JointGraph
 from .trace_cache import Cache
 
 
 @dataclass(frozen=True)
-class Passed:
+class RuleStep:
     """What one rule did: what arrived at its op, and what it passed on to each live operand."""
 
     assignment: Assignment
@@ -40,33 +40,33 @@ class Propagation:
     `outputs` are what the forward program returns.
     """
 
-    joint: Joint
+    joint: JointGraph
     outputs: tuple[Any, ...]
-    wires: Wires
-    steps: tuple[Passed, ...]
+    flows: Flows
+    steps: tuple[RuleStep, ...]
     conversions: tuple[Conversion, ...]
 
 
 @dataclass
-class Loop:
+class Propagator:
     plan: Plan
-    joint: Joint
+    joint: JointGraph
     cache: Cache
-    wires: Wires = field(init=False)
-    steps: list[Passed] = field(default_factory=list)
+    flows: Flows = field(init=False)
+    steps: list[RuleStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.wires = Wires(self.joint, self.cache)
+        self.flows = Flows(self.joint, self.cache)
 
     def step(self, assignment: Assignment) -> None:
         node, rule = assignment.node, assignment.rule
-        arrived = self.wires.collect(node, rule.takes)
+        arrived = self.flows.collect(node, rule.takes)
         if all(c is None for c in arrived.nodes):
             return
         try:
             if not rule.linear:
-                arrived = self.wires.settled(arrived)
-            site = Site.of(assignment, arrived, self.joint.forward, self.joint.results_of(node))
+                arrived = self.flows.settle(arrived)
+            site = CallSite.of(assignment, arrived, self.joint.forward, self.joint.results_of(node))
             passed, again = self.apply(assignment, site, arrived.scale)
         except LrpError:
             raise
@@ -78,8 +78,8 @@ class Loop:
         arguments = bind(node.target, node.args, node.kwargs)
         for operand, flow in zip(assignment.live, passed, strict=True):
             if flow is not None:
-                self.wires.add(pick(arguments, operand), flow)
-        self.steps.append(Passed(assignment, arrived, tuple(passed)))
+                self.flows.add(pick(arguments, operand), flow)
+        self.steps.append(RuleStep(assignment, arrived, tuple(passed)))
         if again:
             self._share(self.joint.copies[node], again)
 
@@ -89,7 +89,7 @@ class Loop:
         return [self.joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
 
     def apply(
-        self, a: Assignment, site: Site, scale: float
+        self, a: Assignment, site: CallSite, scale: float
     ) -> tuple[list[Flow | None], list[fx.Node]]:
         """Traces the rule (or takes an equal trace), and writes it into the joint graph.
 
@@ -98,13 +98,13 @@ class Loop:
         key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
         if key not in self.cache:
             self.cache[key] = site.trace(a)
-        traced: Traced = self.cache[key]
+        traced: RuleTrace = self.cache[key]
         results = self.joint.write(traced.template, site.arguments, a.node)
-        flows = [
+        passed = [
             None if back is None else Flow(back, a.rule.form_given(site.form), scale * factor)
             for back, factor in zip(results, traced.factors, strict=False)
         ]
-        return flows, results[len(traced.factors) :]
+        return passed, results[len(traced.factors) :]
 
     def write(self, function: Callable[..., Tensor], asks: fx.Node, *arguments: Any) -> fx.Node:
         """Writes a plain function of values."""
@@ -120,15 +120,15 @@ class Loop:
                 self.joint.replace(user, primal[part_of(user)[1]])
 
 
-Start = Callable[[Loop], Sequence[Any]]
+Start = Callable[[Propagator], Sequence[Any]]
 
 
-def start_at_output(loop: Loop) -> Sequence[Any]:
+def start_at_output(propagator: Propagator) -> Sequence[Any]:
     """Seeds the whole output; the forward program returns what the model returns."""
-    output = loop.plan.output.node
-    seed = loop.joint.seed("seed", value(output))
-    loop.wires.add(output, Flow(seed, Form.COEFFICIENT))
-    return loop.model_outputs()
+    output = propagator.plan.output.node
+    seed = propagator.joint.seed("seed", value(output))
+    propagator.flows.add(output, Flow(seed, Form.COEFFICIENT))
+    return propagator.model_outputs()
 
 
 def propagate(
@@ -140,9 +140,11 @@ def propagate(
     `start` seeds the output, may serve the ops that made it, and says what the forward program
     returns. Rules served there are done: `step` finds nothing left to pass on at their ops.
     """
-    loop = Loop(plan, Joint.of(plan.captured), {} if cache is None else cache)
-    outputs = start(loop)
+    propagator = Propagator(plan, JointGraph.of(plan.captured), {} if cache is None else cache)
+    outputs = start(propagator)
     for assignment in reversed(plan.assignments):
-        loop.step(assignment)
-    conversions = tuple(loop.wires.conversions)
-    return Propagation(loop.joint, tuple(outputs), loop.wires, tuple(loop.steps), conversions)
+        propagator.step(assignment)
+    conversions = tuple(propagator.flows.conversions)
+    return Propagation(
+        propagator.joint, tuple(outputs), propagator.flows, tuple(propagator.steps), conversions
+    )
