@@ -19,7 +19,7 @@ from .preset.preset import Preset
 from .programs.compiled import check_mode
 from .programs.program import Program
 from .promises.memory import Timeline
-from .promises.policy import PolicyOrBudget, Policy, policy_of
+from .promises.policy import Policy, PolicyOrBudget, parse_policy
 from .promises.promise import Promises
 from .results.explanation import Explanation
 from .run.explainer import Explainer, Request
@@ -88,7 +88,7 @@ class Engine:
         )
         pairs = ProgramPairs(
             plan=self._plan(preset),
-            policy=policy_of(policy),
+            policy=parse_policy(policy),
             compile=compile,
             traces={},
             sizes=_sizes(self._prepared.captured, example_inputs),
@@ -112,7 +112,7 @@ class Engine:
 
     def with_policy(self, policy: str | int | PolicyOrBudget) -> Engine:
         """An engine that shares this one's capture, plan and traces, under another policy."""
-        return self._with(self._explainer.pairs.with_policy(policy_of(policy)))
+        return self._with(self._explainer.pairs.with_policy(parse_policy(policy)))
 
     def with_preset(self, preset: str | Path | Preset) -> Engine:
         """The same model, sources and output under another preset; nothing is captured again.

@@ -11,7 +11,7 @@ from torch import nn
 
 from lrp_engine import Engine, LrpError
 from lrp_engine.errors import InputError, PromiseError
-from lrp_engine.promises.policy import Budget, Policy, policy_of
+from lrp_engine.promises.policy import MemoryBudget, Policy, parse_policy
 from lrp_engine.run.inputs import flatten_inputs
 from tests.support import assert_close, draw, seeded, skip_if_bytes_are_foretold_wrongly
 from tests.test_promises import each_model, each_policy, engine_of, model_of
@@ -126,13 +126,13 @@ def test_memory_is_foretold_for_other_sizes():
     [("5 MB", 5_000_000), ("2gib", 2 * 2**30), ("1.5 kB", 1500), ("7b", 7), (12, 12)],
 )
 def test_budgets_are_read(text, count):
-    assert policy_of(text) == Budget(count)
+    assert parse_policy(text) == MemoryBudget(count)
 
 
 @pytest.mark.parametrize("wrong", ["lean", "5 parsecs", 0, -3, True, 2.5, None])
 def test_what_is_no_policy_is_refused(wrong):
     with pytest.raises(LrpError, match=r"polic|budget"):
-        policy_of(wrong)
+        parse_policy(wrong)
 
 
 def test_random_values_are_never_computed_again():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import fx
 
 from ..capture import Captured, OutputPort
@@ -16,6 +17,7 @@ from ..graphs.nodes import (
     target_name,
     value,
 )
+from ..graphs.precision import coarsest
 from ..graphs.schema import Operand
 from ..method.op import Op
 from ..method.registry import Registry
@@ -106,6 +108,10 @@ class Plan:
         rows = Counter((target_name(a.node), a.op.family, a.rule_text()) for a in self.assignments)
         stops = Counter((target_name(s.node), s.reason) for s in self.stopped)
         return Coverage(len(self.assignments), dict(rows.most_common()), dict(stops.most_common()))
+
+    def coarsest_dtype(self) -> torch.dtype:
+        """Return the dtype of lowest precision among the live values: it sets the tolerance."""
+        return coarsest(a.node for a in self.assignments)
 
     def rows(self) -> list[tuple[str, ...]]:
         """(node, op, value, rule, through, place) per live op, in the order of the forward pass."""

@@ -15,13 +15,13 @@ from ..graphs.aten import ANY_LAYOUT
 from ..promises.costs import Costs
 from ..promises.memory import Timeline
 from ..promises.policy import PolicyOrBudget
-from ..promises.promise import Promises, promises
-from ..promises.resolve import Cut, Resolver
+from ..promises.promise import Promises, list_promises
+from ..promises.resolve import PromiseCut, Resolver
 from ..promises.schedule import (
-    assertions,
-    forward_order,
-    inputs_of,
-    relevance_order,
+    find_assertions,
+    list_inputs,
+    order_forward_ops,
+    order_relevance_ops,
 )
 from ..propagate.joint_graph import JointGraph
 from .batched import loosened
@@ -83,16 +83,16 @@ def build(
     nodes = [n for n in outputs if isinstance(n, fx.Node)]
     resolver = Resolver(joint, nodes, results, Costs(sizes or {}), fused)
     cut = resolver.resolve(policy)
-    checks = assertions(joint, cut.relevance)
+    checks = find_assertions(joint, cut.relevance)
     forward = _forward_graph(joint, outputs, cut.kept, checks)
     relevance = _relevance_graph(joint, cut, results)
     return Program(
         forward=fx.GraphModule(_held(tensors, forward), forward),
         relevance=fx.GraphModule(_held(tensors, relevance), relevance),
-        promises=promises(joint, cut, resolver.costs),
+        promises=list_promises(joint, cut, resolver.costs),
         outputs=len(outputs),
         memory=cut.memory,
-        foretell=lambda other: resolver.foretold(cut.kept, Costs(other)),
+        foretell=lambda other: resolver.predict_memory(cut.kept, Costs(other)),
     )
 
 
@@ -101,7 +101,7 @@ def forward_alone(captured: Captured) -> fx.GraphModule:
     joint = JointGraph.of(captured)
     leaves: Any = captured.graph.output_node().args[0]
     outputs = [joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
-    graph = _forward_graph(joint, outputs, (), assertions(joint, ()))
+    graph = _forward_graph(joint, outputs, (), find_assertions(joint, ()))
     return fx.GraphModule(_held(captured.tensors, graph), graph)
 
 
@@ -117,7 +117,7 @@ def _forward_graph(
     wanted = [n for n in results if isinstance(n, fx.Node)]
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    for node in forward_order(joint, [*wanted, *kept, *checks]):
+    for node in order_forward_ops(joint, [*wanted, *kept, *checks]):
         copies[node] = _loosely(graph, node, copies)
     graph.output(
         tuple(copies[n] if isinstance(n, fx.Node) else n for n in results)
@@ -127,13 +127,13 @@ def _forward_graph(
     return graph
 
 
-def _relevance_graph(joint: JointGraph, cut: Cut, results: Sequence[fx.Node]) -> fx.Graph:
+def _relevance_graph(joint: JointGraph, cut: PromiseCut, results: Sequence[fx.Node]) -> fx.Graph:
     """The rules' ops; what is not kept is computed again right before its first use."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.set_codegen(Boxed())
-    arguments = {*joint.seeds, *inputs_of(joint), *cut.kept}
-    for node in relevance_order(joint, cut.relevance, cut.kept, results):
+    arguments = {*joint.seeds, *list_inputs(joint), *cut.kept}
+    for node in order_relevance_ops(joint, cut.relevance, cut.kept, results):
         if node in arguments:
             copies[node] = graph.placeholder(node.name)
             copies[node].meta["val"] = node.meta.get("val")

@@ -118,7 +118,7 @@ class Explainer:
         self.pairs.require_budget(pair, leaves)
         sizes = Costs(self.captured.shapes.sizes(leaves))
         example = value(self.pairs.plan.output.node)
-        batch, positions = (sizes.count(size) for size in example.shape[:2])
+        batch, positions = (sizes.size_as_int(size) for size in example.shape[:2])
         rows = rows_of(request.position, batch, positions, example.device)
         with torch.no_grad(), guard_run(self.captured, leaves):
             # Before anything is kept: the comparison needs the whole output.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..capture import Captured
-from ..capture.captured import Claim, How
+from ..capture.captured import CaptureMode, Claim
 from ..capture.signature import as_call
 from ..errors import InputError
 from ..graphs.nodes import value
@@ -83,10 +83,10 @@ def check_tensor(name: str, leaf: Tensor, dtype: torch.dtype, device: torch.devi
 
 def check_parameters(captured: Captured) -> None:
     """Raise InputError unless the model's parameters are still those that were captured."""
-    for home, key, what, name in captured.places:
+    for home, key, what, name in captured.homes:
         if home.get(key) is not what:
             raise InputError(_changed(home.get(key), what, name))
-    for tensor, name, device, dtype in captured.held:
+    for tensor, name, device, dtype in captured.tensor_records:
         if tensor.device != device or tensor.dtype != dtype:
             raise InputError(_moved(name, device, dtype, tensor))
 
@@ -124,7 +124,7 @@ def guard_run(captured: Captured, leaves: Sequence[Any]) -> Iterator[None]:
     except (RuntimeError, AssertionError, IndexError) as error:
         check_parameters(captured)
         check_layouts(captured)
-        if captured.how is How.RECORDED:
+        if captured.mode is CaptureMode.RECORDED:
             raise other_path(str(error)) from error
         if isinstance(error, IndexError):
             raise InputError(f"{error}: {_ranges(captured, leaves)}") from error

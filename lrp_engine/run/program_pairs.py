@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..capture.captured import How
+from ..capture.captured import CaptureMode
 from ..errors import InputError, PromiseError
 from ..plan.plan import Plan
 from ..plan.provenance import Provenance, provenance_of
@@ -20,7 +20,7 @@ from ..programs.differentiable import made_differentiable
 from ..programs.eager import eager
 from ..programs.program import Run, forward_alone
 from ..promises.costs import is_random
-from ..promises.policy import MemoryBudget, PolicyOrBudget, readable
+from ..promises.policy import MemoryBudget, PolicyOrBudget, format_bytes
 from ..propagate.at_row import can_start_at_row, start_at_only_row, start_at_row
 from ..propagate.trace_cache import Cache
 from .target import Seed
@@ -166,7 +166,7 @@ class ProgramPairs:
         """
         captured = self.plan.captured
         random = any(is_random(n) for n in captured.graph.nodes if n.op == "call_function")
-        return self.has_rows and captured.how is not How.RECORDED and not random
+        return self.has_rows and captured.mode is not CaptureMode.RECORDED and not random
 
     @cached_property
     def output_alone(self) -> fx.GraphModule:
@@ -205,7 +205,7 @@ class ProgramPairs:
         peak = program.foretell(sizes).peak
         if peak > self.policy.bytes:
             raise InputError(
-                f"inputs of these sizes need {peak} bytes ({readable(peak)}), the budget is"
+                f"inputs of these sizes need {peak} bytes ({format_bytes(peak)}), the budget is"
                 f" {self.policy.bytes}: explain fewer at a time, or make an Engine with these"
                 " inputs as its example, or with a larger budget"
             )

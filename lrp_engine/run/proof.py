@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..capture import Captured
-from ..capture.captured import How
+from ..capture.captured import CaptureMode
 from ..errors import CaptureError, InputError
 from ..graphs.precision import largest, pieces
 from .inputs import other_path
@@ -73,7 +73,7 @@ def _doubts(captured: Captured, leaves: Sequence[Any]) -> frozenset[str] | None:
     Recorded paths are in doubt at every call: their own assertions do not cover every choice (a
     float cut to an integer, for one).
     """
-    if captured.how is How.RECORDED:
+    if captured.mode is CaptureMode.RECORDED:
         return frozenset({_RECORDED})
     ones = frozenset(str(s) for s, size in captured.shapes.sizes(leaves).items() if size == 1)
     return ones | frozenset(captured.taken_apart) or None
@@ -86,7 +86,7 @@ def _run_model(rerun: Callable[..., Any], captured: Captured, leaves: Sequence[A
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        if captured.how is How.RECORDED:
+        if captured.mode is CaptureMode.RECORDED:
             raise
         raise InputError(
             "the model itself fails on these inputs, so that what was captured cannot be compared"
@@ -97,7 +97,7 @@ def _run_model(rerun: Callable[..., Any], captured: Captured, leaves: Sequence[A
 def _require_agreement(captured: Captured, outputs: Sequence[Any], own: Sequence[Any]) -> None:
     if all(_agree(mine, theirs) for mine, theirs in zip(outputs, own, strict=True)):
         return
-    if captured.how is How.RECORDED:
+    if captured.mode is CaptureMode.RECORDED:
         raise other_path("the model's own output differs")
     if captured.taken_apart:
         raise CaptureError(
