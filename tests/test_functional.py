@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 import lrp_engine as lrp
 from lrp_engine.capture import torch_module
-from lrp_engine.capture.functional import functional, retraced
+from lrp_engine.capture.functional import make_functional, retrace
 from lrp_engine.graphs.nodes import (
     module_stack,
     shape_text,
@@ -122,7 +122,7 @@ SEEN = [
 def is_read_as_it_is(function: Callable[[Tensor], Tensor]) -> bool:
     with torch.no_grad():
         program = torch.export.export(torch_module._Function(function), (draw(3, 4),))
-    return functional(program).program is program
+    return make_functional(program).program is program
 
 
 def forward(captured: Any, x: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ BOTH = [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in
 @pytest.mark.parametrize("name", BOTH)
 def test_torchs_own_way_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = described(name)
-    monkeypatch.setattr(torch_module, "functional", retraced)
+    monkeypatch.setattr(torch_module, "make_functional", retrace)
     assert ours == described(name)
 
 

@@ -10,7 +10,7 @@ from lrp_engine import Engine, Explanation
 from lrp_engine.errors import InputError, PromiseError, TargetError
 from lrp_engine.graphs.nodes import value
 from lrp_engine.method.registry import standard
-from lrp_engine.plan.rowwise import gathered
+from lrp_engine.plan.rowwise import find_row_operands
 from tests.references import models
 from tests.support import assert_close, draw, seeded
 
@@ -276,7 +276,7 @@ def test_calls_that_act_on_rows_are_known(call, rowwise):
     """What is said to act on rows gives, of one row, that row; what is not known to is left out."""
     captured = Engine(Calls(call).eval(), draw(3, POSITIONS, 6).abs(), preset="gradient").captured
     node = captured.outputs[0].node
-    assert (gathered(node, standard()) is not None) is rowwise
+    assert (find_row_operands(node, standard()) is not None) is rowwise
     if rowwise:
         x = draw(3, POSITIONS, 6, seed=1).abs()
         assert_close(call(x[:, 2:3]), call(x)[:, 2:3], 1e-14)

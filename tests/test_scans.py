@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from lrp_engine.capture import scans
-from lrp_engine.capture.captured import How
+from lrp_engine.capture.captured import CaptureMode
 from lrp_engine.errors import CaptureError
 from lrp_engine.preset.preset_file import presets
 from tests.support import assert_close, draw
@@ -106,7 +106,7 @@ def test_relatives(name: str) -> None:
     for chosen in ("attnlrp", "epsilon_plus"):
         compare(name, chosen)
     engine = engine_of(name, True)
-    assert engine.captured.how is How.EXPORTED
+    assert engine.captured.mode is CaptureMode.EXPORTED
     explained(engine, inputs(3, 11), ledger=True).check()
 
 
@@ -166,13 +166,13 @@ def test_nothing_is_left_behind() -> None:
         return (*asked, TORCH.associative_scan)
 
     before, model = answers(), model_of("mamba", True)
-    with scans.scans(model):
+    with scans.allow_scans(model):
         assert all(now is not own for now, own in zip(answers(), before, strict=True))
     assert answers() == before
-    with pytest.raises(CaptureError), scans.scans(model):
+    with pytest.raises(CaptureError), scans.allow_scans(model):
         raise CaptureError("stopped half-way")
     assert answers() == before
-    with scans.scans(model_of("mamba", False)):
+    with scans.allow_scans(model_of("mamba", False)):
         assert answers() == before
 
 
@@ -221,7 +221,7 @@ def test_only_a_linear_recurrence_is_taken_for_one(name: str) -> None:
     join, expected = JOINS[name]
     assert scans.is_recurrence(join) is expected
     calls: list[Any] = []
-    scan = scans.scan_instead_of(lambda *given, **settings: calls.append(given) or (1, 2))
+    scan = scans.make_scan(lambda *given, **settings: calls.append(given) or (1, 2))
     a, b = torch.rand(2, 4), torch.rand(2, 4)
     scan(join, (a, b), 1, combine_mode="generic")
     assert bool(calls) is not expected

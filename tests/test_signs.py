@@ -14,7 +14,7 @@ from lrp_engine.graphs.schema import invoke
 from lrp_engine.method.op import Op
 from lrp_engine.method.registry import standard
 from lrp_engine.plan import assign
-from lrp_engine.plan.signs import never_negative
+from lrp_engine.plan.signs import find_never_negative
 from lrp_engine.preset.preset import Preset
 from lrp_engine.testing.rule_case import arguments_of
 from tests.support import assert_close, draw, seeded
@@ -65,7 +65,7 @@ def test_a_limit_tells_the_sign(target: str, limit: float, sure: bool) -> None:
     highest = () if target == "clamp_min" else (6.0,)
     graph = fx.Graph()
     node = graph.call_function(call, (graph.placeholder("x"), limit, *highest))
-    assert (node in never_negative(graph, standard())) is sure
+    assert (node in find_never_negative(graph, standard())) is sure
     assert (float(call(draw(50), limit, *highest).min()) >= 0) is sure
 
 
@@ -99,7 +99,7 @@ def test_relevance_is_what_it_is_without_that_knowledge(
 ) -> None:
     model, x = seeded(Net), draw(2, 2, 8, 8)
     known = Engine(model, x, preset=preset)
-    monkeypatch.setattr(assign, "never_negative", lambda *_: frozenset())
+    monkeypatch.setattr(assign, "find_never_negative", lambda *_: frozenset())
     unknown = Engine(model, x, preset=preset)
     found, expected = (e.explain(x, 1, ledger=True) for e in (known, unknown))
     assert_close(found.relevance["input"], expected.relevance["input"], 1e-13)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..canonicalise.masks import Kind, MaskClaim
+from ..canonicalise.masks import MaskClaim, MaskReplacement
 from ..capture.signature import Signature
 from ..errors import PackageError
 from .archive import read_constants, read_manifest
@@ -96,4 +96,4 @@ def _claim(mask: MaskKind, run: Run) -> MaskClaim:
     def computed(*sizes: int) -> Tensor:
         return run(list(carriers(sizes, mask.device)))[0]
 
-    return MaskClaim(computed, mask.symbols, Kind[mask.kind])
+    return MaskClaim(computed, mask.symbols, MaskReplacement[mask.kind])

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from ..canonicalise.masks import MaskClaim
 from ..capture import Captured, InputPort
-from ..capture.captured import How
+from ..capture.captured import CaptureMode
 from ..capture.shapes import axes_of
 from ..errors import PackageError
 from ..graphs.nodes import value
@@ -84,7 +84,7 @@ def write_package(
 def _chosen(pairs: ProgramPairs, start: Start) -> dict[str, ProgramPair]:
     """The pairs of programs to compile; raises PackageError for what a package cannot hold."""
     captured = pairs.plan.captured
-    if captured.how is How.RECORDED:
+    if captured.mode is CaptureMode.RECORDED:
         raise PackageError(
             "the model's control flow depends on its data, so that the model itself has to run"
             " beside every call: it cannot be packaged"

@@ -17,7 +17,7 @@ from ..capture import Captured
 from ..graphs.nodes import VALUE_OF, is_getitem, part_of, value
 from ..graphs.schema import bind
 from ..graphs.tracing import inline, trace
-from .rewriting import Copies, Rewritten, remapped
+from .rewriting import Copies, Rewritten, remap
 
 aten = torch.ops.aten
 
@@ -52,7 +52,7 @@ def fold_batch_norm(captured: Captured) -> Rewritten:
         if node in folds:
             copies[node] = _stand_in(folds[node], graph, copies)
     graph.lint()
-    return Rewritten(remapped(captured, graph, copies), copies)
+    return Rewritten(remap(captured, graph, copies), copies)
 
 
 def _folds(graph: fx.Graph) -> list[Fold]:

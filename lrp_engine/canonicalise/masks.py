@@ -25,7 +25,7 @@ _MASK, _FLAG = "attn_mask", "is_causal"
 _PROBES = ((1, 5), (2, 3), (3, 8), (2, 17))
 
 
-class Kind(Enum):
+class MaskReplacement(Enum):
     """What a mask can be replaced by."""
 
     CAUSAL = "the lower triangle: is_causal"
@@ -38,7 +38,7 @@ class MaskClaim:
 
     mask: Callable[..., Tensor]
     symbols: tuple[Any, ...]
-    kind: Kind
+    kind: MaskReplacement
     _checked: dict[tuple[int, ...], bool] = field(default_factory=dict, compare=False, repr=False)
 
     def holds(self, sizes: Mapping[Any, int]) -> bool:
@@ -83,9 +83,9 @@ def _mask_of(node: fx.Node) -> fx.Node | None:
     return mask
 
 
-def _without_mask(node: fx.Node, kind: Kind, graph: fx.Graph, copies: Copies) -> fx.Node:
+def _without_mask(node: fx.Node, kind: MaskReplacement, graph: fx.Graph, copies: Copies) -> fx.Node:
     arguments = bind(node.target, node.args, node.kwargs)
-    changed = {**arguments, _MASK: None, _FLAG: kind is Kind.CAUSAL}
+    changed = {**arguments, _MASK: None, _FLAG: kind is MaskReplacement.CAUSAL}
     schema = node.target._schema.arguments  # type: ignore[union-attr]
     args = tuple(changed[a.name] for a in schema if not a.kwarg_only)
     kwargs = {a.name: changed[a.name] for a in schema if a.kwarg_only}
@@ -104,7 +104,7 @@ def _claim(captured: Captured, mask: fx.Node) -> MaskClaim | None:
         return None
     example = tuple(_hint_of(captured, symbol) for symbol in symbols)
     probes = {example, *(_probe(symbols, pair) for pair in _PROBES)}
-    for kind in Kind:
+    for kind in MaskReplacement:
         claim = MaskClaim(program, symbols, kind)
         try:
             if all(claim.holds(dict(zip(symbols, p, strict=True))) for p in probes):
@@ -159,8 +159,8 @@ def _needed(mask: fx.Node) -> list[fx.Node]:
     return [node for node in mask.graph.nodes if node in found]
 
 
-def _is(mask: Tensor, kind: Kind) -> bool:
-    if kind is Kind.EVERYTHING:
+def _is(mask: Tensor, kind: MaskReplacement) -> bool:
+    if kind is MaskReplacement.EVERYTHING:
         return bool(mask.all())
     queries, keys = mask.shape[-2:]
     triangle = torch.ones(queries, keys, dtype=torch.bool, device=mask.device).tril()

@@ -34,7 +34,7 @@ def rewrite(captured: Captured, replacement: Replacement) -> Rewritten:
             stand_in = graph.node_copy(node, lambda n: copies[n])
         copies[node] = stand_in
     sweep(graph)
-    return Rewritten(remapped(captured, graph, copies), copies)
+    return Rewritten(remap(captured, graph, copies), copies)
 
 
 def sweep(graph: fx.Graph) -> None:
@@ -43,7 +43,7 @@ def sweep(graph: fx.Graph) -> None:
     graph.lint()
 
 
-def remapped(captured: Captured, graph: fx.Graph, copies: Mapping[fx.Node, Any]) -> Captured:
+def remap(captured: Captured, graph: fx.Graph, copies: Mapping[fx.Node, Any]) -> Captured:
     """The same ports on another graph."""
     kept = set(graph.nodes)
 

@@ -15,10 +15,10 @@ from torch.utils import _pytree as pytree
 
 from .shapes import ShapeContract
 from .signature import Signature
-from .tensor_homes import Place
+from .tensor_homes import TensorHome
 
 
-class How(Enum):
+class CaptureMode(Enum):
     """How a model was captured."""
 
     EXPORTED = "exported by torch.export: holds for every input that meets the shape contract"
@@ -57,7 +57,7 @@ class Captured:
     constant (looked up in `tensors`, the model's own objects), and one output node that
     returns the flat list of output leaves. Until it is canonicalised, a `get_attr` node may also
     stand for a graph within the graph, which is then its value. `modules` names what each module
-    call returned, `places` says where the model keeps the tensors. `taken_apart` lists ops that
+    call returned, `homes` says where the model keeps the tensors. `taken_apart` lists ops that
     were replaced by parts, which may change the last bits.
     """
 
@@ -70,15 +70,15 @@ class Captured:
     argument_names: tuple[str, ...]
     shapes: ShapeContract
     modules: Mapping[str, tuple[fx.Node, ...]]
-    how: How
+    mode: CaptureMode
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
-    places: tuple[Place, ...] = ()
+    homes: tuple[TensorHome, ...] = ()
     rerun: Callable[..., Any] | None = None
     taken_apart: tuple[str, ...] = ()
 
     @cached_property
-    def held(self) -> tuple[tuple[Tensor, str, torch.device, torch.dtype], ...]:
+    def tensor_records(self) -> tuple[tuple[Tensor, str, torch.device, torch.dtype], ...]:
         """(tensor, the model's name for it, device, dtype) of every tensor at capture."""
         return tuple(
             (

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from ..graphs.aten import SIZE
 from ..graphs.decomposition import Traces, is_composite, write_parts
 from ..graphs.nodes import holds_tensors, is_getitem, part_of, value
-from .in_place import Write, is_silent, only_detaches
+from .in_place import Write, may_alias_silently, only_detaches
 
 
 @dataclass
@@ -98,4 +98,4 @@ def _is_undecided(node: fx.Node) -> bool:
     target: Any = node.target
     if not is_composite(target) or not holds_tensors(node):
         return False
-    return is_silent(target) or any(a.alias_info is not None for a in target._schema.arguments)
+    return may_alias_silently(target) or any(a.alias_info is not None for a in target._schema.arguments)

@@ -12,7 +12,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from ..errors import CaptureError
 from .captured import (
     Captured,
-    How,
+    CaptureMode,
     InputPort,
     OutputPort,
 )
@@ -26,7 +26,7 @@ _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
 def from_exported(
-    functional: Functional, names: tuple[str, ...], how: How, notes: tuple[str, ...] = ()
+    functional: Functional, names: tuple[str, ...], mode: CaptureMode, notes: tuple[str, ...] = ()
 ) -> Captured:
     """Copies an exported program's graph; its tensors stay the model's own objects."""
     program, writes = functional
@@ -53,7 +53,7 @@ def from_exported(
     leaves = _user_outputs(program, program.graph.output_node(), copies)
     graph.output(tuple(leaves))
     graph.eliminate_dead_code()
-    return _assemble(program, graph, tensors, placeholders, leaves, names, how, notes)
+    return _assemble(program, graph, tensors, placeholders, leaves, names, mode, notes)
 
 
 def _assemble(
@@ -63,7 +63,7 @@ def _assemble(
     placeholders: list[fx.Node],
     leaves: list[Any],
     names: tuple[str, ...],
-    how: How,
+    mode: CaptureMode,
     notes: tuple[str, ...],
 ) -> Captured:
     in_spec, out_spec = program.call_spec.in_spec, program.call_spec.out_spec
@@ -84,7 +84,7 @@ def _assemble(
         argument_names=names or _argument_names(program),
         shapes=contract_of(placeholders),
         modules=module_outputs(graph),
-        how=how,
+        mode=mode,
         notes=notes + _mutation_notes(program),
     )
 

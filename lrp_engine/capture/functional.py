@@ -21,7 +21,7 @@ from ..graphs.schema import bind
 from .in_place import (
     Entangled,
     Write,
-    is_silent,
+    may_alias_silently,
     out_of_place,
 )
 
@@ -36,17 +36,17 @@ class Functional(NamedTuple):
     writes: dict[fx.Node, Write]
 
 
-def functional(program: ExportedProgram) -> Functional:
+def make_functional(program: ExportedProgram) -> Functional:
     """The cheapest way to a functional graph that is sure to be right for this program."""
     if _is_flat(program.graph) and _holds_plain_tensors(program):
         try:
             return Functional(program, out_of_place(program.graph))
         except Entangled:
             pass
-    return retraced(program)
+    return retrace(program)
 
 
-def retraced(program: ExportedProgram) -> Functional:
+def retrace(program: ExportedProgram) -> Functional:
     """Torch's own way."""
     with torch.no_grad():
         # An empty table functionalises and keeps every composite op whole.
@@ -62,7 +62,7 @@ def _is_plain(node: fx.Node) -> bool:
     if node.op != "call_function":
         return False
     if isinstance(node.target, OpOverload):
-        return not (is_silent(node.target) and _is_training(node.target, node))
+        return not (may_alias_silently(node.target) and _is_training(node.target, node))
     return is_getitem(node) or isinstance(value(node), _NUMBERS)
 
 

@@ -40,7 +40,7 @@ class Write:
     names: frozenset[fx.Node]
 
 
-def is_silent(op: OpOverload) -> bool:
+def may_alias_silently(op: OpOverload) -> bool:
     """Whether an op's schema does not say that it may return its operand (dropout) or write (batch
     norm in training).
     """
@@ -54,7 +54,7 @@ def is_its_operand(node: fx.Node) -> bool:
     """
     if only_detaches(node):
         return True
-    if not isinstance(node.target, OpOverload) or not is_silent(node.target):
+    if not isinstance(node.target, OpOverload) or not may_alias_silently(node.target):
         return False
     return bind(node.target, node.args, node.kwargs).get("train") is False
 
@@ -162,6 +162,6 @@ def _handed_on(node: fx.Node) -> tuple[fx.Node, ...]:
         return ()
     arguments = bind(node.target, node.args, node.kwargs)
     declared = [a.name for a in node.target._schema.arguments if a.alias_info is not None]
-    names = list(arguments)[:1] if is_silent(node.target) else declared
+    names = list(arguments)[:1] if may_alias_silently(node.target) else declared
     leaves = pytree.tree_leaves([arguments[name] for name in names])
     return tuple(leaf for leaf in leaves if isinstance(leaf, fx.Node))

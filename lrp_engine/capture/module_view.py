@@ -18,7 +18,7 @@ _CONTAINERS = (dict, OrderedDict, list, set)
 
 
 @contextmanager
-def left_as_it_was(*roots: nn.Module) -> Iterator[None]:
+def preserve_attributes(*roots: nn.Module) -> Iterator[None]:
     """Takes back what the model writes to itself while it is captured.
 
     Attributes, and what their dicts, lists and sets hold: hooks that a model installs on its own

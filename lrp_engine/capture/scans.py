@@ -2,7 +2,7 @@
 
 transformers steps through the text of a state space model in Python, unless the model is compiled
 (then it scans) and not exported (ONNX knows no scan). Captured so, the graph would grow with the
-text and serve one length. Inside `scans()` such a model, one with a submodule that has
+text and serve one length. Inside `allow_scans()` such a model, one with a submodule that has
 `use_associative_scan` set, is told that it is compiled and not exported where it chooses between
 the two, and nowhere else. The scan that it then calls is, if it joins steps as a linear recurrence
 does, that one op.
@@ -35,13 +35,13 @@ _PRODUCTS = {operator.mul, torch.mul, "mul"}
 
 
 @contextmanager
-def scans(model: nn.Module) -> Iterator[None]:
+def allow_scans(model: nn.Module) -> Iterator[None]:
     """A model without a scan, or for which this torch has none, steps as ever."""
     files = _files(model)
     home = _home() if files else None
     with ExitStack() as stack:
         if home is not None:
-            scan = scan_instead_of(getattr(home, _SCAN))
+            scan = make_scan(getattr(home, _SCAN))
             for place in (home, *files):
                 _swap(stack, place, _SCAN, scan)
             for place, name in itertools.product(files, _ANSWERS):
@@ -79,7 +79,7 @@ def _home() -> ModuleType | None:
     return home if hasattr(home, _SCAN) else None
 
 
-def scan_instead_of(own: Callable[..., Any]) -> Callable[..., Any]:
+def make_scan(own: Callable[..., Any]) -> Callable[..., Any]:
     def scan(combine_fn: Any, xs: Any, dim: int, reverse: bool = False, **settings: Any) -> Any:
         if not (isinstance(xs, (tuple, list)) and len(xs) == 2 and is_recurrence(combine_fn)):
             return own(combine_fn, xs, dim, reverse, **settings)

@@ -26,7 +26,7 @@ def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (inputs,), {}
 
 
-def apart(call: Any) -> Any:
+def clone_repeated(call: Any) -> Any:
     """The same call with no tensor given twice: torch.export would take the two for one input."""
     seen: set[int] = set()
 

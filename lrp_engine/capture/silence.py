@@ -17,7 +17,7 @@ _NOISY = (
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_export() -> Iterator[None]:
     """While torch exports."""
     loggers = [logging.getLogger(name) for name in _NOISY]
     before = [logger.level for logger in loggers]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 
-class Place(NamedTuple):
+class TensorHome(NamedTuple):
     """One entry of a module's dictionaries: a parameter, a buffer, an attribute, or a module in
     it. `name` is the model's own for it.
     """
@@ -19,12 +19,12 @@ class Place(NamedTuple):
     name: str
 
 
-def places(model: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[Place, ...]:
+def find_homes(model: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[TensorHome, ...]:
     """The places of tensors (by the model's names for them) and of the modules on the way there.
 
     A tensor that the model does not keep under that name has none.
     """
-    found: dict[str, Place] = {}
+    found: dict[str, TensorHome] = {}
     for name, tensor in tensors.items():
         way = list(_way(model, name))
         if way and way[-1].what is tensor:
@@ -32,7 +32,7 @@ def places(model: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[Place, ...]
     return tuple(found.values())
 
 
-def _way(model: nn.Module, name: str) -> Iterator[Place]:
+def _way(model: nn.Module, name: str) -> Iterator[TensorHome]:
     """From the model down to the tensor, as far as there is something."""
     *path, last = name.split(".")
     module = model
@@ -40,11 +40,11 @@ def _way(model: nn.Module, name: str) -> Iterator[Place]:
         child = module._modules.get(key)
         if child is None:
             return
-        yield Place(module._modules, key, child, ".".join(path[:depth]))
+        yield TensorHome(module._modules, key, child, ".".join(path[:depth]))
         module = child
     homes: tuple[Mapping[str, Any], ...] = (module._parameters, module._buffers, vars(module))
     for home in homes:
         tensor = home.get(last)
         if isinstance(tensor, Tensor):
-            yield Place(home, last, tensor, name)
+            yield TensorHome(home, last, tensor, name)
             return

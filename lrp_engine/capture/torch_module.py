@@ -13,15 +13,15 @@ from torch.export import ExportedProgram
 
 from ..errors import CaptureError, InputError
 from ..graphs.nodes import value
-from .captured import Captured, How
+from .captured import Captured, CaptureMode
 from .exported import from_exported
-from .functional import Functional, functional, retraced
-from .module_view import ModuleView, left_as_it_was
-from .scans import scan_notes, scans
+from .functional import Functional, make_functional, retrace
+from .module_view import ModuleView, preserve_attributes
+from .scans import allow_scans, scan_notes
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
-from .signature import apart, argument_names, as_call
-from .silence import quiet
-from .tensor_homes import Place, places
+from .signature import argument_names, as_call, clone_repeated
+from .silence import silence_export
+from .tensor_homes import TensorHome, find_homes
 
 # Torch 2.13 multiplies sizes two at a time where it checks its cache of traced results: a product
 # of three, as in FlexAttention's block masks, ends in this error. Without that cache all goes well.
@@ -47,26 +47,26 @@ def capture(
     in training mode.
     """
     if isinstance(model, ExportedProgram):
-        return from_exported(functional(model), (), How.EXPORTED)
+        return from_exported(make_functional(model), (), CaptureMode.EXPORTED)
     if isinstance(model, torch.jit.ScriptModule):
         raise CaptureError("a TorchScript module hides its ops: give the module it was made from")
     module = model if isinstance(model, nn.Module) else _Function(model)
     _refuse_training(module)
-    call, names, problems = apart(as_call(inputs)), argument_names(module), []
+    call, names, problems = clone_repeated(as_call(inputs)), argument_names(module), []
     view = ModuleView(module)
     shown = call if example is None else as_call(example)
     for attempt in _attempts(view.module, call, dynamic, shown):
         try:
-            with left_as_it_was(module, view.module):
-                program, how, note = attempt()
+            with preserve_attributes(module, view.module):
+                program, mode, note = attempt()
         except Exception as error:
             problems.append(f"{attempt.__doc__}: {_first_line(error)}")
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
-        captured = from_exported(program, names, how, notes)
+        captured = from_exported(program, names, mode, notes)
         return replace(
             captured,
-            places=_places(module, captured),
+            homes=_homes(module, captured),
             rerun=partial(_rerun, module, view.module),
             notes=captured.notes + scan_notes(captured.graph),
         )
@@ -87,38 +87,38 @@ def _advice(module: nn.Module) -> list[str]:
 
 def _rerun(module: nn.Module, view: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """The model's own result; what it writes to itself on the way is taken back."""
-    with left_as_it_was(module, view), scans(module):
+    with preserve_attributes(module, view), allow_scans(module):
         return view(*args, **kwargs)
 
 
-def _places(module: nn.Module, captured: Captured) -> tuple[Place, ...]:
+def _homes(module: nn.Module, captured: Captured) -> tuple[TensorHome, ...]:
     """Where the model keeps the tensors that the graph reads."""
     nodes = [n for n in captured.graph.find_nodes(op="get_attr") if isinstance(value(n), Tensor)]
-    return places(module, {n.meta["tensor_name"]: captured.tensors[str(n.target)] for n in nodes})
+    return find_homes(module, {n.meta["tensor_name"]: captured.tensors[str(n.target)] for n in nodes})
 
 
 def _attempts(
     module: nn.Module, call: Call, dynamic: Any, shown: Call
 ) -> Iterator[Callable[[], Any]]:
-    """Ways to capture, best first; each returns (program, how, note)."""
+    """Ways to capture, best first; each returns (program, mode, note)."""
 
-    def free_sizes() -> tuple[Functional, How, str]:
+    def free_sizes() -> tuple[Functional, CaptureMode, str]:
         """Capture with free sizes"""
         if dynamic is not True:
-            return _export(module, shown, dynamic), How.EXPORTED, ""
+            return _export(module, shown, dynamic), CaptureMode.EXPORTED, ""
         example = with_distinct_batch(call) if batch_size(call) else call
-        return _export(module, example, _by_argument(module, example)), How.EXPORTED, ""
+        return _export(module, example, _by_argument(module, example)), CaptureMode.EXPORTED, ""
 
-    def fixed_sizes() -> tuple[Functional, How, str]:
+    def fixed_sizes() -> tuple[Functional, CaptureMode, str]:
         """Capture with fixed sizes"""
         note = "sizes are fixed to those of the example" if dynamic is not False else ""
-        return _export(module, call, None), How.EXPORTED, note
+        return _export(module, call, None), CaptureMode.EXPORTED, note
 
-    def recorded() -> tuple[Functional, How, str]:
+    def recorded() -> tuple[Functional, CaptureMode, str]:
         """Recorded trace"""
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), silence_export():
             program = torch.export.draft_export(module, *call, strict=False)
-            return retraced(program), How.RECORDED, "recorded: one call's control flow"
+            return retrace(program), CaptureMode.RECORDED, "recorded: one call's control flow"
 
     if dynamic is not False:
         yield free_sizes
@@ -131,14 +131,14 @@ def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> Functional:
     export = partial(
         torch.export.export, module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
     )
-    with torch.no_grad(), quiet(), scans(module):
+    with torch.no_grad(), silence_export(), allow_scans(module):
         try:
-            return functional(export())
+            return make_functional(export())
         except TypeError as error:
             if _PRODUCT not in str(error):
                 raise
         with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
-            return functional(export())
+            return make_functional(export())
 
 
 def _by_argument(module: nn.Module, call: Call) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx
 
-from ..canonicalise.rewriting import Copies, remapped, sweep
+from ..canonicalise.rewriting import Copies, remap, sweep
 from ..capture import Captured
 from ..capture.captured import InputPort
 from ..errors import RuleError
@@ -36,7 +36,7 @@ def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, Co
         if node not in copies:
             copies[node] = graph.node_copy(node, copies.__getitem__)
     sweep(graph)
-    started = remapped(captured, graph, copies)
+    started = remap(captured, graph, copies)
     ports = tuple(InputPort(copies[node].name, copies[node]) for node in nodes)
     return replace(started, inputs=(*started.inputs, *ports)), copies
 

@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 
 from .. import onnx
 from ..capture.signature import argument_names
-from ..capture.silence import quiet
+from ..capture.silence import silence_export
 from ..errors import CaptureError, InputError
 from .choices import MODEL_FORMS
 
@@ -77,7 +77,7 @@ def _program(path: Path) -> LoadedModel:
     if not path.is_file():
         raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
     try:
-        with quiet():  # of a damaged file torch logs where it failed
+        with silence_export():  # of a damaged file torch logs where it failed
             program = torch.export.load(path)
     except Exception as error:  # torch raises many kinds for a file that it cannot read
         raise CaptureError(

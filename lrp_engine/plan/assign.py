@@ -38,7 +38,7 @@ from .plan import (
     SourcePort,
     Stopped,
 )
-from .signs import never_negative
+from .signs import find_never_negative
 
 
 class Uncovered(CoverageError):
@@ -147,7 +147,7 @@ def assign(
     """
     places = Places(captured.graph)
     _refuse_unplaced(preset, captured, places)
-    signs = never_negative(captured.graph, registry)
+    signs = find_never_negative(captured.graph, registry)
     walk = _walked(captured, preset, registry, sources, places, signs)
     needed = _needed(walk, output.node)
     if preset.counts_positions():

@@ -42,7 +42,7 @@ def provenance_of(plan: Plan) -> Provenance:
         preset=plan.preset.name,
         preset_hash=plan.preset.hash,
         graph_hash=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12],
-        captured=captured.how.name.lower(),
+        captured=captured.mode.name.lower(),
         notes=(*captured.notes, *(f"taken apart: {op}" for op in captured.taken_apart)),
         coverage=plan.coverage().line(),
         dtype=str(value(plan.output.node).dtype).removeprefix("torch."),

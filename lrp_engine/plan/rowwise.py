@@ -21,7 +21,7 @@ class _Kind(Enum):
     MIXED = "neither"
 
 
-def gathered(node: fx.Node, registry: Registry) -> frozenset[fx.Node] | None:
+def find_row_operands(node: fx.Node, registry: Registry) -> frozenset[fx.Node] | None:
     """The operands of which one row is enough to compute one row of the node.
 
     All other operands are the same for every row. None if the op mixes rows, or may.
@@ -41,14 +41,14 @@ def gathered(node: fx.Node, registry: Registry) -> frozenset[fx.Node] | None:
     return frozenset(n for n, kind in kinds.items() if kind is _Kind.ROW)
 
 
-def only_at_rows(graph: fx.Graph, output: fx.Node, registry: Registry) -> frozenset[fx.Node]:
+def find_row_only_nodes(graph: fx.Graph, output: fx.Node, registry: Registry) -> frozenset[fx.Node]:
     """What has to be computed at a row alone if the output is wanted there alone."""
     rows, whole = {output}, set[fx.Node]()
     for node in reversed(graph.nodes):
         if node.op != "call_function" or value(node) is None or node in whole:
             whole.update(node.all_input_nodes if node.op != "output" else ())
         elif node in rows:
-            needed = gathered(node, registry)
+            needed = find_row_operands(node, registry)
             if needed is None:
                 whole.add(node)
             for operand in node.all_input_nodes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..method.registry import Registry
 
 
-def never_negative(graph: fx.Graph, registry: Registry) -> frozenset[fx.Node]:
+def find_never_negative(graph: fx.Graph, registry: Registry) -> frozenset[fx.Node]:
     """The values of a graph that cannot have an entry below zero, as far as is known."""
     found: set[fx.Node] = set()
 

@@ -18,7 +18,7 @@ from ..graphs.schema import bind, pick
 from ..graphs.tracing import run_without_data
 from ..method.call import Form
 from ..plan.plan import Assignment, Plan
-from ..plan.rowwise import gathered, only_at_rows
+from ..plan.rowwise import find_row_only_nodes, find_row_operands
 from .call_site import CallSite
 from .flows import Flow, Flows
 from .propagator import Propagator
@@ -58,7 +58,7 @@ def start_at_only_row(propagator: Propagator) -> Sequence[Any]:
     seed = propagator.joint.seed("seed", _one_row(plan))
     rows = propagator.joint.graph.placeholder("rows")
     rows.meta["val"] = _indices(plan)
-    alone = only_at_rows(plan.captured.graph, plan.output.node, plan.registry)
+    alone = find_row_only_nodes(plan.captured.graph, plan.output.node, plan.registry)
     at = RowValues(propagator, rows, alone)
     _serve(propagator, seed, at)
     return [at.value(plan.output.node)]
@@ -96,7 +96,7 @@ class RowValues:
 
     def _computed(self, node: fx.Node) -> fx.Node:
         joint = self.propagator.joint
-        needed = gathered(node, self.propagator.plan.registry) or ()
+        needed = find_row_operands(node, self.propagator.plan.registry) or ()
 
         def operand(n: fx.Node) -> fx.Node:
             return self.value(n) if n in needed else joint.forward(n)
@@ -132,7 +132,7 @@ class _ServedOps:
             coefficients
             and a.node not in self.sources
             and self.nodes.issuperset(self.readers.get(a.node, ()))
-            and gathered(a.node, self.plan.registry) is not None
+            and find_row_operands(a.node, self.plan.registry) is not None
         )
 
 
@@ -155,7 +155,7 @@ def _serve(propagator: Propagator, seed: fx.Node, at: RowValues) -> None:
 
 def _step(propagator: Propagator, a: Assignment, flows: Flows, at: RowValues) -> list[fx.Node]:
     """One op at rows; gives the operands at which relevance now waits in rows."""
-    needed = gathered(a.node, propagator.plan.registry) or frozenset()
+    needed = find_row_operands(a.node, propagator.plan.registry) or frozenset()
     arrived = flows.collect(a.node, Form.COEFFICIENT)
     if not a.rule.linear:
         arrived = flows.settle(arrived)

@@ -22,11 +22,11 @@ from onnx.backend.test import loader
 from torch import Tensor, fx, nn
 
 from lrp_engine.capture import torch_module
-from lrp_engine.capture.captured import How
+from lrp_engine.capture.captured import CaptureMode
 from lrp_engine.capture.exported import from_exported
 from lrp_engine.onnx import OnnxModule
 from lrp_engine.onnx.file import from_proto
-from lrp_engine.onnx.load_model import build_module
+from lrp_engine.onnx.import_graph import import_graph
 from lrp_engine.onnx.op_table import load_op_table
 from lrp_engine.onnx.tensors import tensor_of
 from lrp_engine.onnx.values import as_host, as_ints, as_number
@@ -142,7 +142,7 @@ def imported(case: Case) -> tuple[OnnxModule, list[Tensor]]:
     bound = [name for name in names if name in case.structural and name in given]
     for name in bound:
         model.graph.initializer.append(numpy_helper.from_array(np.asarray(given[name]), name))
-    module = build_module(from_proto(model))
+    module = OnnxModule(import_graph(from_proto(model)))
     return module, [_tensor(given[port.name], port.dtype) for port in module.ports]
 
 
@@ -171,7 +171,7 @@ def captured_results(modules: Sequence[OnnxModule], inputs: Sequence[list[Tensor
     """What the captured program of all of them computes, per model."""
     # What `capture` does with fixed sizes; its fallback, a recorded trace, does not count here.
     exported = torch_module._export(Bundle(modules), (tuple(inputs), {}), None)
-    captured = from_exported(exported, (), How.EXPORTED)
+    captured = from_exported(exported, (), CaptureMode.EXPORTED)
     program = fx.GraphModule(dict(captured.tensors), captured.graph)
     for name, tensor in captured.tensors.items():
         setattr(program, name, tensor)

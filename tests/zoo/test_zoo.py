@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import lrp_engine as lrp
-from lrp_engine.capture.captured import How
+from lrp_engine.capture.captured import CaptureMode
 from lrp_engine.run.inputs import check_layouts
 from tests.support import assert_balances
 
@@ -79,7 +79,7 @@ def assert_covered(engine: lrp.Engine) -> None:
     """Every live op has a rule, and the capture holds for more than the example."""
     counts = engine.coverage().as_dict()
     assert counts["covered"] == counts["live"] > 0
-    assert engine.captured.how is How.EXPORTED
+    assert engine.captured.mode is CaptureMode.EXPORTED
     assert engine.captured.shapes.free()
 
 
