@@ -1,4 +1,4 @@
-"""The errors that users meet. Every one says what happened and what to do next."""
+"""Define the errors that users meet. Every one says what happened and what to do next."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class BudgetError(LrpError):
 
 
 class CompilerError(LrpError):
-    """torch's compiler made something else of a program."""
+    """A compiled program disagrees with the uncompiled one."""
 
 
 class PackageError(LrpError):

@@ -1,4 +1,4 @@
-"""Softmax and fused attention."""
+"""Serve softmax and fused attention."""
 
 from __future__ import annotations
 
@@ -41,25 +41,27 @@ FUSED = (
 
 @rule("taylor", family=Softmax, cites="achtibat2024, prop. 3.1", absorbs="taylor")
 def taylor(call: Call[Attention], c: Tensor) -> Coefficients:
-    """R_i = x_i (R_i^out - s_i sum_j R_j^out): the first Taylor term, c_in = J^T c."""
+    """Take the first Taylor term, c_in = J^T c: R_i = x_i (R_i^out - s_i sum_j R_j^out)."""
     return call.vjp(c)
 
 
 @rule("stopped", family=Softmax, cites="ali2022, eq. 8", stops=True)
 def stopped(call: Call[Attention], c: Tensor) -> Coefficients:
-    """Attention weights are constants (CP-LRP, AH-rule)."""
+    """Take attention weights for constants (CP-LRP, AH-rule)."""
     return tuple(None for _ in call.live)
 
 
 @rule("gradient", family=Softmax, cites="simonyan2014", absorbs="gradient")
 def softmax_gradient(call: Call[Attention], c: Tensor) -> Coefficients:
-    """The plain gradient."""
+    """Return the plain gradient."""
     return call.vjp(c)
 
 
 def split_of(call: Call[Attention]) -> dict[str, float]:
-    """Each operand's share of its gradient: 1/2 per live side of weights times values,
-    and 1/2 again per live side of query times key."""
+    """Return each operand's share of its gradient.
+
+    1/2 per live side of weights times values, and 1/2 again per live side of query times key.
+    """
     weights = call.is_live("query") or call.is_live("key")
     outer = 0.5 if weights and call.is_live("value") else 1.0
     inner = 0.5 if call.is_live("query") and call.is_live("key") else 1.0
@@ -67,7 +69,7 @@ def split_of(call: Call[Attention]) -> dict[str, float]:
 
 
 def softmax_remainder(call: Call[Attention], c: Tensor, passed: Passed) -> dict[str, Tensor]:
-    """What the softmax's Taylor term leaves: the weights' share less what the scores pass on.
+    """Return what softmax's Taylor term leaves: the weights' share less that of the scores.
 
     Query and key must pass on the same amount, so twice the query's side is the scores'.
     """
@@ -84,23 +86,23 @@ def softmax_remainder(call: Call[Attention], c: Tensor, passed: Passed) -> dict[
     "attnlrp", family=Attention, cites="achtibat2024, prop. 3.1 and 3.3", absorbs=softmax_remainder
 )
 def attnlrp(call: Call[Attention], c: Tensor) -> Coefficients:
-    """Uniform split at both products, Taylor softmax: the kernel's own backward, scaled."""
+    """Split evenly at both products, by Taylor at softmax: the kernel's backward, scaled."""
     shares, grads = split_of(call), call.vjp(c)
     return tuple(g * shares[o.name] for o, g in zip(call.live, grads, strict=True))
 
 
 def only_value(op: Op) -> tuple[str, ...]:
-    """The values alone."""
+    """Return the values alone."""
     return ("value",)
 
 
 @rule("softmax_stopped", family=Attention, cites="ali2022, eq. 8", carries=only_value)
 def softmax_stopped(call: Call[Attention], c: Tensor) -> Coefficients:
-    """CP-LRP: the attention weights are constants, all relevance goes to the values."""
+    """Take the attention weights for constants (CP-LRP): all relevance goes to the values."""
     return call.vjp(c)
 
 
 @rule("gradient", family=Attention, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Call[Attention], c: Tensor) -> Coefficients:
-    """The plain gradient."""
+    """Return the plain gradient."""
     return call.vjp(c)

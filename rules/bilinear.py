@@ -1,4 +1,4 @@
-"""Less common products and quotients: sums of products, outer and cross products, interpolation."""
+"""List less common products and quotients: sums of products, outer and cross products, lerp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolutions: their table, and their adjoints written as forward ops."""
+"""List convolutions, with their adjoints written as forward ops."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _axes(value: Any, n: int) -> list[Any]:
 
 
 def conv_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
-    """The transposed convolution of c, padded so that it has the input's shape."""
+    """Return the transposed convolution of c, padded to the input's shape."""
     n, x = weight.dim() - 2, call["input"]
     stride, padding, dilation = (_axes(call[k], n) for k in ("stride", "padding", "dilation"))
     missing = [
@@ -38,7 +38,7 @@ def conv_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
 
 
 def conv_transpose_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
-    """The convolution of c; an output padding adds only entries that the window never reaches."""
+    """Return the convolution of c, without the entries that output padding added."""
     n = weight.dim() - 2
     stride, padding, dilation = (_axes(call[k], n) for k in ("stride", "padding", "dilation"))
     back = _FORWARD[n](c, weight, None, stride, padding, dilation, call["groups"])
@@ -49,7 +49,7 @@ def conv_transpose_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -
 
 
 def convolution(target: Any, adjoint: Any, *samples: Sample) -> WeightedSum:
-    """One table row."""
+    """Return one table row."""
     return WeightedSum(
         target=target,
         operands=("input",),

@@ -1,4 +1,4 @@
-"""LRP-0 and LRP-epsilon for weighted sums, and what becomes of the bias under them."""
+"""Define LRP-0 and LRP-epsilon for weighted sums, and what becomes of the bias under them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lrp_engine.rules.weighted_sum_terms import (
 
 
 class Bias(Enum):
-    """What becomes of the bias' share of a weighted sum's relevance.
+    """The treatment of the bias' share of a weighted sum's relevance.
 
     ABSORB: it stays with the bias, and the ledger books it. DISTRIBUTE: the inputs share it in
     proportion to what they contribute. MAGNITUDE: it stays there, but the share is
@@ -34,30 +34,30 @@ class Bias(Enum):
 
 
 def bias_share(call: Call[WeightedSum], c: Tensor) -> dict[str, Tensor]:
-    """Sum of c * b: what the bias contributed."""
+    """Return the sum of c * b, which the bias contributed."""
     bias = bias_of(call)
     return {} if bias is None else {"bias": booked(c, bias.expand_as(c))}
 
 
 def zero_absorbs(call: Call[WeightedSum], c: Tensor, passed: Passed) -> dict[str, Tensor]:
-    """LRP-0 loses the bias' share and nothing else."""
+    """Return the bias' share: LRP-0 loses nothing else."""
     return bias_share(call, c)
 
 
 @rule("zero", family=WeightedSum, cites="bach2015, eq. 56", absorbs=zero_absorbs)
 def zero(call: Call[WeightedSum], c: Tensor) -> Coefficients:
-    """LRP-0: R_i = sum_j x_i w_ij R_j / z_j, that is c_in = W^T c. Nothing is divided."""
+    """Share in proportion to x_i w_ij (LRP-0): R_i = sum_j x_i w_ij R_j / z_j, or c_in = W^T c."""
     return call.only(transposed(call, c))
 
 
 @rule("gradient", family=WeightedSum, cites="simonyan2014", absorbs=zero_absorbs)
 def gradient(call: Call[WeightedSum], c: Tensor) -> Coefficients:
-    """The plain gradient: W^T c, the same as LRP-0 in coefficient form."""
+    """Return the plain gradient W^T c, the same as LRP-0 in coefficient form."""
     return call.only(transposed(call, c))
 
 
 def quotient(call: Call[WeightedSum], flow: Tensor, epsilon: float, bias: Bias) -> Tensor:
-    """R_j / (z_j + epsilon sign z_j), z_j with the bias or without it."""
+    """Return R_j / (z_j + epsilon sign z_j), with z_j including the bias or not."""
     b = bias_of(call)
     if b is None or bias is Bias.ABSORB:
         return shared_out(call, flow, call.out, epsilon)
@@ -71,7 +71,7 @@ def quotient(call: Call[WeightedSum], flow: Tensor, epsilon: float, bias: Bias) 
 def absorbs(
     call: Call[WeightedSum], flow: Tensor, passed: Passed, epsilon: float, bias: Bias
 ) -> dict[str, Tensor]:
-    """kept (z - b) is passed on; the bias has its share, the stabiliser what is missing from R."""
+    """Return the share of the bias, and as the stabiliser's what is missing from R."""
     b, kept = bias_of(call), quotient(call, flow, epsilon, bias)
     if b is None:
         taken, own = {}, call.out
@@ -90,5 +90,8 @@ def absorbs(
 def epsilon(
     call: Call[WeightedSum], c: Tensor, epsilon: float = 1e-6, bias: Bias = Bias.ABSORB
 ) -> Coefficients:
-    """R_i = sum_j x_i w_ij R_j / (z_j + epsilon sign z_j); z_j has the bias unless it is shared."""
+    """Share by x_i w_ij, stabilised: R_i = sum_j x_i w_ij R_j / (z_j + epsilon sign z_j).
+
+    z_j includes the bias unless `bias` distributes its share.
+    """
     return call.only(transposed(call, quotient(call, c, epsilon, bias)))

@@ -1,4 +1,4 @@
-"""Rules for a first layer, whose input has no meaningful zero: z-box, w^2, flat.
+"""Define rules for a first layer, whose input has no meaningful zero: z-box, w^2, flat.
 
 What they give is not a multiple of the input: it leaves as relevance, not as a coefficient.
 """
@@ -26,7 +26,7 @@ Bound = float | tuple[float, ...]
 
 
 def boundary(call: Call[WeightedSum], bound: Bound) -> Tensor:
-    """The lowest or highest value of every input, given as one number or one per channel."""
+    """Return the lowest or highest value of every input, given as one number or one per channel."""
     x, spatial = input_of(call), max(weight_of(call).dim() - 2, 0)
     if not isinstance(bound, tuple):
         return torch.full_like(x, bound)
@@ -45,7 +45,7 @@ def boundary(call: Call[WeightedSum], bound: Bound) -> Tensor:
 def z_box(
     call: Call[WeightedSum], c: Tensor, low: Bound, high: Bound, stabiliser: float = 1e-6
 ) -> Coefficients:
-    """R_i = sum_j d_ij R_j / sum_i d_ij, with d_ij = x_i w_ij - low_i w_ij+ - high_i w_ij-."""
+    """Share by d_ij = x_i w_ij - low_i w_ij+ - high_i w_ij-: R_i = sum_j d_ij R_j / sum_i d_ij."""
     x, w = input_of(call), weight_of(call)
     up, down = w.clamp(min=0), w.clamp(max=0)
     x_low, x_high = boundary(call, low), boundary(call, high)
@@ -58,7 +58,7 @@ def z_box(
 def spread(
     call: Call[WeightedSum], c: Tensor, weight: Tensor, bias: Tensor | None, stabiliser: float
 ) -> Tensor:
-    """R_i = sum_j v_ij R_j / (sum_i v_ij + bias): shares that depend on weights alone."""
+    """Share by weights v_ij alone: R_i = sum_j v_ij R_j / (sum_i v_ij + bias)."""
     z = summed(call, torch.ones_like(input_of(call)), weight)
     z = z if bias is None else z + bias
     return transposed(call, relevance(call, c) / stabilise(z, stabiliser), weight)
@@ -67,7 +67,7 @@ def spread(
 def squared_absorbs(
     call: Call[WeightedSum], c: Tensor, passed: Passed, stabiliser: float, bias: Bias
 ) -> dict[str, Tensor]:
-    """The squared bias has its share of the squares, the stabiliser the rest."""
+    """Return the squared bias' share of the squares, and as the stabiliser's the rest."""
     b, w = bias_of(call), weight_of(call)
     squares = summed(call, torch.ones_like(input_of(call)), w.square())
     own = squares if b is None or bias is not Bias.ABSORB else squares + b.square()
@@ -89,7 +89,7 @@ def squared_absorbs(
 def w_square(
     call: Call[WeightedSum], c: Tensor, stabiliser: float = 1e-6, bias: Bias = Bias.ABSORB
 ) -> Coefficients:
-    """R_i = sum_j w_ij^2 R_j / sum_i w_ij^2; the bias is one more weight unless it is shared."""
+    """Share by squares: R_i = sum_j w_ij^2 R_j / sum_i w_ij^2, the bias one more weight or not."""
     b = bias_of(call)
     extra = b.square() if b is not None and bias is Bias.ABSORB else None
     return call.only(spread(call, c, weight_of(call).square(), extra, stabiliser))
@@ -104,5 +104,5 @@ def w_square(
     absorbs="stabiliser",
 )
 def flat(call: Call[WeightedSum], c: Tensor, stabiliser: float = 1e-6) -> Coefficients:
-    """R_i = sum_j R_j / n_j: every input of a sum of n_j gets the same."""
+    """Share evenly among the n_j inputs of a sum: R_i = sum_j R_j / n_j."""
     return call.only(spread(call, c, torch.ones_like(weight_of(call)), None, stabiliser))

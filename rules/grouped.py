@@ -1,4 +1,4 @@
-"""Grouped matrix products: rows sorted by group, one weight per group (routed experts)."""
+"""List grouped matrix products: rows sorted by group, one weight per group (routed experts)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ aten = torch.ops.aten
 
 
 def grouped_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
-    """The same op with every group's weight transposed."""
+    """Run the same op with every group's weight transposed."""
     return call.run(**{call.op.input: c, call.op.weight: weight.transpose(-2, -1)})
 
 
 def grouped(target: Any, x: str, weight: str, call: Sample) -> WeightedSum:
-    """One table row: row s of the result is x_s W_g for the group g that row s lies in."""
+    """Return one table row: row s of the result is x_s W_g for the group g of row s."""
 
     def rows_by_group(arguments: dict[str, Any], live: frozenset[str]) -> bool:
         no_bias = arguments.get("bias") is None and arguments["offs"] is not None

@@ -1,4 +1,4 @@
-"""Norms, variances, products of entries: f(t x) = t^k f(x), and Euler's theorem shares f out."""
+"""Serve norms, variances, products of entries: f(t x) = t^k f(x), shared by Euler's theorem."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ PRODUCTS = (
 
 @rule("euler", family=Homogeneous, cites="own: Euler's theorem on homogeneous functions")
 def euler(call: Call[Homogeneous], c: Any) -> Coefficients:
-    """f(tx) = t^k f(x) gives x f'(x) = k f(x): c_in = f'(x)^T c / k conserves."""
+    """Share by Euler's theorem: f(tx) = t^k f(x), so x f'(x) = k f(x) and c_in = f'(x)^T c / k."""
     k = call.op.degree
     if isinstance(k, tuple):
         return call.vjp([None if part is None else part / n for part, n in zip(c, k, strict=True)])
@@ -87,5 +87,5 @@ def euler(call: Call[Homogeneous], c: Any) -> Coefficients:
 
 @rule("gradient", family=Homogeneous, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Call[Homogeneous], c: Any) -> Coefficients:
-    """The plain gradient."""
+    """Return the plain gradient."""
     return call.vjp(c)

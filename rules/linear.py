@@ -1,4 +1,4 @@
-"""Ops that are linear in their live operands: c_in = A^T c for out = A in + const."""
+"""Serve ops that are linear in their live operands: c_in = A^T c for out = A in + const."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ aten = torch.ops.aten
 
 
 def linear(target: Any, *operands: str, samples: tuple[Sample, ...], **facts: Any) -> Linear:
-    """One table row: the op, the arguments it is linear in, sample calls, further facts."""
+    """Return one table row: the op, the arguments it is linear in, sample calls, further facts."""
     return Linear(target=target, operands=operands, samples=samples, **facts)
 
 
 def entrywise(target: Any, *operands: str, **facts: Any) -> Linear:
-    """A linear op that acts entry by entry."""
+    """Return the row of a linear op that acts entry by entry."""
     return linear(target, *operands, elementwise=True, **facts)
 
 
@@ -85,7 +85,7 @@ CASTS = tuple(
 
 
 def copy_adjoint(call: Call[Linear], c: Any) -> Coefficients:
-    """The source may be broadcast; torch has no derivative of the functional copy."""
+    """Sum c to the source's shape: torch has no derivative of the functional copy."""
     return call.only(c.sum_to_size(call["src"].shape).to(call["src"].dtype))
 
 
@@ -142,7 +142,7 @@ CHOICES = (
 
 
 def averaged(target: Any, operand: str, call: Sample, **facts: Any) -> Linear:
-    """A sum or average of entries of one operand, with weights that are not negative."""
+    """Return the row of a sum or average of one operand's entries, with weights >= 0."""
     return linear(target, operand, samples=(call,), never_negative=as_are(operand), **facts)
 
 
@@ -175,7 +175,7 @@ POOLING = (
 
 
 def batch_norm_adjoint(call: Call[Linear], c: Any) -> Coefficients:
-    """Eval-mode batch norm is x * weight / sqrt(var + eps) + const, channel by channel."""
+    """Scale c by weight / sqrt(var + eps), channel by channel: batch norm in eval mode."""
     out = c[0] if isinstance(c, (tuple, list)) else c
     scale = torch.rsqrt(call["running_var"] + call["eps"])
     if call["weight"] is not None:
@@ -204,7 +204,7 @@ BATCH_NORM = (
 
 
 def constants(call: Call[Linear], c: Any, passed: Passed) -> dict[str, Tensor]:
-    """The constant part of an affine op: sum of c * op(0)."""
+    """Return the constant part of an affine op: sum of c * op(0)."""
     rest = call.at_zero()
     if isinstance(rest, Tensor):
         return {"constant": booked(c, rest)}
@@ -213,14 +213,14 @@ def constants(call: Call[Linear], c: Any, passed: Passed) -> dict[str, Tensor]:
 
 @rule("adjoint", family=Linear, cites="bach2015, eq. 58", absorbs=constants)
 def adjoint(call: Call[Linear], c: Any) -> Coefficients:
-    """c_in = A^T c: every summand keeps its share of the sum (LRP-0)."""
+    """Give every summand its share of the sum (LRP-0): c_in = A^T c."""
     own = call.op.adjoint
     return call.vjp(c) if own is None else own(call, c)
 
 
 @rule("gradient", family=Linear, cites="simonyan2014", absorbs=constants)
 def gradient(call: Call[Linear], c: Any) -> Coefficients:
-    """The plain gradient; the same as the adjoint."""
+    """Return the plain gradient, the same as the adjoint."""
     own = call.op.adjoint
     return call.vjp(c) if own is None else own(call, c)
 
@@ -228,19 +228,19 @@ def gradient(call: Call[Linear], c: Any) -> Coefficients:
 def norm_absorbs(
     call: Call[Linear], c: Any, passed: Passed, stabiliser: float
 ) -> dict[str, Tensor]:
-    """The stabiliser takes (c - c') z, the constants their share of what is left."""
+    """Return the stabiliser's (c - c') z, and the constants' share of what is left."""
     kept, out = stabilised(call, c, stabiliser), whole(call.out)
     lost = amount(call, whole(c), out) - booked(kept, out)
     return {"stabiliser": lost} | constants(call, kept, passed)
 
 
 def adds(op: Op) -> bool:
-    """Ops that add entries up: sums of two, reductions, average pooling."""
+    """Return whether an op adds entries up: sums of two, reductions, average pooling."""
     return op not in BATCH_NORM and (not op.elementwise or len(op.operands) > 1)
 
 
 def stabilised(call: Call[Linear], c: Any, stabiliser: float) -> Tensor:
-    """R / (z + stabiliser sign z)."""
+    """Return R / (z + stabiliser sign z)."""
     flow, z = whole(c), whole(call.out)
     numerator = 1.0 if call.form is Form.RELEVANCE else z
     return flow * (numerator / stabilise(z, stabiliser))
@@ -255,19 +255,19 @@ def stabilised(call: Call[Linear], c: Any, stabiliser: float) -> Tensor:
     serves=adds,
 )
 def norm(call: Call[Linear], c: Any, stabiliser: float = 1e-6) -> Coefficients:
-    """The epsilon rule for sums and means: R_i = x_i a_i R / (z + epsilon sign z)."""
+    """Apply the epsilon rule to sums and means: R_i = x_i a_i R / (z + epsilon sign z)."""
     kept = stabilised(call, c, stabiliser)
     own = call.op.adjoint
     return call.vjp(kept) if own is None else own(call, kept)
 
 
 def one_to_one(op: Op) -> bool:
-    """One operand, entry by entry: batch norms too, channel by channel."""
+    """Return whether an op has one operand and acts entry by entry, or is a batch norm."""
     return op in BATCH_NORM or (op.elementwise and len(op.operands) == 1)
 
 
 def whole(c: Any) -> Tensor:
-    """What arrived at the result itself, of an op that returns statistics as well."""
+    """Return what arrived at the result itself, of an op that returns statistics as well."""
     return c if isinstance(c, Tensor) else c[0]
 
 
@@ -280,12 +280,12 @@ def whole(c: Any) -> Tensor:
     serves=one_to_one,
 )
 def passed_on(call: Call[Linear], c: Any) -> Coefficients:
-    """R_in = R_out: the op, a batch norm for instance, is taken for the identity."""
+    """Take the op, a batch norm for instance, for the identity: R_in = R_out."""
     return call.only(whole(c))
 
 
 def terms(call: Call[Linear]) -> list[Tensor]:
-    """What each tensor operand by itself contributes to an elementwise sum."""
+    """Return what each tensor operand by itself contributes to an elementwise sum."""
     names = operands_of(call.op.operands, call.arguments)
     zeros = {o: torch.zeros_like(call.operand(o)) for o in names}
     return [
@@ -297,7 +297,7 @@ def terms(call: Call[Linear]) -> list[Tensor]:
 def constants_by_magnitude(
     call: Call[Linear], c: Any, passed: Passed, stabiliser: float
 ) -> dict[str, Tensor]:
-    """What operands without relevance keep of a sum that is split by magnitude."""
+    """Return what operands without relevance keep of a sum that is split by magnitude."""
     arrived = amount(call, whole(c), whole(call.out))
     handed = sum(booked(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
     return {"constant": arrived - handed}
@@ -305,7 +305,7 @@ def constants_by_magnitude(
 
 @rule("magnitude", family=Linear, cites="dynamiclrp2025, sec. 3", absorbs=constants_by_magnitude)
 def magnitude(call: Call[Linear], c: Any, stabiliser: float = 1e-9) -> Coefficients:
-    """At an elementwise sum R_a = |a| / (|a| + |b|) R, whatever the signs; elsewhere the adjoint.
+    """Share elementwise sums by magnitude, R_a = |a| / (|a| + |b|) R; use the adjoint elsewhere.
 
     Unlike the adjoint it stays bounded where a and b nearly cancel.
     """

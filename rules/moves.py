@@ -1,4 +1,4 @@
-"""Ops that only move entries. Relevance moves back with them, in either form of the wire."""
+"""Serve ops that only move entries. Relevance moves back with them, in either form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ aten = torch.ops.aten
 
 
 def move(target: Any, operand: str, *samples: Sample, idle: bool = False) -> Move:
-    """One table row: the op, the argument whose entries it moves, sample calls.
+    """Return one table row: the op, the argument whose entries it moves, sample calls.
 
     `idle`: entries keep their order, so a result of the operand's own shape is the operand.
     """
@@ -122,8 +122,7 @@ INERT = (
 
 
 def constants(call: Call[Move], c: Any, passed: Passed) -> dict[str, torch.Tensor]:
-    """What operands that carry no relevance contribute to a join: all that arrives at their
-    entries."""
+    """Return what arrives at the entries of a join's operands that carry no relevance."""
     joined = operands_of(call.op.operands, call.arguments)
     if len(joined) == len(call.live):
         return {}
@@ -142,5 +141,5 @@ def constants(call: Call[Move], c: Any, passed: Passed) -> dict[str, torch.Tenso
     gives=Form.EITHER,
 )
 def adjoint(call: Call[Move], c: Any) -> Coefficients:
-    """c_in = P^T c for out = P in, with P a 0/1 matrix: each entry's relevance goes home."""
+    """Move relevance back to where entries came from: out = P in, c_in = P^T c, P in {0, 1}."""
     return call.vjp(c)

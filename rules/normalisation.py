@@ -1,4 +1,4 @@
-"""Normalisations: their scale is held constant (LN-rule), what is left is linear."""
+"""Serve normalisations: with the scale held constant (LN-rule) they are linear."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ aten = torch.ops.aten
 
 
 def native_layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
-    """The same where the op returns the mean and the scale beside its result."""
+    """Return the adjoint with the scale held constant, where the op returns that scale."""
     scaled = c if call["weight"] is None else c * call["weight"]
     axes = tuple(range(-len(call["normalized_shape"]), 0))
     return ((scaled - scaled.mean(axes, keepdim=True)) * call.out[2]).to(c.dtype)
 
 
 def held_scale(c: Tensor, rstd: Tensor, shape: list[int], weight: Tensor | None) -> Tensor:
-    """(w c - mean(w c)) * rstd in one pass: torch's own derivative of a layer norm, told that every
-    normalised entry is 0. What those multiply is the part that comes from the scale."""
+    """Return (w c - mean(w c)) * rstd in one pass.
+
+    This is torch's own derivative of a layer norm, told that every normalised entry is 0: those
+    multiply the part that comes from the scale.
+    """
     dtype = c.dtype
     if weight is not None and weight.dtype != dtype:  # autocast: the kernel takes no mixture
         c, weight = c * weight, None
@@ -37,7 +40,7 @@ def held_scale(c: Tensor, rstd: Tensor, shape: list[int], weight: Tensor | None)
 
 
 def layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
-    """(x - mean) * rstd * weight + bias with rstd constant."""
+    """Return the adjoint of (x - mean) * rstd * weight + bias with rstd constant."""
     shape, weight = call["normalized_shape"], call["weight"]
     call.primal, _, rstd = torch.native_layer_norm(
         call["input"], shape, weight, call["bias"], call["eps"]
@@ -46,7 +49,7 @@ def layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
 
 
 def rms_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
-    """x * rstd * weight with rstd = 1/sqrt(mean(x^2) + eps) constant."""
+    """Return the adjoint of x * rstd * weight with rstd = 1/sqrt(mean(x^2) + eps) constant."""
     x, axes = call["input"], tuple(range(-len(call["normalized_shape"]), 0))
     wide = torch.promote_types(x.dtype, torch.float32)
     eps = torch.finfo(wide).eps if call["eps"] is None else call["eps"]
@@ -56,7 +59,7 @@ def rms_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
 
 
 def batch_statistics_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
-    """Batch norm (or instance norm) by the statistics of the input itself, channel by channel."""
+    """Return the adjoint of batch or instance norm by the input's own statistics, rstd constant."""
     x = call["input"]
     axes = (0, *range(2, x.dim()))
     centred = x - x.mean(axes, keepdim=True)
@@ -67,7 +70,7 @@ def batch_statistics_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
 
 
 def group_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
-    """As layer norm, over the channels and positions of each group."""
+    """Return the adjoint as for layer norm, over the channels and positions of each group."""
     x = call["input"]
     groups = call["num_groups"] if "num_groups" in call.arguments else call["group"]
     grouped = x.reshape(x.shape[0], groups, -1)
@@ -143,7 +146,7 @@ NORMALISERS = (
 
 
 def _of_result(c: Any) -> Tensor:
-    """What arrived at the result itself, of an op that returns its statistics as well."""
+    """Return what arrived at the result itself, of an op that returns its statistics as well."""
     if isinstance(c, Tensor):
         return c
     if any(part is not None for part in c[1:]):
@@ -152,7 +155,7 @@ def _of_result(c: Any) -> Tensor:
 
 
 def bias_share(call: Call[Normalisation], c: Any, passed: Passed) -> dict[str, Tensor]:
-    """Sum of c * bias, the bias lying along the normalised axes or the channels."""
+    """Return the sum of c * bias, the bias lying along the normalised axes or the channels."""
     bias, c = call[call.op.bias] if call.op.bias else None, _of_result(c)
     if bias is None:
         return {}
@@ -163,7 +166,7 @@ def bias_share(call: Call[Normalisation], c: Any, passed: Passed) -> dict[str, T
 
 @rule("scale_stopped", family=Normalisation, cites="achtibat2024, prop. 3.4", absorbs=bias_share)
 def scale_stopped(call: Call[Normalisation], c: Any) -> Coefficients:
-    """LN-rule: the scale is a constant, mean subtraction and weight are linear."""
+    """Take the scale for a constant (LN-rule): mean subtraction and weight are linear."""
     return call.only(call.op.frozen(call, _of_result(c)))
 
 
@@ -175,23 +178,23 @@ def scale_stopped(call: Call[Normalisation], c: Any) -> Coefficients:
     gives=Form.RELEVANCE,
 )
 def passed_on(call: Call[Normalisation], c: Any) -> Coefficients:
-    """R_in = R_out, entry by entry: the norm is taken for the identity."""
+    """Take the norm for the identity: R_in = R_out, entry by entry."""
     return call.only(_of_result(c))
 
 
 @rule("gradient", family=Normalisation, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Call[Normalisation], c: Tensor) -> Coefficients:
-    """The plain gradient, through the scale as well."""
+    """Return the plain gradient, through the scale as well."""
     return call.vjp(c)
 
 
 @rule("stopped", family=Normaliser, cites="achtibat2024, prop. 3.4", stops=True)
 def stopped(call: Call[Normalisation], c: Tensor) -> Coefficients:
-    """A scale is a constant: no relevance enters it."""
+    """Take a scale for a constant: no relevance enters it."""
     return tuple(None for _ in call.live)
 
 
 @rule("gradient", family=Normaliser, cites="simonyan2014", absorbs="gradient")
 def normaliser_gradient(call: Call[Normalisation], c: Tensor) -> Coefficients:
-    """The plain gradient."""
+    """Return the plain gradient."""
     return call.vjp(c)

@@ -1,4 +1,4 @@
-"""Activations. out = f(x) keeps its relevance: c_in = c f(x)/x, with f(x)/x in closed form."""
+"""Serve activations out = f(x): c_in = c f(x)/x keeps relevance, with f(x)/x in closed form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ aten = torch.ops.aten
 
 
 def activation(target: Any, *samples: Sample) -> Callable[[Callable[..., Tensor]], Pointwise]:
-    """Declares f with f(0) = 0 by its quotient: the decorated function computes f(x)/x."""
+    """Declare f with f(0) = 0 by its quotient: the decorated function computes f(x)/x."""
 
     def declared(ratio: Callable[..., Tensor]) -> Pointwise:
         return Pointwise(
@@ -37,18 +37,21 @@ def activation(target: Any, *samples: Sample) -> Callable[[Callable[..., Tensor]
 
 
 def curve(target: Any, *samples: Sample, **facts: Any) -> Pointwise:
-    """Declares f without a closed quotient."""
+    """Declare f without a closed quotient."""
     return Pointwise(target=target, operands=("self",), samples=samples, **facts)
 
 
 def wide(x: Tensor) -> Tensor:
-    """x in float32 at least, for closed forms of several steps."""
+    """Return x in at least float32, for closed forms of several steps."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def gelu(c: Tensor, x: Tensor, approximate: str = "none") -> Tensor:
-    """gelu(x)/x = Phi(x) = erfc(-x/sqrt 2)/2, or its tanh approximation: (1 + tanh u)/2 =
-    sigmoid(2u). Neither cancels where Phi is small, and the half is free beside the tensor."""
+    """Return c Phi(x) for GELU, with Phi(x) = erfc(-x/sqrt 2)/2 or its tanh approximation.
+
+    The latter is (1 + tanh u)/2 = sigmoid(2u). Neither cancels where Phi is small, and the half is
+    free beside the tensor.
+    """
     x = wide(x)
     if approximate == "none":
         return 0.5 * (c * torch.special.erfc(x * -math.sqrt(0.5)).to(c.dtype))
@@ -66,31 +69,31 @@ GELU = Pointwise(
 
 @activation(aten.silu.default, sample(real(2, 3)))
 def silu(x: Tensor) -> Tensor:
-    """silu(x)/x = sigmoid(x)."""
+    """Return f(x)/x = sigmoid(x)."""
     return torch.sigmoid(x)
 
 
 @activation(aten.tanh.default, sample(real(2, 3)))
 def tanh(x: Tensor) -> Tensor:
-    """tanh(x)/x, 1 at 0."""
+    """Return f(x)/x, 1 at 0."""
     return (torch.tanh(wide(x)) / wide(x)).masked_fill(x == 0, 1.0).to(x.dtype)
 
 
 @activation(aten.hardswish.default, sample(real(2, 3)))
 def hardswish(x: Tensor) -> Tensor:
-    """hardswish(x)/x = clamp(x + 3, 0, 6)/6."""
+    """Return f(x)/x = clamp(x + 3, 0, 6)/6."""
     return (torch.clamp(wide(x) + 3, 0, 6) / 6).to(x.dtype)
 
 
 @activation(aten.mish.default, sample(real(2, 3)))
 def mish(x: Tensor) -> Tensor:
-    """mish(x)/x = tanh(softplus(x))."""
+    """Return f(x)/x = tanh(softplus(x))."""
     return torch.tanh(torch.nn.functional.softplus(wide(x))).to(x.dtype)
 
 
 @activation(aten.pow.Tensor_Scalar, *(sample(positive(2, 3), n) for n in (3, 1, 0.5)))
 def power(x: Tensor, exponent: float) -> Tensor:
-    """x^n / x = x^(n-1); below n = 1 the quotient has no limit at 0 and 0 is taken."""
+    """Return x^n / x = x^(n-1); 0 at 0 for n < 1, where the quotient has no limit."""
     if exponent < 1:
         return (x ** (exponent - 1)).masked_fill(x == 0, 0.0)
     return x ** (exponent - 1)
@@ -98,13 +101,13 @@ def power(x: Tensor, exponent: float) -> Tensor:
 
 @activation(aten.square.default, sample(real(2, 3)))
 def square(x: Tensor) -> Tensor:
-    """x^2 / x = x."""
+    """Return x^2 / x = x."""
     return x
 
 
 @activation(aten.sqrt.default, sample(positive(2, 3)))
 def sqrt(x: Tensor) -> Tensor:
-    """sqrt(x)/x = 1/sqrt(x); 0 is taken at 0, where there is no limit."""
+    """Return f(x)/x = 1/sqrt(x); 0 at 0, where the quotient has no limit."""
     return torch.rsqrt(x).masked_fill(x == 0, 0.0)
 
 
@@ -181,7 +184,7 @@ OTHERS = (
 
 
 def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Tensor]:
-    """Zero-preserving functions keep all; of the others the first Taylor term travels."""
+    """Return nothing for functions with f(0) = 0, else what the first Taylor term leaves."""
     if call.op.at_zero is AtZero.ZERO:
         return {}
     (back,), (operand,) = passed, call.live
@@ -189,20 +192,20 @@ def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Ten
 
 
 def tangent(call: Call[Pointwise], c: Tensor) -> tuple[Tensor, ...]:
-    """c f'(x)."""
+    """Return c f'(x)."""
     slope = call.op.slope
     return call.vjp(c) if slope is None else (c * of_operand(call, slope),)
 
 
 def of_operand(call: Call[Pointwise], function: Callable[..., Tensor], *before: Tensor) -> Tensor:
-    """A record's own function of the operand and the op's settings."""
+    """Call a record's own function with the operand and the op's settings."""
     (operand,) = call.live
     settings = {k: v for k, v in call.arguments.items() if k != operand.name}
     return function(*before, call.operand(operand), **settings)
 
 
 def relevance_through(call: Call[Pointwise], r: Tensor) -> Tensor:
-    """R_in = R_out; if f(0) != 0, the Taylor form x f'(x) R_out / f(x)."""
+    """Return R_in = R_out; if f(0) != 0, the Taylor form x f'(x) R_out / f(x)."""
     if call.op.at_zero is AtZero.ZERO:
         return r
     (operand,), nowhere = call.live, call.out == 0
@@ -219,7 +222,7 @@ def relevance_through(call: Call[Pointwise], r: Tensor) -> Tensor:
     gives=Form.EITHER,
 )
 def identity(call: Call[Pointwise], c: Tensor) -> Coefficients:
-    """R_in = R_out: c_in = c f(x)/x, at x = 0 the limit c f'(0); if f(0) != 0, c f'(x)."""
+    """Keep R_in = R_out: c_in = c f(x)/x, at x = 0 its limit c f'(0); c f'(x) if f(0) != 0."""
     if call.form is Form.RELEVANCE:
         return call.only(relevance_through(call, c))
     if call.op.passes is not None:
@@ -241,17 +244,17 @@ def identity(call: Call[Pointwise], c: Tensor) -> Coefficients:
     gives=Form.RELEVANCE,
 )
 def passed_on(call: Call[Pointwise], c: Tensor) -> Coefficients:
-    """R_in = R_out whatever f(0) is: a sigmoid hands on all it received."""
+    """Pass on R_in = R_out whatever f(0) is: a sigmoid passes on all that it received."""
     return call.only(c)
 
 
 @rule("taylor", family=Pointwise, cites="montavon2017, eq. 5", absorbs="taylor")
 def taylor(call: Call[Pointwise], c: Tensor) -> Coefficients:
-    """The first Taylor term at x: c_in = c f'(x)."""
+    """Take the first Taylor term at x: c_in = c f'(x)."""
     return tangent(call, c)
 
 
 @rule("gradient", family=Pointwise, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Call[Pointwise], c: Tensor) -> Coefficients:
-    """The plain gradient."""
+    """Return the plain gradient."""
     return tangent(call, c)

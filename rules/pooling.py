@@ -1,4 +1,4 @@
-"""Max pooling as a sum: its window shares the relevance in proportion, or the winner takes most."""
+"""Treat max pooling as a sum: the window shares in proportion, or the winner takes most."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lrp_engine.method.rule import rule
 
 
 def has_windows(op: Op) -> bool:
-    """Pooling with windows of fixed size."""
+    """Return whether an op pools over windows of fixed size."""
     return any(a.name == "kernel_size" for a in op.target._schema.arguments)
 
 
 def per_axis(call: Call[Selection], name: str) -> list[int]:
-    """A pooling setting, for each spatial axis."""
+    """Return a pooling setting for each spatial axis."""
     declared = next(a for a in call.op.target._schema.arguments if a.name == "kernel_size")
     given = call[name]
     items = list(given) if isinstance(given, (list, tuple)) else [given]
@@ -28,7 +28,10 @@ def per_axis(call: Call[Selection], name: str) -> list[int]:
 
 
 def windows(call: Call[Selection], x: Tensor, fill: float) -> Tensor:
-    """The entries that each result was picked from, along a new last axis; padded with `fill`."""
+    """Return the entries that each result was picked from, along a new last axis.
+
+    `fill` is what the padding holds.
+    """
     if call["ceil_mode"]:
         raise ValueError("with ceil_mode, windows may reach beyond the padding: not supported")
     kernel, dilation, padding = (per_axis(call, k) for k in ("kernel_size", "dilation", "padding"))
@@ -44,7 +47,7 @@ def windows(call: Call[Selection], x: Tensor, fill: float) -> Tensor:
 
 
 def gathered(call: Call[Selection], flow: Tensor) -> Tensor:
-    """The adjoint of `windows`: what every entry gets from the windows that it lies in."""
+    """Apply the adjoint of `windows`: add up what every entry gets from its windows."""
     (x,) = map(call.operand, call.live)
     with torch.enable_grad():
         leaf = torch.zeros_like(x).requires_grad_()
@@ -54,7 +57,7 @@ def gathered(call: Call[Selection], flow: Tensor) -> Tensor:
 
 
 def relevance(call: Call[Selection], c: Any) -> Tensor:
-    """R at the pooled values, along a new last axis; an op may return its indices as well."""
+    """Return R at the pooled values, with a new last axis."""
     flow, out = (c, call.out) if isinstance(c, Tensor) else (c[0], call.out[0])
     return (flow if call.form is Form.RELEVANCE else flow * out).unsqueeze(-1)
 
@@ -68,7 +71,7 @@ def relevance(call: Call[Selection], c: Any) -> Tensor:
     serves=has_windows,
 )
 def proportional(call: Call[Selection], c: Any, stabiliser: float = 1e-6) -> Coefficients:
-    """As in sum pooling: R_i = sum_j x_i R_j / sum of x over window j. Meant for x >= 0."""
+    """Share as in sum pooling, for x >= 0: R_i = sum_j x_i R_j / sum of x over window j."""
     (x,) = map(call.operand, call.live)
     total = windows(call, x, 0.0).sum(-1, keepdim=True)
     return call.only(gathered(call, relevance(call, c) / stabilise(total, stabiliser)))
@@ -83,7 +86,7 @@ def proportional(call: Call[Selection], c: Any, stabiliser: float = 1e-6) -> Coe
     serves=has_windows,
 )
 def takes_most(call: Call[Selection], c: Any, beta: float = 1.0) -> Coefficients:
-    """R_i = sum_j p_ij R_j, p the softmax of beta x over window j: the winner's as beta grows."""
+    """Share by p, the softmax of beta x over window j: R_i = sum_j p_ij R_j."""
     (x,) = map(call.operand, call.live)
     share = torch.softmax(beta * windows(call, x, -torch.inf), -1)
     return call.only(gathered(call, share * relevance(call, c)))

@@ -1,4 +1,4 @@
-"""Products of several operands that carry relevance, and quotients."""
+"""Serve products of several operands that carry relevance, and quotients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ aten = torch.ops.aten
 def product(
     target: Any, *factors: str, samples: tuple[Sample, ...], plus: str | None = None
 ) -> Product:
-    """One table row: out = product of the factors (+ a summand)."""
+    """Return one table row: out = product of the factors (+ a summand)."""
     operands = factors if plus is None else (*factors, plus)
     return Product(target=target, operands=operands, factors=factors, samples=samples)
 
@@ -102,14 +102,14 @@ QUOTIENTS = (
 
 @rule("uniform", family=Product, cites="achtibat2024, prop. 3.3", absorbs=constants)
 def uniform(call: Call[Product], c: Any) -> Coefficients:
-    """c_i = (d out / d factor_i)^T c / n for n live factors; a summand keeps all it brings."""
+    """Split evenly among n live factors: c_i = (d out / d factor_i)^T c / n, not for a summand."""
     n = max(1, sum(operand.name in call.op.factors for operand in call.live))
     shares = zip(call.live, call.vjp(c), strict=True)
     return tuple(g / n if o.name in call.op.factors and n > 1 else g for o, g in shares)
 
 
 def elementwise(op: Op) -> bool:
-    """Products entry by entry, of two."""
+    """Return whether a product is taken entry by entry."""
     return op.elementwise
 
 
@@ -121,7 +121,7 @@ def elementwise(op: Op) -> bool:
     serves=elementwise,
 )
 def proportional(call: Call[Product], c: Any, stabiliser: float = 1e-9) -> Coefficients:
-    """R_a = |a| / (|a| + |b|) R at an elementwise product a b, and |b| / (|a| + |b|) R."""
+    """Split an elementwise product a b by magnitude: R_a = |a| / (|a| + |b|) R, R_b likewise."""
     if len(call.live) == 1:
         return call.vjp(c)
     a, b = (call.operand(o) for o in call.live)
@@ -132,22 +132,22 @@ def proportional(call: Call[Product], c: Any, stabiliser: float = 1e-9) -> Coeff
 
 @rule("gradient", family=Product, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Call[Product], c: Any) -> Coefficients:
-    """The plain gradient: every factor gets all, so n factors pass on n times the relevance."""
+    """Return the plain gradient: n factors pass on n times the relevance."""
     return call.vjp(c)
 
 
 def numerator(op: Op) -> tuple[str, ...]:
-    """Only the numerator of a quotient."""
+    """Return only the numerator of a quotient."""
     return (op.numerator,) if isinstance(op, Quotient) else ()
 
 
 @rule("denominator_stopped", family=Quotient, cites="achtibat2024, prop. 3.4", carries=numerator)
 def denominator_stopped(call: Call[Product], c: Any) -> Coefficients:
-    """c_in = c / denominator: the denominator is a scale, held constant (it is not live here)."""
+    """Hold the denominator constant, as a scale: c_in = c / denominator."""
     return call.vjp(c)
 
 
 @rule("gradient", family=Quotient, cites="simonyan2014", absorbs="gradient")
 def quotient_gradient(call: Call[Product], c: Any) -> Coefficients:
-    """The plain gradient, the denominator included."""
+    """Return the plain gradient, the denominator included."""
     return call.vjp(c)

@@ -1,4 +1,4 @@
-"""Gradients with another backward pass at rectifiers: what people compare LRP with.
+"""Define gradients with another backward pass at rectifiers, which LRP is compared with.
 
 The coefficient is the modified gradient. None of these conserves relevance: the remainder is booked
 as "gradient".
@@ -24,7 +24,7 @@ from lrp_engine.rules.selection import entrywise
     serves=entrywise,
 )
 def guided(call: Call[Selection], c: Tensor) -> Coefficients:
-    """Guided backprop: c_in = f'(x) c where c > 0, 0 elsewhere."""
+    """Apply guided backprop: c_in = f'(x) c where c > 0, 0 elsewhere."""
     return call.vjp(c.clamp(min=0))
 
 
@@ -37,7 +37,7 @@ def guided(call: Call[Selection], c: Tensor) -> Coefficients:
     serves=entrywise,
 )
 def deconvnet(call: Call[Selection], c: Tensor) -> Coefficients:
-    """DeconvNet: c_in = c where c > 0, 0 elsewhere, whatever x is."""
+    """Apply DeconvNet: c_in = c where c > 0, 0 elsewhere, whatever x is."""
     return call.only(c.clamp(min=0))
 
 
@@ -45,6 +45,6 @@ def deconvnet(call: Call[Selection], c: Tensor) -> Coefficients:
     "smooth", family=Selection, cites="dombrowski2019, eq. 9", absorbs="gradient", serves=entrywise
 )
 def smooth(call: Call[Selection], c: Tensor, beta: float = 10.0) -> Coefficients:
-    """The gradient of softplus in place of relu: c_in = c sigmoid(beta x)."""
+    """Take the gradient of softplus in place of relu: c_in = c sigmoid(beta x)."""
     (x,) = map(call.operand, call.live)
     return call.only(c * torch.sigmoid(beta * x))

@@ -1,4 +1,4 @@
-"""The linear recurrence h_t = a_t h_(t-1) + b_t of state space models, as one op.
+"""Serve the linear recurrence h_t = a_t h_(t-1) + b_t of state space models, as one op.
 
 Each rule gives what a rule for products at every a_t h_(t-1), and a rule for sums at every
 a_t h_(t-1) + b_t, give together. With u_t for all that arrives at h_t, f_t for what the sum keeps
@@ -38,39 +38,39 @@ Both = Call[Recurrence]
 
 
 def arriving(call: Both, c: Tensor, decay: Tensor, share: float = 1.0) -> Tensor:
-    """u_t = c_t + share decay_(t+1) u_(t+1): all that arrives at a step, later ones included."""
+    """Return all that arrives at each step, u_t = c_t + share decay_(t+1) u_(t+1)."""
     return linear_recurrence(decay, c, call["dim"], call["reverse"], True, share)
 
 
 def before(call: Both) -> Tensor:
-    """h_(t-1)."""
+    """Return h_(t-1)."""
     return previous(call.out, call["dim"], call["reverse"])
 
 
 def share_of(call: Both) -> float:
-    """Of two live factors each gets half. With a live decay every state but zero is live."""
+    """Return a factor's share: half if the decay is live, for then every state but zero is live."""
     return 0.5 if call.is_live("decay") else 1.0
 
 
 def handed(call: Both, decay: Tensor | None, inflow: Tensor) -> Coefficients:
-    """One coefficient per live operand."""
+    """Return one coefficient per live operand."""
     both = {"decay": decay, "inflow": inflow}
     return tuple(both[o.name] for o in call.live)
 
 
 def constant(call: Both, kept: Tensor) -> Mapping[str, Tensor]:
-    """An inflow that carries no relevance keeps its summands."""
+    """Return what an inflow that carries no relevance keeps."""
     return {} if call.is_live("inflow") else {"constant": booked(kept, call["inflow"])}
 
 
 def uniform_absorbs(call: Both, c: Tensor, passed: Passed) -> Mapping[str, Tensor]:
-    """Nothing but what a constant inflow brings."""
+    """Return what a constant inflow keeps; nothing else is absorbed."""
     return constant(call, arriving(call, c, call["decay"], share_of(call)))
 
 
 @rule("uniform", family=Recurrence, cites="achtibat2024, prop. 3.3", absorbs=uniform_absorbs)
 def uniform(call: Both, c: Tensor) -> Coefficients:
-    """Half of a product for the decay, half for the state; the sum as it adds up."""
+    """Split products in halves between decay and state; give every summand its share."""
     share = share_of(call)
     u = arriving(call, c, call["decay"], share)
     return handed(call, share * (u * before(call)) if call.is_live("decay") else None, u)
@@ -78,34 +78,34 @@ def uniform(call: Both, c: Tensor) -> Coefficients:
 
 @rule("gradient", family=Recurrence, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Both, c: Tensor) -> Coefficients:
-    """The plain gradient: decay and state both get all of their product."""
+    """Return the plain gradient: decay and state both get all of their product."""
     u = arriving(call, c, call["decay"])
     return handed(call, u * before(call) if call.is_live("decay") else None, u)
 
 
 def stabilised(call: Both, c: Tensor, stabiliser: float) -> tuple[Tensor, Tensor]:
-    """What arrives at each step, and what its sum keeps of it."""
+    """Return what arrives at each step, and what its stabilised sum keeps of it."""
     kept = call.out / stabilise(call.out, stabiliser)
     u = arriving(call, c, call["decay"] * kept, share_of(call))
     return u, u * kept
 
 
 def norm_absorbs(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Mapping[str, Tensor]:
-    """The stabiliser's share of each sum, and a constant inflow's."""
+    """Return the stabiliser's share of each sum, and a constant inflow's."""
     u, kept = stabilised(call, c, stabiliser)
     return {"stabiliser": booked(u - kept, call.out), **constant(call, kept)}
 
 
 @rule("norm", family=Recurrence, cites="anders2021, rule Norm", absorbs=norm_absorbs)
 def norm(call: Both, c: Tensor, stabiliser: float = 1e-6) -> Coefficients:
-    """Sums by the epsilon rule, h / (h + epsilon sign h) of what arrives; products in halves."""
+    """Apply the epsilon rule to sums, h / (h + epsilon sign h), and split products in halves."""
     _, kept = stabilised(call, c, stabiliser)
     decay = share_of(call) * (kept * before(call)) if call.is_live("decay") else None
     return handed(call, decay, kept)
 
 
 def rest(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Mapping[str, Tensor]:
-    """What is not handed on: a constant inflow's shares, or the stabilisers' alone."""
+    """Return what is not passed on: a constant inflow's shares, or the stabilisers' alone."""
     back = sum(booked(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
     cause = "stabiliser" if call.is_live("inflow") else "constant"
     return {cause: booked(c, call.out) - back}
@@ -113,7 +113,7 @@ def rest(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Mapping[st
 
 @rule("magnitude", family=Recurrence, cites="dynamiclrp2025, sec. 3", absorbs=rest)
 def magnitude(call: Both, c: Tensor, stabiliser: float = 1e-9) -> Coefficients:
-    """Sums and products of two live factors by magnitude: |a| / (|a| + |b|) of what arrives."""
+    """Split sums, and products of two live factors, by magnitude: |a| / (|a| + |b|)."""
     a, b, state = call["decay"], call["inflow"], before(call)
     carried = a * state
     kept = call.out / (carried.abs() + b.abs() + stabiliser)

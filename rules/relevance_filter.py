@@ -1,4 +1,4 @@
-"""The relevance filter: of what arrives at a weighted sum only the largest share passes."""
+"""Filter relevance: of what arrives at a weighted sum only the largest share passes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lrp_engine.rules.weighted_sum_terms import relevance, shared_out, transpose
 
 
 class Rank(Enum):
-    """What "largest" means: the largest values, or the largest magnitudes."""
+    """The meaning of "largest": the largest values, or the largest magnitudes."""
 
     VALUE = "value"
     MAGNITUDE = "magnitude"
 
 
 def largest(r: Tensor, keep: float, rank: Rank) -> Tensor:
-    """A mask of the `keep` largest share of each sample's entries, one at least."""
+    """Return a mask of the `keep` largest share of each sample's entries, one at least."""
     flat = r.flatten(1) if r.dim() > 1 else r.unsqueeze(0)
     size = flat if rank is Rank.VALUE else flat.abs()
     # In whole thousandths, so that a symbolic number of entries stays symbolic.
@@ -40,7 +40,7 @@ def absorbs(
     rank: Rank,
     epsilon: float,
 ) -> dict[str, Tensor]:
-    """What the filter holds back; the rest as under the epsilon rule."""
+    """Return what the filter holds back, and what the epsilon rule absorbs of the rest."""
     r = relevance(call, c)
     kept = torch.where(largest(r, keep, rank), r, 0.0)
     ones = torch.ones_like(r)
@@ -64,7 +64,7 @@ def filtered(
     rank: Rank = Rank.VALUE,
     epsilon: float = 1e-6,
 ) -> Coefficients:
-    """The epsilon rule for the `keep` largest share of each sample's relevances; others are 0."""
+    """Apply the epsilon rule to the `keep` largest share of each sample's relevances."""
     if not 0 < keep <= 1:
         raise ValueError(f"keep is a share above 0 and up to 1, not {keep}")
     r = relevance(call, c)

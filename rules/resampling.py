@@ -1,4 +1,4 @@
-"""Ops that average or interpolate over a grid: linear in its values."""
+"""List ops that average or interpolate over a grid, which are linear in its values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ aten = torch.ops.aten
 
 
 def grid(target: Any, *samples: Sample, operand: str = "self") -> Linear:
-    """One table row."""
+    """Return one table row."""
     return linear(target, operand, samples=samples)
 
 

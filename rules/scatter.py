@@ -1,4 +1,4 @@
-"""Ops that write some entries over others: linear in what they write and in what they leave."""
+"""List ops that write some entries over others: linear in what they write and leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops that pick entries or cut them off: the winner takes the relevance."""
+"""Serve ops that pick entries or cut them off: the winner takes the relevance."""
 
 from __future__ import annotations
 
@@ -122,12 +122,12 @@ ORDER = tuple(
 
 
 def entrywise(op: Op) -> bool:
-    """Rectifiers and limits: one operand, entry by entry."""
+    """Return whether an op is a rectifier or limit: one operand, entry by entry."""
     return op.elementwise and len(op.operands) == 1
 
 
 def cut_off(call: Call[Selection], c: Any, passed: Passed) -> dict[str, Tensor]:
-    """Where a limit or a constant won, its share stays there."""
+    """Return the share that stays where a limit or a constant won."""
     all_live = len(operands_of(call.op.operands, call.arguments)) == len(call.live)
     if call.op.exact and all_live and call.form is Form.COEFFICIENT:
         return {}
@@ -136,13 +136,13 @@ def cut_off(call: Call[Selection], c: Any, passed: Passed) -> dict[str, Tensor]:
 
 
 def all_amounts(call: Call[Selection], c: Any) -> Tensor:
-    """R over all results."""
+    """Return the sum of R over all results."""
     pairs = [(c, call.out)] if isinstance(c, Tensor) else zip(c, call.out, strict=True)
     return torch.stack([amount(call, k, out) for k, out in pairs if k is not None]).sum()
 
 
 def picked(call: Call[Selection], c: Any) -> Coefficients:
-    """What arrives, at the entries that were picked."""
+    """Return what arrives, at the entries that were picked."""
     if call.op.inclusive:
         x = call.operand(call.live[0])  # a limit of more axes repeats it
         return call.only(c.masked_fill(call.out != x, 0.0).sum_to_size(x.shape))
@@ -156,7 +156,7 @@ def picked(call: Call[Selection], c: Any) -> Coefficients:
 
 
 def divided(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, and 0 where b is 0."""
+    """Return a / b, and 0 where b is 0."""
     return (a / b.masked_fill(b == 0, 1.0)).masked_fill(b == 0, 0.0)
 
 
@@ -169,7 +169,7 @@ def divided(a: Tensor, b: Tensor) -> Tensor:
     gives=Form.EITHER,
 )
 def winner(call: Call[Selection], c: Any) -> Coefficients:
-    """The entry that was picked takes all: c_in = c where picked, 0 elsewhere."""
+    """Give all to the entry that was picked: c_in = c there, 0 elsewhere."""
     return picked(call, c)
 
 
@@ -183,7 +183,7 @@ def winner(call: Call[Selection], c: Any) -> Coefficients:
     serves=entrywise,
 )
 def passed_on(call: Call[Selection], c: Any) -> Coefficients:
-    """R_in = R_out, where a limit cut something off as well: c_in = c out / x."""
+    """Pass on R_in = R_out, where a limit cut something off as well: c_in = c out / x."""
     if call.form is Form.RELEVANCE:
         return call.only(c)
     (operand,) = call.live
@@ -196,5 +196,5 @@ def passed_on(call: Call[Selection], c: Any) -> Coefficients:
 
 @rule("gradient", family=Selection, cites="simonyan2014", absorbs=cut_off)
 def gradient(call: Call[Selection], c: Any) -> Coefficients:
-    """The plain gradient: also the winner's."""
+    """Return the plain gradient, which is also the winner's."""
     return call.vjp(c)

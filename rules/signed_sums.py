@@ -1,4 +1,4 @@
-"""Rules that treat positive and negative contributions x_i w_ij apart: gamma, z+, alpha-beta.
+"""Treat positive and negative contributions x_i w_ij apart: gamma, z+, alpha-beta.
 
 Negative inputs are allowed: a contribution is positive if x and w have the same sign. In the
 coefficient form a sum over positive contributions is w+^T c for inputs above zero and w-^T c for
@@ -32,7 +32,7 @@ from lrp_engine.rules.weighted_sum_terms import (
 
 
 class Share(NamedTuple):
-    """Relevance shared out over one sum: q = R / whole (stabilised), of which the bias has q b."""
+    """Relevance shared over one sum: q = R / whole (stabilised), of which the bias has q b."""
 
     q: Tensor
     whole: Tensor
@@ -40,12 +40,12 @@ class Share(NamedTuple):
 
 
 def halves(w: Tensor) -> tuple[Tensor, Tensor]:
-    """w+ and w-."""
+    """Return w+ and w-."""
     return w.clamp(min=0), w.clamp(max=0)
 
 
 def by_sign_of_input(call: Call[WeightedSum], above: Tensor, below: Tensor) -> Tensor:
-    """sum_i x_i+ above_ij + x_i- below_ij."""
+    """Return sum_i x_i+ above_ij + x_i- below_ij."""
     x = input_of(call)
     if has_one_sign(call):
         return summed(call, x, above)
@@ -54,7 +54,7 @@ def by_sign_of_input(call: Call[WeightedSum], above: Tensor, below: Tensor) -> T
 
 
 def positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
-    """Shared out over P_j = sum_i (x_i w_ij)+ + b_j+."""
+    """Share over P_j = sum_i (x_i w_ij)+ + b_j+."""
     up, down = halves(weight_of(call))
     total = by_sign_of_input(call, up, down)
     b = bias_of(call) if bias is Bias.ABSORB else None
@@ -65,7 +65,7 @@ def positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) 
 
 
 def negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
-    """Shared out over N_j = sum_i (x_i w_ij)- + b_j-."""
+    """Share over N_j = sum_i (x_i w_ij)- + b_j-."""
     up, down = halves(weight_of(call))
     total = by_sign_of_input(call, down, up)
     b = bias_of(call) if bias is Bias.ABSORB else None
@@ -75,7 +75,7 @@ def negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) 
 
 
 def left(call: Call[WeightedSum], c: Tensor, *shares: tuple[float, Share]) -> dict[str, Tensor]:
-    """The biases have their parts of each sum, the stabilisers what is missing from R."""
+    """Return the biases' parts of the sums, and as the stabilisers' what is missing from R."""
     used = [k * booked(s.q, s.whole) for k, s in shares]
     biases = [k * booked(s.q, s.bias.expand_as(s.q)) for k, s in shares if s.bias is not None]
     found = {"stabiliser": amount(call, c, call.out) - torch.stack(used).sum()}
@@ -85,7 +85,7 @@ def left(call: Call[WeightedSum], c: Tensor, *shares: tuple[float, Share]) -> di
 def z_plus_absorbs(
     call: Call[WeightedSum], c: Tensor, passed: Passed, stabiliser: float, bias: Bias
 ) -> dict[str, Tensor]:
-    """b+ keeps its share of P."""
+    """Return what z+ absorbs: b+ keeps its share of P."""
     return left(call, c, (1.0, positive(call, c, stabiliser, bias)))
 
 
@@ -99,7 +99,7 @@ def z_plus_absorbs(
 def z_plus(
     call: Call[WeightedSum], c: Tensor, stabiliser: float = 1e-6, bias: Bias = Bias.ABSORB
 ) -> Coefficients:
-    """R_i = sum_j (x_i w_ij)+ R_j / P_j."""
+    """Share over positive contributions: R_i = sum_j (x_i w_ij)+ R_j / P_j."""
     q = positive(call, c, stabiliser, bias).q
     up, down = halves(weight_of(call))
     return by_sign(call, transposed(call, q, up), transposed(call, q, down))
@@ -114,7 +114,7 @@ def alpha_beta_absorbs(
     stabiliser: float,
     bias: Bias,
 ) -> dict[str, Tensor]:
-    """b+ and b- keep their shares of P and N."""
+    """Return what alpha-beta absorbs: b+ and b- keep their shares of P and N."""
     p, n = positive(call, c, stabiliser, bias), negative(call, c, stabiliser, bias)
     return left(call, c, (alpha, p), (-beta, n))
 
@@ -134,7 +134,7 @@ def alpha_beta(
     stabiliser: float = 1e-6,
     bias: Bias = Bias.ABSORB,
 ) -> Coefficients:
-    """R_i = sum_j (alpha (x_i w_ij)+ / P_j - beta (x_i w_ij)- / N_j) R_j, alpha - beta = 1."""
+    """Share by sign: R_i = sum_j (alpha (x_i w_ij)+ / P_j - beta (x_i w_ij)- / N_j) R_j."""
     if abs(alpha - beta - 1) > 1e-12 or alpha < 0 or beta < 0:
         raise ValueError(f"alpha - beta must be 1 with neither below 0, not {alpha} - {beta}")
     up, down = halves(weight_of(call))
@@ -147,7 +147,7 @@ def alpha_beta(
 def lifted(
     call: Call[WeightedSum], c: Tensor, gamma: float, stabiliser: float, bias: Bias
 ) -> Share:
-    """Shared out over sum_i x_i (w_ij + gamma w_ij+) + b_j + gamma b_j+."""
+    """Share over sum_i x_i (w_ij + gamma w_ij+) + b_j + gamma b_j+."""
     b = bias_of(call) if bias is Bias.ABSORB else None
     b = None if b is None else b + gamma * b.clamp(min=0)
     z = summed(call, input_of(call), lifted_weight(call, gamma))
@@ -156,7 +156,7 @@ def lifted(
 
 
 def lifted_weight(call: Call[WeightedSum], gamma: float) -> Tensor:
-    """w + gamma w+."""
+    """Return w + gamma w+."""
     weight = weight_of(call)
     return weight + gamma * weight.clamp(min=0)
 
@@ -169,7 +169,7 @@ def gamma_absorbs(
     stabiliser: float,
     bias: Bias,
 ) -> dict[str, Tensor]:
-    """b + gamma b+ keeps its share."""
+    """Return what gamma absorbs: b + gamma b+ keeps its share."""
     return left(call, c, (1.0, lifted(call, c, gamma, stabiliser, bias)))
 
 
@@ -187,7 +187,7 @@ def gamma(
     stabiliser: float = 1e-6,
     bias: Bias = Bias.ABSORB,
 ) -> Coefficients:
-    """R_i = sum_j x_i (w_ij + gamma w_ij+) R_j / sum_i x_i (w_ij + gamma w_ij+), for x >= 0."""
+    """Share by v_ij = w_ij + gamma w_ij+, for x >= 0: R_i = sum_j x_i v_ij R_j / sum_i x_i v_ij."""
     q = lifted(call, c, gamma, stabiliser, bias).q
     return call.only(transposed(call, q, lifted_weight(call, gamma)))
 
@@ -195,7 +195,7 @@ def gamma(
 def both_signs(
     call: Call[WeightedSum], c: Tensor, gamma: float, stabiliser: float, bias: Bias
 ) -> tuple[Share, Share]:
-    """Where z > 0 shared out over z + gamma P, where z < 0 over z + gamma N, with N = z - P."""
+    """Share over z + gamma P where z > 0 and over z + gamma N where z < 0, with N = z - P."""
     b = bias_of(call)
     whole = call.out if b is None or bias is Bias.ABSORB else without_bias(call)
     p = positive(call, c, stabiliser, bias).whole
@@ -219,7 +219,7 @@ def generalised_gamma_absorbs(
     stabiliser: float,
     bias: Bias,
 ) -> dict[str, Tensor]:
-    """The lifted bias keeps its share of either sum; at z = 0 nothing is passed on."""
+    """Return the lifted bias' share of either sum; at z = 0 nothing is passed on."""
     above, below = both_signs(call, c, gamma, stabiliser, bias)
     return left(call, c, (1.0, above), (1.0, below))
 
@@ -238,8 +238,10 @@ def generalised_gamma(
     stabiliser: float = 1e-6,
     bias: Bias = Bias.ABSORB,
 ) -> Coefficients:
-    """Contributions of the sign of z_j are lifted by 1 + gamma: for z_j > 0,
-    R_i = sum_j (x_i w_ij + gamma (x_i w_ij)+) R_j / (z_j + gamma P_j), for z_j < 0 with - and N_j.
+    """Lift contributions of the sign of z_j by 1 + gamma.
+
+    For z_j > 0, R_i = sum_j (x_i w_ij + gamma (x_i w_ij)+) R_j / (z_j + gamma P_j); for z_j < 0
+    with - and N_j.
     """
     a, b = (s.q for s in both_signs(call, c, gamma, stabiliser, bias))
     extra = gamma * transposed(call, a - b, weight_of(call).clamp(min=0))

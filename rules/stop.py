@@ -1,4 +1,4 @@
-"""Ops at which relevance ends, each with its reason, and tables that integers are looked up in.
+"""List ops at which relevance ends, with the reason, and tables that integers are looked up in.
 
 Ops with integer or boolean results need no entry: such values cannot carry relevance.
 """
@@ -125,7 +125,7 @@ TABLES = (
 
 @rule("stopped", family=Stop, cites="own: by definition of the op", stops=True)
 def stopped(call: Call, c: Any) -> Coefficients:
-    """No relevance passes."""
+    """Pass on no relevance."""
     return tuple(None for _ in call.live)
 
 
@@ -150,7 +150,7 @@ CONSTANTS = tuple(
 
 @rule("adjoint", family=Lookup, cites="bach2015, eq. 58")
 def adjoint(call: Call, c: Any) -> Coefficients:
-    """A table that carries relevance itself gets what its rows got.
+    """Give a table that carries relevance itself what its rows got.
 
     Padding, frequencies and sparsity are settings for training: they change gradients only.
     """

@@ -1,4 +1,4 @@
-"""Weighted sums z = op(x, W) + b with constant weights: what the classical rules speak of."""
+"""List weighted sums z = op(x, W) + b with constant weights, which the classical rules serve."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["CONVOLUTIONS", "MATRIX", "TRANSPOSED"]
 
 
 def linear_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
-    """c W, over any leading axes; a weight that is one row gives a result without its axis."""
+    """Return c W, over any leading axes; a weight of one row gave a result without its axis."""
     return c.unsqueeze(-1) * weight if weight.dim() == 1 else torch.matmul(c, weight)
 
 
 def matrix(
     target: Any, x: str, weight: str, *samples: Sample, bias: str | None = None, **facts: Any
 ) -> WeightedSum:
-    """One table row: a matrix product in which only `x` carries relevance."""
+    """Return one table row: a matrix product in which only `x` carries relevance."""
     return WeightedSum(
         target=target,
         operands=(x,),

@@ -1,4 +1,4 @@
-"""How the rules for weighted sums look at a call: z = op(x, w) + b, with x live, w constant."""
+"""Read a call of a weighted sum, z = op(x, w) + b, with x live and w constant."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from lrp_engine.method.relevance import stabilise
 
 
 def weight_place(call: Call[WeightedSum]) -> Operand:
-    """The argument that holds the weight; of a list of two, the one that is not live."""
+    """Return the argument that holds the weight; of a list of two, the one that is not live."""
     (x,) = call.live
     return Operand(call.op.weight, None if x.index is None else 1 - x.index)
 
 
 def input_of(call: Call[WeightedSum]) -> Tensor:
-    """x."""
+    """Return the input x."""
     return call.operand(call.live[0])
 
 
 def weight_of(call: Call[WeightedSum]) -> Tensor:
-    """w."""
+    """Return the weight w."""
     return pick(call.arguments, weight_place(call))
 
 
 def bias_of(call: Call[WeightedSum]) -> Tensor | None:
-    """b, shaped so that it broadcasts to z; None if there is none."""
+    """Return the bias b, shaped so that it broadcasts to z; None if there is none."""
     bias = call[call.op.bias] if call.op.bias else None
     if bias is None:
         return None
@@ -45,18 +45,18 @@ def bias_of(call: Call[WeightedSum]) -> Tensor | None:
 
 
 def without_bias(call: Call[WeightedSum]) -> Tensor:
-    """z - b, summed anew: where z and b nearly cancel, their difference would be noise."""
+    """Return z - b, summed anew: where z and b nearly cancel, their difference would be noise."""
     return summed(call, input_of(call), weight_of(call))
 
 
 def summed(call: Call[WeightedSum], x: Tensor, weight: Tensor) -> Tensor:
-    """op(x, w) without the bias, for other inputs and weights."""
+    """Return op(x, w) without the bias, for other inputs and weights."""
     changed = substitute(call.arguments, {call.live[0]: x, weight_place(call): weight})
     return invoke(call.op.target, changed | _without_bias(call))
 
 
 def transposed(call: Call[WeightedSum], c: Tensor, weight: Tensor | None = None) -> Tensor:
-    """w^T c, by the op's own adjoint if it has one, by torch's derivative otherwise."""
+    """Return w^T c, by the op's own adjoint if it has one, by torch's derivative otherwise."""
     if call.op.adjoint is not None:
         return call.op.adjoint(call, c, weight_of(call) if weight is None else weight)
     if weight is not None:
@@ -66,12 +66,12 @@ def transposed(call: Call[WeightedSum], c: Tensor, weight: Tensor | None = None)
 
 
 def relevance(call: Call[WeightedSum], flow: Tensor) -> Tensor:
-    """R at z, whichever form arrived."""
+    """Return R at z, whichever form arrived."""
     return flow if call.form is Form.RELEVANCE else flow * call.out
 
 
 def shared_out(call: Call[WeightedSum], flow: Tensor, z: Tensor, epsilon: float) -> Tensor:
-    """R / (z' + epsilon sign z'), for a denominator z'."""
+    """Return R / (z' + epsilon sign z') for a denominator z'."""
     if call.form is Form.COEFFICIENT and z is call.out:
         size = z.abs()  # z / (z + epsilon sign z) in fewer passes over memory
         return flow * (size / (size + epsilon))
@@ -79,26 +79,26 @@ def shared_out(call: Call[WeightedSum], flow: Tensor, z: Tensor, epsilon: float)
 
 
 def over(call: Call[WeightedSum], flow: Tensor, denominator: Tensor) -> Tensor:
-    """R / denominator."""
+    """Return R / denominator."""
     if call.form is Form.RELEVANCE:
         return flow / denominator
     return flow * (call.out / denominator)
 
 
 def has_one_sign(call: Call[WeightedSum]) -> bool:
-    """Whether x is known to have no entry below zero, as behind a rectifier."""
+    """Return whether x is known to have no entry below zero, as behind a rectifier."""
     return call.live[0] in call.never_negative
 
 
 def by_sign(call: Call[WeightedSum], positive: Tensor, negative: Tensor) -> Coefficients:
-    """One coefficient for inputs above zero, another for those below."""
+    """Return one coefficient for inputs above zero, another for those below."""
     if has_one_sign(call):
         return call.only(positive)
     return call.only(torch.where(input_of(call) < 0, negative, positive))
 
 
 def _without_bias(call: Call[WeightedSum]) -> dict[str, Tensor | None]:
-    """Arguments that leave the bias out."""
+    """Return the arguments that leave the bias out."""
     name = call.op.bias
     if name is None:
         return {}

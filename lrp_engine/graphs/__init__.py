@@ -1,1 +1,1 @@
-"""Tools for fx graphs that know nothing of relevance."""
+"""Read, trace and walk fx graphs; nothing here knows of relevance."""

@@ -1,4 +1,4 @@
-"""The few ops that the machinery itself writes or sees through. All other ops live in `rules/`."""
+"""Name the few ops that the machinery itself writes or sees through; all others are in `rules/`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _BY_NUMBER = {
 
 
 def without_factor(node: Any) -> tuple[Any, float]:
-    """(x, k) with node = k * x for a positive number k; (node, 1) if it is not such a product."""
+    """Return (x, k) with node = k * x for a number k > 0; (node, 1) if it is no such product."""
     factor = 1.0
     while isinstance(node, fx.Node) and node.target in _BY_NUMBER and len(node.args) == 2:
         x, k = node.args
@@ -65,14 +65,14 @@ def without_factor(node: Any) -> tuple[Any, float]:
 
 
 def factors(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
-    """The two tensors that a node multiplies; None if it is no such product."""
+    """Return the two tensors that a node multiplies; None if it is no such product."""
     if node.target is not PRODUCT or not all(isinstance(a, fx.Node) for a in node.args):
         return None
     return node.args  # type: ignore[return-value]
 
 
 def halves(a: fx.Node, b: fx.Node) -> tuple[tuple[fx.Node, fx.Node], int] | None:
-    """((first, second), axis) if a + b is nothing but two neighbouring slices joined again."""
+    """Return ((first, second), axis) if a + b only joins two neighbouring slices, else None."""
     if not a.target is b.target is _PLACED or a.args[1:3] != b.args[1:3]:
         return None
     sizes, axis = a.args[1:3]

@@ -1,4 +1,4 @@
-"""What an op is made of, written in its place."""
+"""Write the parts of a composite op in its place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Traces = dict[Any, Template]
 
 
 def is_composite(target: Any) -> bool:
-    """Whether an op's own kernel does nothing but call other ops."""
+    """Return whether an op's own kernel does nothing but call other ops."""
     key = torch._C.DispatchKey.CompositeImplicitAutograd
     return isinstance(target, torch._ops.OpOverload) and target.has_kernel_for_dispatch_key(key)
 
@@ -35,7 +35,7 @@ def write_parts(
     traces: Traces,
     emit: Callable[..., fx.Node] | None = None,
 ) -> Any:
-    """Writes what `recipe` does into `graph`; returns the result, a list if there are several."""
+    """Write what `recipe` does into `graph` and return the result, a list if there are several."""
     leaves, spec = pytree.tree_flatten((node.args, node.kwargs))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node)]
     given = [values(leaves[i]) for i in places]

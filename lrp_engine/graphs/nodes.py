@@ -1,4 +1,4 @@
-"""Small questions about fx nodes that every stage asks."""
+"""Describe fx nodes: their values, sizes, names, and where they come from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<functio
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a node comes from in the user's model."""
+    """The place in the user's model that a node comes from."""
 
     module: str
     module_type: str
@@ -33,34 +33,34 @@ class Origin:
 
 
 def value(argument: Any) -> Any:
-    """The fake value of a node; anything else is returned as it is."""
+    """Return the fake value of a node; anything else is returned as it is."""
     return argument.meta.get("val") if isinstance(argument, fx.Node) else argument
 
 
 def values(arguments: Any) -> Any:
-    """`value` over a tree of arguments."""
+    """Return a tree of arguments with every node replaced by its fake value."""
     return fx.node.map_arg(arguments, value)
 
 
 def holds_tensors(node: fx.Node) -> bool:
-    """Whether a node's value is a tensor or several, and not a size."""
+    """Return whether a node's value is a tensor or several, and not a size."""
     return any(isinstance(v, torch.Tensor) for v in pytree.tree_leaves(value(node)))
 
 
 def is_floating(node: fx.Node) -> bool:
-    """Whether a node's value (or one of its values) can carry relevance at all."""
+    """Return whether a node's value, or one of its values, is floating-point."""
     leaves = pytree.tree_leaves(value(node))
     return any(isinstance(v, torch.Tensor) and v.dtype.is_floating_point for v in leaves)
 
 
 def is_complex(node: fx.Node) -> bool:
-    """Whether a node's value (or one of its values) is complex."""
+    """Return whether a node's value, or one of its values, is complex."""
     leaves = pytree.tree_leaves(value(node))
     return any(isinstance(v, torch.Tensor) and v.dtype.is_complex for v in leaves)
 
 
 def module_stack(node: fx.Node) -> tuple[tuple[str, str], ...]:
-    """(module path, type name) of every module call that a node lies in, outermost first."""
+    """Return (module path, type name) of every module call around a node, outermost first."""
     stack = node.meta.get("nn_module_stack") or {}
     entries = []
     for key, (path, kind) in stack.items():
@@ -73,14 +73,14 @@ def module_stack(node: fx.Node) -> tuple[tuple[str, str], ...]:
 
 
 def origin(node: fx.Node) -> Origin:
-    """Module path, module type and source line of a node."""
+    """Return module path, module type and source line of a node."""
     stack = module_stack(node)
     module, kind = stack[-1] if stack else ("", "")
     return Origin(module, kind, source_line(node))
 
 
 def source_line(node: fx.Node) -> str:
-    """`file:line`, as close to the user's own code as the stack trace allows."""
+    """Return `file:line`, as close to the user's own code as the stack trace allows."""
     found = _FRAME.finditer(node.meta.get("stack_trace") or "")
     frames = [frame for frame in found if not any(n in frame["file"] for n in _NEVER_THE_USERS)]
     own = [f for f in frames if "/torch/nn/" not in f["file"]] or frames
@@ -88,13 +88,13 @@ def source_line(node: fx.Node) -> str:
 
 
 def describe(node: fx.Node) -> str:
-    """One line for an error: name, op, shapes, place."""
+    """Return one line for an error: name, op, shapes, place."""
     shapes = ", ".join(shape_text(value(a)) for a in node.all_input_nodes)
     return f"{node.name} = {target_name(node)}({shapes}) in {origin(node)}"
 
 
 def shape_text(v: Any) -> str:
-    """`f32[2, s0]` for a tensor, the plain text of anything else."""
+    """Return `float32[2, s0]` for a tensor, the plain text of anything else."""
     if isinstance(v, torch.Tensor):
         dtype = str(v.dtype).removeprefix("torch.")
         return f"{dtype}[{', '.join(str(s) for s in v.shape)}]"
@@ -104,7 +104,7 @@ def shape_text(v: Any) -> str:
 
 
 def target_name(node: fx.Node) -> str:
-    """`aten.linear.default` for an op, the function's name otherwise."""
+    """Return `aten.linear.default` for an op, the function's name otherwise."""
     if isinstance(node.target, str):
         return node.target
     name = getattr(node.target, "__name__", "")
@@ -112,7 +112,7 @@ def target_name(node: fx.Node) -> str:
 
 
 def hint(size: Any) -> int:
-    """The concrete size behind a symbolic one (that of the example inputs).
+    """Return the concrete size behind a symbolic one, that of the example inputs.
 
     A size that depends on data, such as a count of nonzero entries, is guessed.
     """
@@ -123,7 +123,7 @@ def hint(size: Any) -> int:
 
 
 def nbytes(node: fx.Node) -> int:
-    """Bytes of a node's tensors at the example's sizes."""
+    """Return the bytes of a node's tensors at the example's sizes."""
     total = 0
     for leaf in pytree.tree_leaves(value(node)):
         if isinstance(leaf, torch.Tensor):
@@ -135,7 +135,7 @@ def nbytes(node: fx.Node) -> int:
 
 
 def part_of(node: fx.Node) -> tuple[fx.Node, int]:
-    """(producer, which result) of a node that takes one result out of several."""
+    """Return (producer, index) of a node that takes one result out of several."""
     producer, index = node.args
     assert isinstance(producer, fx.Node)
     assert isinstance(index, int)
@@ -143,5 +143,5 @@ def part_of(node: fx.Node) -> tuple[fx.Node, int]:
 
 
 def is_getitem(node: fx.Node) -> bool:
-    """Whether a node takes one result out of several."""
+    """Return whether a node takes one result out of several."""
     return node.op == "call_function" and node.target is operator.getitem

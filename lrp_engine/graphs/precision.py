@@ -1,4 +1,4 @@
-"""How precisely values of a graph are represented."""
+"""Measure values and the precision that they are represented in."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .nodes import value
 
 
 def pieces(x: Tensor) -> Sequence[Tensor]:
-    """Logits may fill much of the memory: they are compared piece by piece."""
+    """Split a tensor into flat pieces: comparing large logits at once would need much memory."""
     return x.reshape(-1).split(2**24) if x.numel() else ()
 
 
 def largest(x: Tensor) -> float:
-    """The largest finite |entry|."""
+    """Return the largest finite |entry|."""
     return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max())
 
 
 def coarsest(nodes: Iterable[fx.Node]) -> torch.dtype:
-    """The floating-point dtype of lowest precision among the nodes' values."""
+    """Return the floating-point dtype of lowest precision among the nodes' values."""
     leaves = pytree.tree_leaves([value(node) for node in nodes])
     found = {v.dtype for v in leaves if isinstance(v, Tensor) and v.dtype.is_floating_point}
     return max(found, key=lambda d: torch.finfo(d).eps, default=torch.float32)
 
 
 def half_the_digits(dtype: torch.dtype) -> float:
-    """What may differ: rounding in another order, amplified as far as half of the digits."""
+    """Return the relative difference that rounding may cause: half of the dtype's digits."""
     return float(torch.finfo(dtype).eps ** 0.5)

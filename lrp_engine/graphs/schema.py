@@ -19,7 +19,7 @@ class Operand(NamedTuple):
 
 
 def bind(target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by schema name, defaults filled in."""
+    """Return the arguments by schema name, defaults filled in."""
     schema = target._schema.arguments
     bound = {a.name: a.default_value for a in schema if a.has_default_value()}
     bound |= {a.name: v for a, v in zip(schema, args, strict=False)}
@@ -27,7 +27,7 @@ def bind(target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[
 
 
 def invoke(target: Any, arguments: Mapping[str, Any]) -> Any:
-    """Calls an op with arguments by schema name."""
+    """Call an op with arguments by schema name."""
     positional = [a.name for a in target._schema.arguments if not a.kwarg_only]
     named = [a.name for a in target._schema.arguments if a.kwarg_only]
     return target(*(arguments[n] for n in positional), **{n: arguments[n] for n in named})
@@ -36,7 +36,7 @@ def invoke(target: Any, arguments: Mapping[str, Any]) -> Any:
 def operands_of(
     names: tuple[str, ...], arguments: Mapping[str, Any], kind: type = Tensor
 ) -> tuple[Operand, ...]:
-    """Every tensor among the named arguments, list arguments spelled out."""
+    """Return every tensor among the named arguments, those in lists one by one."""
     found: list[Operand] = []
     for name in names:
         argument = arguments.get(name)
@@ -48,18 +48,18 @@ def operands_of(
 
 
 def names_of(operands: Iterable[Operand]) -> frozenset[str]:
-    """What a record's condition is told of the live operands: `weight`; `tensors`, `tensors[0]`."""
+    """Return the names of operands, those of list arguments twice: `tensors` and `tensors[0]`."""
     return frozenset(name for o in operands for name in (o.name, str(o)))
 
 
 def pick(arguments: Mapping[str, Any], operand: Operand) -> Any:
-    """The argument that an operand stands for."""
+    """Return the argument that an operand stands for."""
     argument = arguments[operand.name]
     return argument if operand.index is None else argument[operand.index]
 
 
 def substitute(arguments: Mapping[str, Any], new: Mapping[Operand, Any]) -> dict[str, Any]:
-    """The same arguments with some operands exchanged."""
+    """Return the same arguments with some operands exchanged."""
     result = dict(arguments)
     for operand, value in new.items():
         if operand.index is None:

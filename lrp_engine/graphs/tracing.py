@@ -1,4 +1,4 @@
-"""Tracing ordinary torch code into a small graph, and copying such graphs into larger ones."""
+"""Trace torch code into a small graph, and copy such graphs into larger ones."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Template:
     results: tuple[Any, ...]
 
     def reads(self) -> tuple[bool, ...]:
-        """Which of the arguments the function really used."""
+        """Return for each argument whether the function used it."""
         used = {n for node in self.body for n in node.all_input_nodes}
         return tuple(node in used or node in self.results for node in self.inputs)
 
 
 def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
-    """Traces `function(*examples)` on fake tensors into ATen ops; dead code is removed.
+    """Trace `function(*examples)` on fake tensors into ATen ops; dead code is removed.
 
     `function` returns a tensor, or a list of tensors and None. Symbolic sizes stay symbolic.
     """
@@ -67,7 +67,7 @@ def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
 
 
 def signature(example: Any) -> tuple[Any, ...]:
-    """What a trace depends on: two arguments of equal signature give the same template."""
+    """Return what a trace depends on: arguments of equal signature give the same template."""
     if isinstance(example, Tensor):
         shape, stride = tuple(map(_size, example.shape)), tuple(map(_size, example.stride()))
         return (shape, stride, example.dtype, str(example.device))
@@ -86,7 +86,7 @@ def inline(
     origin: fx.Node | None = None,
     emit: Callable[..., fx.Node] | None = None,
 ) -> list[Any]:
-    """Copies a template into `graph` with its inputs bound to `arguments`; returns its results.
+    """Copy a template into `graph` with its inputs bound to `arguments` and return its results.
 
     `emit(target, args, kwargs, value)` may create the nodes in the caller's own way.
     """
@@ -99,7 +99,7 @@ def inline(
 
 
 def pruned(template: Template, results: Sequence[Any]) -> Template:
-    """The same trace with other results; what they do not need is left out."""
+    """Return the same trace with other results, without the nodes that they do not need."""
     needed = upstream(results)
     body = tuple(node for node in template.body if node in needed)
     return Template(template.inputs, body, tuple(results))
@@ -116,7 +116,7 @@ def _emitter(graph: fx.Graph, origin: fx.Node | None) -> Callable[..., fx.Node]:
 
 
 def _mutates(node: fx.Node) -> bool:
-    """Whether an op writes into its operand, as some of torch's own derivatives do.
+    """Return whether an op writes into its operand, as some of torch's own derivatives do.
 
     In a joint graph, where equal computations are one node, that would spoil other users' values.
     """
@@ -135,8 +135,10 @@ def _template(graph: fx.Graph, missing: list[bool]) -> Template:
 
 
 def _see_through(graph: fx.Graph) -> None:
-    """Autograd's detach and alias nodes say nothing in a functional graph; nor does where a cast
-    leaves its tensor, if it is there already."""
+    """Remove what means nothing in a functional graph.
+
+    Autograd's detach and alias nodes; the device and layout of a cast that are its tensor's own.
+    """
     for node in graph.nodes:
         if node.target in TRANSPARENT:
             node.replace_all_uses_with(node.args[0])
@@ -147,7 +149,7 @@ def _see_through(graph: fx.Graph) -> None:
 
 
 def _keep_rows_dense(graph: fx.Graph) -> None:
-    """A kernel was chosen by how its operands lie here; they may lie otherwise when it runs."""
+    """Make attention's operands dense: its kernel was chosen by the strides at the trace."""
     for node in graph.nodes:
         if node.target not in ATTENTION_KERNELS:
             continue
@@ -161,7 +163,7 @@ def _keep_rows_dense(graph: fx.Graph) -> None:
 
 
 def run_without_data(target: Any, args: Any, kwargs: Any) -> Any:
-    """An op's result on the example values of its arguments."""
+    """Return an op's result on the fake values of its arguments."""
     filled = pytree.tree_map(_example, (args, kwargs))
     with _fake_mode_of(filled), enable_python_dispatcher(), torch.no_grad():
         return target(*filled[0], **filled[1])

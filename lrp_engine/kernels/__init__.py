@@ -1,3 +1,3 @@
-"""Ops of the engine's own, where torch has none: what they compute, and kernels for it."""
+"""Define the engine's own ops, where torch has none, and their kernels."""
 
 from .recurrence import linear_recurrence as linear_recurrence

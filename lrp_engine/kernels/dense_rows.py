@@ -1,4 +1,4 @@
-"""Rows that lie dense in memory, as the kernels of fused attention take for granted.
+"""Lay rows dense in memory, as the kernels of fused attention take for granted.
 
 Torch looks at strides before it chooses a kernel. A program calls the one that was chosen at
 capture, and when it runs tensors may lie otherwise: an input that was transposed, a convolution
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def with_dense_rows(x: Tensor) -> Tensor:
-    """The tensor itself if its last axis has stride 1, else a copy that has."""
+    """Return the tensor itself if its last axis has stride 1, else a copy that has."""
     return x if x.stride(-1) == 1 else x.contiguous()
 
 

@@ -1,4 +1,4 @@
-"""The first-order linear recurrence as one op: h_t = decay_t * h_(t-1) + inflow_t, h_(-1) = 0.
+"""Define the linear recurrence as one op: h_t = decay_t * h_(t-1) + inflow_t, h_(-1) = 0.
 
 Its adjoint is a recurrence, too: it walks the other way, and each step decays by what the step
 before it holds. So one op serves the forward pass, rules and derivatives of any order.
@@ -39,7 +39,7 @@ def _computed(
     adjoint: bool = False,
     share: float = 1.0,
 ) -> Tensor:
-    """h_t = share * decay_t * h_(t-1) + inflow_t along `dim`; `reverse` walks from the last step.
+    """Compute h_t = share * decay_t * h_(t-1) + inflow_t along `dim`; `reverse` starts at the end.
 
     `adjoint`: the transpose of that as a map of the inflow, g_t = share * decay_(t+1) * g_(t+1) +
     inflow_t. The result is contiguous. Half precision is accumulated in single.
@@ -56,7 +56,7 @@ def _without_data(decay: Tensor, inflow: Tensor, dim: int, *settings: Any) -> Te
 
 
 def _way(device: str) -> Way:
-    """One pass over memory where there is a loop that is cheap, else log2(steps) passes."""
+    """Choose one pass over memory where a loop is cheap, else log2(steps) passes."""
     if device == "cuda" and _has_triton():
         from .recurrence_triton import fused
 
@@ -70,7 +70,7 @@ def _has_triton() -> bool:
 
 
 def previous(h: Tensor, dim: int, reverse: bool = False) -> Tensor:
-    """h_(t-1), zero at the first step."""
+    """Return h_(t-1), zero at the first step, in the shape of `h`."""
     ends = [0, 0] * (h.dim() - 1 - dim % h.dim())
     return torch.nn.functional.pad(h, [*ends, *((-1, 1) if reverse else (1, -1))])
 
@@ -81,7 +81,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, c: Tensor) -> tuple[Tensor | None, ...]:
-    """The adjoint for the inflow; for the decay, what arrives at a step times the state before."""
+    """Return the adjoint for the inflow, and for the decay what arrives times the state before."""
     decay, output = ctx.saved_tensors
     dim, reverse, adjoint, share = ctx.settings
     back = linear_recurrence(decay, c, dim, reverse, not adjoint, share)
@@ -99,7 +99,7 @@ torch.library.register_autograd(_NAME, _backward, setup_context=_remember)
 def _batched(
     info: Any, in_dims: tuple[Any, ...], decay: Tensor, inflow: Tensor, dim: int, *settings: Any
 ) -> tuple[Tensor, int]:
-    """One more axis in front; an operand that is the same for all is not copied."""
+    """Add one more axis in front; an operand that is the same for all is not copied."""
     size = next(x.shape[d] for x, d in zip((decay, inflow), in_dims, strict=False) if d is not None)
     decay, inflow = (
         x.expand(size, *x.shape) if d is None else x.movedim(d, 0)

@@ -1,4 +1,4 @@
-"""The linear recurrence in plain torch: step by step, and by doubling strides."""
+"""Compute the linear recurrence in plain torch: step by step, and by doubling strides."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stepped(
 def doubled(
     decay: Tensor, inflow: Tensor, dim: int, backward: bool, lagging: bool, share: float
 ) -> Tensor:
-    """Every step looks back 1, 2, 4, ... steps: as many passes as doublings reach the length."""
+    """Combine every step with those 1, 2, 4, ... before it: log2(length) passes over memory."""
     wide = torch.promote_types(inflow.dtype, torch.float32)
     a, h = (x.movedim(dim, 0).to(wide) for x in (decay, inflow))
     if backward:

@@ -1,4 +1,4 @@
-"""The linear recurrence as one Triton kernel: one pass over memory, however long the text."""
+"""Compute the linear recurrence in one Triton kernel: one pass over memory for any length."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ def _kernel(  # type: ignore[no-untyped-def]
     BACKWARD: tl.constexpr, LAGGING: tl.constexpr, WIDE: tl.constexpr,
     CHANNELS: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    """Channels are the axes before and behind time; `decays` of those before have decays of
-    their own, the others use them again."""
+    """Walk along time for a block of channels, which are the axes before and behind time.
+
+    The first `decays` of the axes before have decays of their own, the others use them again.
+    """
     channel = tl.program_id(0).to(tl.int64) * CHANNELS + tl.arange(0, CHANNELS)
     here = channel < channels
     outer, within = channel // inner, channel % inner
@@ -53,7 +55,7 @@ def _kernel(  # type: ignore[no-untyped-def]
 def fused(
     decay: Tensor, inflow: Tensor, dim: int, backward: bool, lagging: bool, share: float
 ) -> Tensor:
-    """As `stepping.stepped`, on a GPU."""
+    """Compute the recurrence on a GPU, with the arguments of `recurrence_torch.run_steps`."""
     inflow = inflow.contiguous()
     result = inflow.new_empty(inflow.shape)
     steps, inner = inflow.shape[dim], math.prod(inflow.shape[dim + 1 :])

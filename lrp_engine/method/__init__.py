@@ -1,1 +1,1 @@
-"""The vocabulary of the method: op records, rules, calls, registry, R = c * a."""
+"""Define the vocabulary of the method: op records, rules, calls, registry, R = c * a."""

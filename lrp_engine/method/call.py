@@ -1,4 +1,4 @@
-"""One call of one op, as a rule sees it while it is traced. Reading a value makes a promise."""
+"""Define one call of one op, as a rule sees it while it is traced."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Passed = tuple[Tensor, ...]
 
 
 class HasTarget(Protocol):
-    """An op record, as far as a call needs it: the op itself."""
+    """An op record, as far as a call needs it."""
 
     @property
     def target(self) -> Any:
@@ -44,9 +44,10 @@ OpT = TypeVar("OpT", bound=HasTarget)
 
 @dataclass
 class Call(Generic[OpT]):
-    """One call: `call["weight"]` is an argument, `call.out` the result, `call.live` the operands
-    that carry relevance here.
+    """One call of one op.
 
+    `call["weight"]` is an argument, `call.out` the result, `call.live` the operands that carry
+    relevance here. Reading a value makes a promise: the engine keeps it or computes it again.
     `primal` holds the op's result where a rule had to compute it again; the engine then lets
     forward pass and rule share that one computation. `form` says what arrived: coefficients, or
     relevance itself. `never_negative`: the live operands known to have no entry below zero.
@@ -61,36 +62,36 @@ class Call(Generic[OpT]):
     never_negative: frozenset[Operand] = frozenset()
 
     def with_form(self, form: Form) -> Call[OpT]:
-        """The same call, for a flow of another form."""
+        """Return the same call for a flow of another form."""
         return replace(self, form=form)
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
 
     def operand(self, operand: Operand) -> Tensor:
-        """The value of an operand."""
+        """Return the value of an operand."""
         return pick(self.arguments, operand)
 
     def is_live(self, name: str) -> bool:
-        """Whether the named argument carries relevance."""
+        """Return whether the named argument carries relevance."""
         return any(operand.name == name for operand in self.live)
 
     def only(self, coefficient: Tensor) -> Coefficients:
-        """The coefficients of a call with one live operand."""
+        """Return the coefficients of a call with one live operand."""
         (_,) = self.live
         return (coefficient,)
 
     def run(self, /, **changed: Any) -> Any:
-        """The op itself, some arguments changed."""
+        """Run the op with some arguments changed."""
         return invoke(self.op.target, {**self.arguments, **changed})
 
     def at_zero(self) -> Any:
-        """The op with every live operand set to zero: what its constants alone give."""
+        """Run the op with every live operand set to zero: what its constants alone give."""
         zeros = {o: torch.zeros_like(self.operand(o)) for o in self.live}
         return invoke(self.op.target, substitute(self.arguments, zeros))
 
     def vjp(self, c: Any) -> tuple[Tensor, ...]:
-        """(d op / d operand)^T c for each live operand, by torch's own derivative.
+        """Return (d op / d operand)^T c for each live operand, by torch's own derivative.
 
         `c` has one entry per result; None where no relevance arrives.
         """
@@ -104,7 +105,7 @@ class Call(Generic[OpT]):
 
 
 def _matched(result: Any, c: Any) -> tuple[list[Tensor], list[Tensor]]:
-    """The results that relevance arrives at, with their coefficients."""
+    """Return the results that relevance arrives at, with their coefficients."""
     if isinstance(result, Tensor):
         return [result], [c]
     pairs = [(r, k) for r, k in zip(result, c, strict=True) if k is not None]

@@ -1,4 +1,4 @@
-"""Claims that op records make of their results: signs, and rows computed one by one."""
+"""Define the claims that op records make of their results: signs, and rows computed one by one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Known = Callable[[Any], bool]
 
 
 def always(*_: object) -> bool:
-    """Claim it of every call."""
+    """Make the claim of every call."""
     return True
 
 
 def as_are(*names: str) -> Callable[[Mapping[str, Any], Known], bool]:
-    """For ops whose result is not negative if none of these arguments is."""
+    """Return the claim that a result is not negative if none of these arguments is."""
 
     def holds(arguments: Mapping[str, Any], known: Known) -> bool:
         return all(known(arguments[name]) for name in names)
@@ -25,11 +25,11 @@ def as_are(*names: str) -> Callable[[Mapping[str, Any], Known], bool]:
 
 
 def reduces_last(arguments: Mapping[str, Any]) -> bool:
-    """A reduction over the last axis and no other."""
+    """Return whether a call reduces over the last axis and no other."""
     last = value(arguments["self"]).dim() - 1
     return list(arguments["dim"] or ()) in ([-1], [last])
 
 
 def normalises_last(arguments: Mapping[str, Any]) -> bool:
-    """A normalisation over the last axis and no other."""
+    """Return whether a call normalises over the last axis and no other."""
     return len(arguments["normalized_shape"]) == 1

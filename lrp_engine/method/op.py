@@ -1,4 +1,4 @@
-"""What an op *is*: one small frozen record per ATen op, by family. `rules/` fills the table.
+"""Define what an op is: one small frozen record per ATen op, by family. `rules/` fills the table.
 
 The family says how the op behaves under scaling of its operands (Euler's degree); which
 rule serves it is the preset's business.
@@ -20,7 +20,7 @@ Condition = Callable[[dict[str, Any], frozenset[str]], bool]
 
 
 class AtZero(Enum):
-    """What an elementwise op gives where its live operands are zero."""
+    """The result of an elementwise op where its live operands are zero."""
 
     ZERO = "zero, whatever its constants are"
     SUM = "zero if no constant is added"
@@ -63,7 +63,7 @@ class Op:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inert(Op):
-    """An op whose result is its first operand: clone, detach, dropout in eval mode."""
+    """An op that returns its first operand: clone, detach, dropout in eval mode."""
 
     family: ClassVar[str] = "inert"
     moves_entries: ClassVar[bool] = True
@@ -72,7 +72,7 @@ class Inert(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Move(Op):
-    """Entries change place, repeat or drop out; none is computed with. Degree 1."""
+    """An op whose entries change place, repeat or drop out; nothing is computed. Degree 1."""
 
     family: ClassVar[str] = "move"
     moves_entries: ClassVar[bool] = True
@@ -80,7 +80,7 @@ class Move(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Linear(Op):
-    """Linear or affine in all live operands together. Degree 1.
+    """An op that is linear or affine in all live operands together. Degree 1.
 
     `adjoint(call, c)` replaces the traced adjoint where a better one is known.
     """
@@ -92,7 +92,7 @@ class Linear(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightedSum(Op):
-    """z = op(input, weight) + bias with a constant weight: what the classical rules speak of.
+    """A sum z = op(input, weight) + bias with a constant weight, as the classical rules treat.
 
     `adjoint(call, c, weight)` is the transposed op, written with forward ops.
     """
@@ -107,7 +107,7 @@ class WeightedSum(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Product(Op):
-    """Multiplies its `factors`; linear in every other operand. Degree: the live factors."""
+    """A product of `factors`, linear in every other operand. Degree: the number of live factors."""
 
     family: ClassVar[str] = "product"
     scales: ClassVar[bool] = True
@@ -117,7 +117,7 @@ class Product(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quotient(Op):
-    """numerator / denominator: the denominator normalises."""
+    """A quotient numerator / denominator, in which the denominator normalises."""
 
     family: ClassVar[str] = "quotient"
     scales: ClassVar[bool] = True
@@ -128,7 +128,7 @@ class Quotient(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Selection(Op):
-    """Picks among its operands' entries, or cuts them off. Degree 1 where nothing is cut.
+    """An op that picks among its operands' entries, or cuts them off. Degree 1 where none is cut.
 
     `inclusive`: cuts off at limits, and an entry that equals its limit was not cut.
     """
@@ -140,7 +140,7 @@ class Selection(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pointwise(Op):
-    """f(x) entry by entry. `ratio(x, ...)` is f(x)/x in closed form, finite at 0.
+    """A function f(x) entry by entry. `ratio(x, ...)` is f(x)/x in closed form, finite at 0.
 
     `passes(c, x, ...)` is c f(x)/x where that takes fewer passes over memory than the product.
     `slope(x, ...)` is f'(x), for the few whose derivative torch gives too roughly.
@@ -155,7 +155,7 @@ class Pointwise(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Homogeneous(Op):
-    """f(t x) = t^degree f(x) in all operands together: norms, variances.
+    """A function with f(t x) = t^degree f(x) in all operands together: norms, variances.
 
     The degree may depend on the call (a product over n entries has degree n), and each of
     several results may have its own.
@@ -167,7 +167,7 @@ class Homogeneous(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Normaliser(Op):
-    """Computes a scale to divide by: rsqrt, reciprocal."""
+    """An op that computes a scale to divide by: rsqrt, reciprocal."""
 
     family: ClassVar[str] = "normaliser"
 
@@ -184,7 +184,7 @@ class Normalisation(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Softmax(Op):
-    """Rows that are positive and sum to one (or their logarithm)."""
+    """A softmax over rows, or its logarithm."""
 
     family: ClassVar[str] = "softmax"
 
@@ -198,14 +198,14 @@ class Attention(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recurrence(Op):
-    """h_t = decay_t h_(t-1) + inflow_t: a product and a sum at every step, as one op."""
+    """The recurrence h_t = decay_t h_(t-1) + inflow_t: a product and a sum at every step."""
 
     family: ClassVar[str] = "recurrence"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lookup(Op):
-    """Rows of a table by integer index; its result is the source for those integers."""
+    """A look-up of a table's rows by integer; its result is the source for those integers."""
 
     family: ClassVar[str] = "lookup"
     names_arguments: ClassVar[tuple[str, ...]] = ("operands", "table", "indices")
@@ -215,7 +215,7 @@ class Lookup(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stop(Op):
-    """Relevance ends here, for the stated reason."""
+    """An op at which relevance ends, for the stated reason."""
 
     family: ClassVar[str] = "stop"
     reason: str

@@ -1,4 +1,4 @@
-"""The papers behind the rules: `rules/references.bib` by key."""
+"""Read the papers behind the rules: `rules/references.bib` by key."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Paper:
     bibtex: str
 
     def field(self, name: str) -> str:
-        """A field's text, without BibTeX's braces and accents."""
+        """Return a field's text, without BibTeX's braces and accents."""
         found = {m["name"]: m["text"] for m in _FIELD.finditer(self.bibtex)}
         return re.sub(r"\\[`'\"^~=.]|[{}]", "", found.get(name, ""))
 
     def line(self) -> str:
-        """First author, year, title: one line for people."""
+        """Return first author, year, title and place in one line."""
         first, *others = self.field("author").split(" and ")
         name = first.split(",")[0] + (" et al." if others else "")
         where = self.field("journal") or self.field("booktitle") or self.field("note")
@@ -35,18 +35,18 @@ class Paper:
 
 @cache
 def papers() -> Mapping[str, Paper]:
-    """Every paper by its key."""
+    """Return every paper by its key."""
     text = resources.files("lrp_engine.rules").joinpath("references.bib").read_text("utf-8")
     found = {m["key"].strip(): Paper(m["key"].strip(), m[0]) for m in _ENTRY.finditer(text)}
     return MappingProxyType(found)
 
 
 def cited(references: Iterable[str]) -> tuple[Paper, ...]:
-    """The papers that texts such as `bach2015, eq. 58` begin with, each once, in order."""
+    """Return the papers that texts such as `bach2015, eq. 58` begin with, each once, in order."""
     keys = dict.fromkeys(text.split(",")[0].strip() for text in references)
     return tuple(papers()[key] for key in keys if key in papers())
 
 
 def bibtex(references: Iterable[str]) -> str:
-    """BibTeX of the cited papers."""
+    """Return the BibTeX of the cited papers."""
     return "\n".join(paper.bibtex for paper in cited(references))

@@ -1,4 +1,4 @@
-"""The table of ops and rules: immutable, built once from the modules of `rules/`."""
+"""Collect ops and rules in one immutable table, built once from the modules of `rules/`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Registry:
     rules: Mapping[tuple[str, str], Rule]
 
     def find(self, target: Any, arguments: dict[str, Any], live: frozenset[str]) -> Op | None:
-        """The op record for a call; None if there is none."""
+        """Return the op record for a call; None if there is none."""
         for op in self.records(target):
             if op.when is None or op.when(arguments, live):
                 return op
         return None
 
     def records(self, target: Any) -> tuple[Op, ...]:
-        """All records of an op: those of its own, or those declared under its name.
+        """Return all records of an op: those of its own, or those declared under its name.
 
         A name (`library.op.overload`) stands for an op of a library that may not be loaded yet.
         """
@@ -40,21 +40,21 @@ class Registry:
         return self.ops.get(target) or tuple(_bound(op, target) for op in by_name)
 
     def with_entries(self, entries: Iterable[Op | Rule]) -> Registry:
-        """A registry with more entries, a user's own for instance; duplicates are refused."""
+        """Return a registry with more entries, a user's own for instance."""
         known = [op for records in self.ops.values() for op in records]
         return build([*known, *self.rules.values(), *entries])
 
 
 @cache
 def _bound(op: Op, target: Any) -> Op:
-    """A record declared by name, for the op that has that name."""
+    """Return a record declared by name, for the op that has that name."""
     bound = replace(op, target=target)
     validate(bound)
     return bound
 
 
 def build(entries: Iterable[Op | Rule]) -> Registry:
-    """Sorts entries into a registry; raises RuleError on duplicates."""
+    """Sort entries into a registry; raise RuleError for duplicates and invalid entries."""
     ops: dict[Any, list[Op]] = defaultdict(list)
     rules: dict[tuple[str, str], Rule] = {}
     # Records with a condition are asked first, whichever module they come from.
@@ -76,7 +76,7 @@ def build(entries: Iterable[Op | Rule]) -> Registry:
 
 
 def entries_of(module: ModuleType) -> list[Op | Rule]:
-    """Every op and rule that a module defines, alone or in tuples, in order."""
+    """Return every op and rule that a module defines, alone or in tuples, in order."""
     found: list[Op | Rule] = []
     for name, value in vars(module).items():
         if not name.startswith("__"):
@@ -89,7 +89,7 @@ def entries_of(module: ModuleType) -> list[Op | Rule]:
 
 @cache
 def standard() -> Registry:
-    """The registry of the `rules` package: every module in it is read."""
+    """Return the registry of the `rules` package: every module in it is read."""
     package = importlib.import_module("lrp_engine.rules")
     modules = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
     entries: dict[int, Op | Rule] = {}

@@ -1,4 +1,4 @@
-"""The Rule record, the one decorator that makes one, and the two stabilised helpers rules share."""
+"""Define the Rule record and the one decorator that makes one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Absorbs = Callable[..., Mapping[str, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """How relevance passes through the ops of one family.
+    """A rule by which relevance passes through the ops of one family.
 
     `propagate(call, c, **parameters)` returns one coefficient per live operand.
     `carries` narrows the operands that pass relevance on (None: all that the op declares).
@@ -42,16 +42,16 @@ class Rule:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """Parameter names and defaults."""
+        """Return parameter names and defaults."""
         found = list(inspect.signature(self.propagate).parameters.values())[2:]
         return {p.name: p.default for p in found}
 
     def form_given(self, arrived: Form) -> Form:
-        """The form of what this rule passes on, when `arrived` is the form of what arrives."""
+        """Return the form of what this rule passes on, given the form of what arrives."""
         return arrived if self.gives is Form.EITHER else self.gives
 
     def operands(self, op: Op) -> tuple[str, ...]:
-        """The op's arguments through which this rule passes relevance."""
+        """Return the op's arguments through which this rule passes relevance."""
         if self.stops:
             return ()
         return op.operands if self.carries is None else self.carries(op)
@@ -70,7 +70,7 @@ def rule(
     linear: bool = True,
     serves: Callable[[Op], bool] | None = None,
 ) -> Callable[[Propagate], Rule]:
-    """Makes a function `(call, c, **parameters) -> coefficients` a Rule of one family."""
+    """Make a function `(call, c, **parameters) -> coefficients` a Rule of one family."""
 
     def made(propagate: Propagate) -> Rule:
         return Rule(

@@ -1,4 +1,4 @@
-"""Sample inputs as data: what a rule module writes beside each op, made into tensors by tests."""
+"""Write sample inputs as data beside each op; tests draw the tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Sample:
-    """One call of an op: arguments in which tensors are still `Spec`s."""
+    """One call of an op, its tensors given as `TensorSpec`s."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Sample:
     def make(
         self, seed: int = 0, dtype: torch.dtype = torch.float64
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Draws the tensors: the same seed gives the same call."""
+        """Draw the tensors: the same seed gives the same call."""
         generator = torch.Generator().manual_seed(seed)
 
         def draw(leaf: Any) -> Any:
@@ -38,34 +38,34 @@ class Sample:
 
 
 def sample(*args: Any, **kwargs: Any) -> Sample:
-    """Writes one sample call: `sample(real(2, 3), dim=1)`."""
+    """Write one sample call: `sample(real(2, 3), dim=1)`."""
     return Sample(args, kwargs)
 
 
 def real(*shape: int) -> Spec:
-    """Standard normal entries."""
+    """Draw standard normal entries."""
     return Spec(lambda g, dtype: torch.randn(shape, generator=g, dtype=torch.float64).to(dtype))
 
 
 def brief(*shape: int) -> Spec:
-    """Standard normal entries in bfloat16, for kernels that know nothing finer."""
+    """Draw standard normal entries in bfloat16, for kernels that support no wider dtype."""
     return Spec(lambda g, dtype: torch.randn(shape, generator=g).bfloat16())
 
 
 def cumulative(*ends: int) -> Spec:
-    """Where each group of rows ends, as 32-bit integers."""
+    """Give the ends of groups of rows, as 32-bit integers."""
     return Spec(lambda g, dtype: torch.tensor(ends, dtype=torch.int32))
 
 
 def positive(*shape: int) -> Spec:
-    """Entries in (0.5, 1.5)."""
+    """Draw entries in (0.5, 1.5)."""
     return Spec(
         lambda g, dtype: (torch.rand(shape, generator=g, dtype=torch.float64) + 0.5).to(dtype)
     )
 
 
 def between(low: float, high: float, *shape: int) -> Spec:
-    """Entries in (low, high)."""
+    """Draw entries in (low, high)."""
 
     def draw(g: torch.Generator, dtype: torch.dtype) -> Tensor:
         return (torch.rand(shape, generator=g, dtype=torch.float64) * (high - low) + low).to(dtype)
@@ -74,17 +74,17 @@ def between(low: float, high: float, *shape: int) -> Spec:
 
 
 def coarse(*shape: int) -> Spec:
-    """Odd multiples of 1/8 in (-4, 4): exact in every floating-point type, never zero."""
+    """Draw odd multiples of 1/8 in (-4, 4): exact in every floating-point type, never zero."""
     return Spec(
         lambda g, dtype: ((torch.randint(-16, 16, shape, generator=g) * 2 + 1) / 8).to(dtype)
     )
 
 
 def integers(high: int, *shape: int) -> Spec:
-    """Indices in [0, high)."""
+    """Draw indices in [0, high)."""
     return Spec(lambda g, dtype: torch.randint(high, shape, generator=g))
 
 
 def mask(*shape: int) -> Spec:
-    """Booleans, about half of them true."""
+    """Draw booleans, about half of them true."""
     return Spec(lambda g, dtype: torch.rand(shape, generator=g) > 0.5)

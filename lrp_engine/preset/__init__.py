@@ -1,1 +1,1 @@
-"""Presets: ordered rows that choose a rule for each op."""
+"""Choose a rule for each op by the ordered rows of a preset."""

@@ -1,4 +1,4 @@
-"""Where ops lie in the graph relative to others: first, last, before and after a named place."""
+"""Locate ops in the graph relative to others: first, last, before or after a named place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POSITION = re.compile(r"(first|last)(?:\s+(\d+))?")
 
 @dataclass(frozen=True)
 class Position:
-    """`first`, `last`, `first 3`: counted in ops of one family, along the longest way.
+    """A row's `first`, `last` or `first 3`: counted in ops of one family, along the longest path.
 
     An op is among the first k if no way from a source to it has more than k - 1 others before it.
     """
@@ -29,7 +29,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Reads what stands in a preset file."""
+        """Parse the `position` of a row in a preset file."""
         found = _POSITION.fullmatch(text)
         if not found or found[2] == "0":
             raise PresetError(f"position {text!r}: it is 'first', 'last', 'first 3' or 'last 2'")
@@ -42,7 +42,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Places:
-    """Answers a row's questions about one node.
+    """Answer a row's questions about one node.
 
     `families` holds the live ops that relevance arrives at. Before they are known, no node is
     first or last.
@@ -52,20 +52,20 @@ class Places:
     families: Mapping[fx.Node, str] = field(default_factory=dict)
 
     def is_at(self, node: fx.Node, family: str, position: Position) -> bool:
-        """Whether a node is among the first (last) ops of its family."""
+        """Return whether a node is among the first (last) ops of its family."""
         depths = self._depths if position.from_input else self._heights
         return depths.get(family, {}).get(node, position.count + 1) <= position.count
 
     def is_before(self, node: fx.Node, pattern: str) -> bool:
-        """Whether a node leads to a place, without being part of it."""
+        """Return whether a node leads to a named place, without being part of it."""
         return node in self._reached(pattern, inputs)
 
     def is_after(self, node: fx.Node, pattern: str) -> bool:
-        """Whether a node depends on a place, without being part of it."""
+        """Return whether a node depends on a named place, without being part of it."""
         return node in self._reached(pattern, users)
 
     def named(self, pattern: str) -> set[fx.Node]:
-        """The nodes of a node name or module path."""
+        """Return the nodes that a glob over node names or module paths matches."""
         return {n for n in self.graph.nodes if _is_named(n, pattern)}
 
     def _reached(self, pattern: str, step: Step) -> set[fx.Node]:
@@ -88,7 +88,7 @@ class Places:
         return self._counted(list(reversed(self.graph.nodes)), users)
 
     def _counted(self, order: list[fx.Node], step: Step) -> dict[str, dict[fx.Node, int]]:
-        """For each family: how many of its ops lie on the longest way to each of them."""
+        """Count, for each family, its ops on the longest path to each of them."""
         found: dict[str, dict[fx.Node, int]] = {}
         for family in set(self.families.values()):
             depth: dict[fx.Node, int] = {}

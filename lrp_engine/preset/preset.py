@@ -1,4 +1,4 @@
-"""A preset: ordered rows (where, rule, parameters). `preset_file` reads them from TOML."""
+"""Define a preset: ordered rows (where, rule, parameters). `preset_file` reads them from TOML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .position import Places, Position
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: where it applies, which rule, with which parameters.
+    """One row of a preset: where it applies, which rule, with which parameters.
 
     `op`, `module`, `type`, `node`, `before` and `after` are globs; a row that names a place which
     the model has not is refused, unless it is `optional`.
@@ -38,7 +38,7 @@ class Entry:
     origin: str = ""
 
     def matches(self, node: fx.Node, family: str, places: Places) -> bool:
-        """Whether the row applies to a node of that family."""
+        """Return whether the row applies to a node of that family."""
         return (
             self.family == family
             and self.names_op(target_name(node))
@@ -49,14 +49,14 @@ class Entry:
         )
 
     def names_op(self, name: str) -> bool:
-        """Whether the row speaks of an op of that name; a name without overload means all."""
+        """Return whether the row selects an op of that name; a name without overload means all."""
         if not self.op:
             return True
         wanted, name = self.op.removeprefix("aten."), name.removeprefix("aten.")
         return fnmatchcase(name, wanted if "." in wanted else wanted + ".*")
 
     def lies_at(self, node: fx.Node) -> bool:
-        """Whether a node has the name, and lies in the module, that the row speaks of."""
+        """Return whether a node has the name and lies in the module that the row selects."""
         if self.node and not fnmatchcase(node.name, self.node):
             return False
         stack = module_stack(node)
@@ -65,28 +65,28 @@ class Entry:
         return not self.module or any(fnmatchcase(path, self.module) for path, _ in stack)
 
     def is_narrow(self) -> bool:
-        """Whether the row names places in one model, so that matching none is a mistake."""
+        """Return whether the row names modules or nodes, so that matching none is a mistake."""
         return bool(self.module or self.node or self.type) and not self.optional
 
     def where(self) -> str:
-        """The selector in words."""
+        """Return the row's selectors as text."""
         keys = ("op", "module", "type", "node", "before", "after", "position")
         named = {k: getattr(self, k) for k in keys}
         return ", ".join([f"family {self.family}", *(f"{k} {v}" for k, v in named.items() if v)])
 
     def rule_text(self) -> str:
-        """`epsilon(epsilon=1e-06)`."""
+        """Return the rule with its parameters as text, `epsilon(epsilon=1e-06)`."""
         return rule_text(self.use, self.parameters)
 
 
 def rule_text(name: str, parameters: Mapping[str, Any]) -> str:
-    """A rule with its parameters, as one reads them."""
+    """Return a rule with its parameters as text, `epsilon(epsilon=1e-06)`."""
     inside = ", ".join(f"{k}={plain(v)}" for k, v in parameters.items())
     return f"{name}({inside})" if inside else name
 
 
 def plain(value: Any) -> Any:
-    """A parameter as it stands in a preset file."""
+    """Return a parameter as it is written in a preset file."""
     return value.value if isinstance(value, Enum) else value
 
 
@@ -95,7 +95,7 @@ NOWHERE = Places(fx.Graph())
 
 @dataclass(frozen=True)
 class Preset:
-    """A named choice of rules. The last matching entry wins.
+    """A named choice of rules; the last matching row wins.
 
     `gates`: whether a product that is one activation of one tensor is treated as such.
     `fold_batch_norm`: whether a batch norm is read as part of the weighted sum beside it.
@@ -110,7 +110,7 @@ class Preset:
 
     @property
     def hash(self) -> str:
-        """Changes whenever the choice of rules or parameters changes."""
+        """Return a hash of the choice of rules and parameters."""
         rows = [
             [e.where(), e.use, sorted((k, plain(v)) for k, v in e.parameters.items())]
             for e in self.entries
@@ -119,12 +119,12 @@ class Preset:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def choose(self, node: fx.Node, family: str, places: Places = NOWHERE) -> Entry | None:
-        """The entry for a node; without `places`, rows that speak of its place are left out."""
+        """Return the row for a node; without `places`, rows that select by place match nothing."""
         for entry in reversed(self.entries):
             if entry.matches(node, family, places):
                 return entry
         return None
 
     def counts_positions(self) -> bool:
-        """Whether some row speaks of the first or last ops of its family."""
+        """Return whether some row selects the first or last ops of its family."""
         return any(entry.position is not None for entry in self.entries)

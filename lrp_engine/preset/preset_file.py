@@ -1,4 +1,4 @@
-"""Preset files (TOML) -> `Preset`, checked against the rules and ops that exist."""
+"""Read preset files (TOML) into `Preset`, checked against the rules and ops that exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEYS = _GLOBS | {"family", "use", "position", "optional"}
 
 
 def load_preset(name: str | Path, **parameters: Any) -> Preset:
-    """A preset by name or file, some rule parameters set on every row that has them.
+    """Load a preset by name or file, with rule parameters set on every row that has them.
 
     Raises PresetError for names, keys and parameters that do not exist.
 
@@ -36,7 +36,7 @@ def load_preset(name: str | Path, **parameters: Any) -> Preset:
 
 
 def load(preset: str | Path | Preset, registry: Registry) -> Preset:
-    """A preset by name or file. Parameters that have no default may still be missing.
+    """Read a preset by name or file; parameters without a default may still be missing.
 
     Raises PresetError for unknown names, keys, families, rules, ops and parameters.
     """
@@ -57,7 +57,7 @@ def load(preset: str | Path | Preset, registry: Registry) -> Preset:
 
 
 def with_parameters(preset: Preset, parameters: Mapping[str, Any]) -> Preset:
-    """Sets parameters on every row whose rule has them; raises PresetError where none has."""
+    """Set parameters on every row whose rule has them; raise PresetError where none has."""
     known = {name for entry in preset.entries for name in entry.parameters}
     _refuse_unknown(parameters, known, f"preset {preset.name!r} has no such parameter")
 
@@ -71,7 +71,7 @@ def with_parameters(preset: Preset, parameters: Mapping[str, Any]) -> Preset:
 
 
 def complete(preset: Preset) -> Preset:
-    """The preset itself; raises PresetError if a rule lacks a parameter that has no default."""
+    """Return the preset; raise PresetError if a rule lacks a parameter that has no default."""
     for entry in preset.entries:
         missing = [k for k, v in entry.parameters.items() if v is inspect.Parameter.empty]
         if missing:
@@ -137,7 +137,7 @@ def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) 
 
 
 def _value(name: str, given: Any, default: Any, place: str) -> Any:
-    """A parameter as the rule wants it: a member of its enumeration, a tuple for a list."""
+    """Return a parameter as the rule takes it: a member of its enumeration, a tuple for a list."""
     if isinstance(default, Enum) and not isinstance(given, Enum):
         known = {member.value: member for member in type(default)}
         if given not in known:

@@ -1,4 +1,4 @@
-"""Proving rules: `check_rule` runs a rule over sample calls and holds it to what it claims."""
+"""Check rules: `check_rule` runs a rule on sample calls and verifies what it claims."""
 
 from .check_rule import check_rule as check_rule
 

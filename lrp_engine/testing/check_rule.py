@@ -1,4 +1,4 @@
-"""Holds a rule to its claims on sample calls, in double precision."""
+"""Verify the claims of a rule on sample calls, in double precision."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_rule(
     registry: Registry | None = None,
     **parameters: Any,
 ) -> int:
-    """Proves a rule on the samples of every op that it can serve; returns how many calls that were.
+    """Check a rule on the samples of every op that it can serve; return the number of calls.
 
     On each call, with every choice of live operands and in every form that the rule takes:
 
@@ -87,7 +87,7 @@ def check_rule(
 
 
 def _is_precise(case: Case) -> bool:
-    """Ops that know no higher precision than 16 bits prove nothing to 1e-10."""
+    """Return whether the live operands have 32 bits or more; with 16, nothing is exact to 1e-10."""
     call, _ = call_of(case)
     return all(torch.finfo(call.operand(o).dtype).bits >= 32 for o in case.live)
 
@@ -173,7 +173,7 @@ def _flat(arrived: Any) -> list[Tensor]:
 
 
 def _rebuilt(arrived: Any, flows: Sequence[Tensor]) -> Any:
-    """The same structure with other flows."""
+    """Return the same structure with other flows."""
     if isinstance(arrived, Tensor):
         return flows[0]
     rest = iter(flows)

@@ -1,4 +1,4 @@
-"""A rule on a call of its own: samples drawn, the rule run, its books added up."""
+"""Run a rule on one sample call and add up what it received, passed on and absorbed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..preset.preset import plain
 
 @dataclass(frozen=True)
 class Case:
-    """One rule on one call: which sample, and which operands carry relevance."""
+    """One rule on one call of a sample, with the operands that carry relevance."""
 
     op: Op
     rule: Rule
@@ -45,28 +45,28 @@ class Case:
         return f"{name}-{self.op.family}.{self.rule.name}-{self.sample}-{live}{extra}{form}"
 
     def with_form(self, form: Form) -> Case:
-        """The same case, for a flow of another form."""
+        """Return the same case for a flow of another form."""
         return replace(self, form=form)
 
     def arguments(self) -> dict[str, Any]:
-        """The sample's arguments by name."""
+        """Draw the sample's arguments, by name."""
         return arguments_of(self.op, self.sample)
 
 
 def arguments_of(op: Op, place: int) -> dict[str, Any]:
-    """The arguments of one of an op's samples, drawn."""
+    """Draw the arguments of one of an op's samples."""
     args, kwargs = op.samples[place].make(seed=place)
     return bind(op.target, args, kwargs)
 
 
 def subsets(operands: tuple[Operand, ...]) -> Iterator[tuple[Operand, ...]]:
-    """Every non-empty choice of operands."""
+    """Yield every non-empty choice of operands."""
     for size in range(1, len(operands) + 1):
         yield from itertools.combinations(operands, size)
 
 
 def live_sets(op: Op, arguments: dict[str, Any], registry: Registry) -> list[tuple[Operand, ...]]:
-    """The choices of live operands for which the registry takes this very record."""
+    """Return the choices of live operands for which the registry takes this very record."""
     found = [
         o
         for o in operands_of(op.operands, arguments)
@@ -83,13 +83,13 @@ Settings = Callable[[Rule], Sequence[Mapping[str, Any]]]
 
 
 def defaults(rule: Rule) -> list[dict[str, Any]]:
-    """A rule's own parameters, if all have defaults."""
+    """Return a rule's own parameters, if all have defaults."""
     missing = inspect.Parameter.empty in rule.parameters.values()
     return [] if missing else [dict(rule.parameters)]
 
 
 def rules_for(op: Op, registry: Registry) -> list[Rule]:
-    """The rules that can serve a record and pass something on."""
+    """Return the rules that can serve a record and pass something on."""
     return [
         r
         for (family, _), r in registry.rules.items()
@@ -103,7 +103,7 @@ def cases_of(
     settings: Settings = defaults,
     rules: Sequence[Rule] | None = None,
 ) -> Iterator[Case]:
-    """Every case of one record: rules x samples x live operands x parameters x forms."""
+    """Yield every case of one record: rules x samples x live operands x parameters x forms."""
     served = rules_for(op, registry) if rules is None else rules
     for rule, place in itertools.product(served, range(len(op.samples))):
         seen = set()
@@ -116,13 +116,13 @@ def cases_of(
 
 
 def forms(rule: Rule) -> tuple[Form, ...]:
-    """The forms in which relevance may arrive at a rule."""
+    """Return the forms in which relevance may arrive at a rule."""
     both = (Form.COEFFICIENT, Form.RELEVANCE)
     return both if rule.takes is Form.EITHER else (rule.takes,)
 
 
 def coefficient_like(out: Any, generator: torch.Generator) -> Any:
-    """A coefficient for each floating result: multiples of 1/64, exact in any precision."""
+    """Draw a coefficient for each floating result: multiples of 1/64, exact in any precision."""
     if not isinstance(out, Tensor):
         return tuple(coefficient_like(o, generator) for o in out)
     if not out.dtype.is_floating_point or out.numel() == 0:
@@ -132,7 +132,7 @@ def coefficient_like(out: Any, generator: torch.Generator) -> Any:
 
 
 def call_of(case: Case) -> tuple[Call, Any]:
-    """The call that the case's rule sees, and the coefficient that arrives."""
+    """Return the call that the case's rule sees, and the coefficient that arrives."""
     arguments = case.arguments()
     out = invoke(case.op.target, arguments)
     out = tuple(out) if isinstance(out, list) else out
@@ -143,26 +143,26 @@ def call_of(case: Case) -> tuple[Call, Any]:
 
 
 def pairs(out: Any, c: Any) -> list[tuple[Tensor, Tensor]]:
-    """(result, coefficient) for every result that relevance arrives at."""
+    """Return (result, coefficient) for every result that relevance arrives at."""
     outs, seeds = ((out,), (c,)) if isinstance(out, Tensor) else (out, c)
     return [(o, k) for o, k in zip(outs, seeds, strict=True) if k is not None]
 
 
 def apply(case: Case) -> tuple[Call, Any, tuple[Tensor | None, ...]]:
-    """Runs the rule on its call: the call, what arrived, what was passed on."""
+    """Run the rule on its call; return the call, what arrived and what was passed on."""
     call, c = call_of(case)
     arrived = _in_form(c, call.out, case.form)
     return call, arrived, run_rule(case, call, arrived)
 
 
 def run_rule(case: Case, call: Call, arrived: Any) -> tuple[Tensor | None, ...]:
-    """What the rule passes on when `arrived` arrives at the call."""
+    """Return what the rule passes on when `arrived` arrives at the call."""
     with torch.no_grad():
         return tuple(case.rule.propagate(call, arrived, **case.parameters))
 
 
 def relevance_of(case: Case) -> dict[Operand, Tensor]:
-    """What the rule gives to each live operand, as relevance."""
+    """Return what the rule gives to each live operand, as relevance."""
     call, _, passed = apply(case)
     gives = case.rule.form_given(case.form) is Form.RELEVANCE
     return {
@@ -172,7 +172,7 @@ def relevance_of(case: Case) -> dict[Operand, Tensor]:
 
 
 def balance(case: Case) -> tuple[float, float, dict[str, float], float]:
-    """(received, passed, absorbed by cause, size), as the ledger counts them."""
+    """Return (received, passed, absorbed by cause, size), as the ledger counts them."""
     call, arrived, passed = apply(case)
     rule = case.rule
     takes, gives = case.form, rule.form_given(case.form)
