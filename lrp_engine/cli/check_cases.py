@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ..checks.run_all import judge, report_uncovered
 from ..engine import Engine
 from ..errors import CoverageError, InputError
 from .array_files import load_inputs
+from .console import note, working
 from .image_files import is_image, read_images
 from .model_argument import LoadedModel, load_model, named_object
 
@@ -50,6 +51,25 @@ def run_case(case: CheckCase, *, update: bool = False) -> Report:
     evidence = gather(engine, every, position=case.position, golden=golden)
     report = judge(evidence, case.budget, case.name)
     return _update_golden(case, evidence, report) if update else report
+
+
+def run_cases(
+    cases: Sequence[CheckCase], tolerance: float | None = None, *, update: bool = False
+) -> list[Report]:
+    """Run cases one after another, with progress and the notes of each capture on stderr.
+
+    `tolerance`, if given, replaces the residual limit of every case.
+    """
+    reports = []
+    for case in cases:
+        if tolerance is not None:
+            case = replace(case, budget=replace(case.budget, residual=tolerance))
+        with working(f"checking {case.name}"):
+            report = run_case(case, update=update)
+        for text in report.provenance.notes if report.provenance else ():
+            note(f"{case.name}: {text}")
+        reports.append(report)
+    return reports
 
 
 def engine_of(case: CheckCase, loaded: LoadedModel, first: Given) -> Engine:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from ..circuits import CircuitModel, Pairs
 from ..circuits.prompts import (
@@ -35,7 +36,7 @@ class CircuitInputs:
 
     def tokens(self) -> list[str]:
         """Return the first clean prompt of the first batch, as labels of its positions."""
-        (ids,) = self.pairs[0].clean.values()
+        (ids,) = pytree.tree_leaves(self.pairs[0].clean)
         return [self.word(int(i)) for i in ids[0]]
 
     @cached_property

@@ -133,8 +133,12 @@ def _error_data(error: LrpError) -> dict[str, object]:
 
 def _kind(error: LrpError) -> str:
     """Return the public name of an error's class; private subclasses go by their parent's."""
-    public = (k for k in type(error).__mro__ if k is Unsupported or k.__module__ == errors.__name__)
-    return next(public, LrpError).__name__
+    names = (
+        kind.__name__
+        for kind in type(error).__mro__
+        if kind.__module__ == errors.__name__ or kind.__name__ == "Unsupported"
+    )
+    return next(names, LrpError.__name__)
 
 
 def _plain(text: str) -> str:

@@ -35,9 +35,7 @@ def prepare(
     return engine, inputs
 
 
-def explain(
-    engine: Engine, inputs: object, target: Target, position: int | None
-) -> Explanation:
+def explain(engine: Engine, inputs: object, target: Target, position: int | None) -> Explanation:
     """Explain one batch, with the ledger."""
     with working("explaining"):
         return engine.explain(inputs, target, position=position, ledger=True)

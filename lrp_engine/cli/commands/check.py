@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +93,9 @@ def check(
                 golden=golden,
             )
             cases = [_with_budget(case, config)]
-        reports = _run(cases, tolerance, update)
+        from ..check_cases import run_cases
+
+        reports = run_cases(cases, tolerance, update=update)
     _write_all(reports, outputs)
 
 
@@ -102,15 +105,7 @@ def _refuse_unknown(forms: Sequence[str]) -> None:
             raise typer.BadParameter(f"unknown report format {name!r}; choose {_FORMS}")
 
 
-def _run(cases: Sequence[CheckCase], tolerance: float | None, update: bool) -> list[Report]:
-    from ..check_cases import run_cases
-
-    return run_cases(cases, tolerance, update=update)
-
-
 def _with_budget(case: CheckCase, config: Path | None) -> CheckCase:
-    from dataclasses import replace
-
     from ...checks.config import read_budget
 
     return case if config is None else replace(case, budget=read_budget(config))

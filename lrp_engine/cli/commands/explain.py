@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...errors import ConservationError
-from ...results.explanation import Explanation
 from .. import options as o
 from ..console import (
     note,
@@ -19,21 +17,25 @@ from ..console import (
     say,
     working,
 )
-from ..output_files import Files, write
-from ..shared_steps import explained, imbalance, prepared
 from ..tables import balance_line, print_ledgers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...errors import ConservationError
+    from ...results.explanation import Explanation
 
 _MOST_SAMPLES = 8
 
 
 def explain(
-    model: o.Model,
-    inputs: o.Inputs = None,
+    model: o.ModelName,
+    inputs: o.InputFile = None,
     target: o.TargetText = None,
     target_json: o.TargetJson = None,
-    position: o.Position = None,
+    position: o.TargetPosition = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
-    source: o.Sources = None,
+    source: o.SourceNames = None,
     output_name: o.OutputName = None,
     save: Annotated[Path | None, typer.Option(help="Write a .safetensors file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a sample's first source.")] = None,
@@ -42,13 +44,16 @@ def explain(
     as_json: o.AsJson = False,
 ) -> None:
     """Explain one output number per sample: how much each input entry contributed to it."""
-    wanted = o.target_of(target, target_json)
+    chosen = o.target_of(target, target_json)
     with reporting(as_json):
-        engine, given = prepared(model, inputs, preset, source, output_name)
-        explanation = explained(engine, given, wanted, position)
+        from .. import shared_steps
+        from ..output_files import OutputFiles, write
+
+        engine, given = shared_steps.prepare(model, inputs, preset, source, output_name)
+        explanation = shared_steps.explain(engine, given, chosen, position)
         with working("writing"):
-            written = write(explanation, Files(save, plot, html, sample), engine, given)
-    problem = imbalance(explanation)
+            written = write(explanation, OutputFiles(save, plot, html, sample), engine, given)
+    problem = shared_steps.imbalance(explanation)
     if as_json:
         print_json(_as_json(explanation, written, problem))
     else:
@@ -70,7 +75,7 @@ def _print(explanation: Explanation, preset: str, written: list[Path]) -> None:
 
 
 def _print_samples(explanation: Explanation) -> None:
-    """What was explained, per sample, and the entry that speaks loudest for it."""
+    """Print the explained number of every sample, and its largest entry per source."""
     numbers = explanation.explained.reshape(-1).tolist()
     sources = list(explanation.relevance)
     rows = [
@@ -95,7 +100,7 @@ def _strongest(explanation: Explanation, source: str, sample: int) -> str:
     return f"[{where}]: {float(own.flatten()[place]):.4g}"
 
 
-def _unravel(place: int, shape: Any) -> list[int]:
+def _unravel(place: int, shape: Sequence[int]) -> list[int]:
     found = []
     for size in reversed(shape):
         place, rest = divmod(place, size)
@@ -105,7 +110,7 @@ def _unravel(place: int, shape: Any) -> list[int]:
 
 def _as_json(
     explanation: Explanation, written: list[Path], problem: ConservationError | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     relevance = {
         name: {
             "shape": list(r.shape),

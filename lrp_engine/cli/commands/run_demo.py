@@ -1,4 +1,4 @@
-"""`lrp demo`: explains real handwritten digits that the shipped classifier never saw."""
+"""`lrp demo`: explain real handwritten digits that the shipped classifier never saw."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ...demo import digit_cases
 from ...errors import LrpError
 from ..console import reporting, say, working
 from ..tables import balance_line, print_ledgers
@@ -29,6 +28,7 @@ def demo(
     """Explain handwritten digits with a small trained network, on one sheet of heat maps."""
     with reporting():
         _require_extra()
+        from ...demo import digit_cases
 
         with working("reading the digits"):
             test = digit_cases.read()
@@ -52,7 +52,7 @@ def demo(
 
 
 def _require_extra() -> None:
-    """Raises LrpError if what only the demo needs is not installed."""
+    """Raise LrpError if a package that only the demo needs is not installed."""
     try:
         import matplotlib  # noqa: F401
         import sklearn  # noqa: F401

@@ -1,4 +1,4 @@
-"""`lrp coverage`: which rule serves which op, before anything is computed."""
+"""`lrp coverage`: the rule that serves each op, before anything is computed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import typer
 
 from .. import options as o
 from ..console import print_json, reporting
-from ..shared_steps import prepared
 from ..tables import print_coverage, print_coverage_markdown, print_plan
 
 
 def coverage(
-    model: o.Model,
-    inputs: o.Inputs = None,
+    model: o.ModelName,
+    inputs: o.InputFile = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
-    source: o.Sources = None,
+    source: o.SourceNames = None,
     output_name: o.OutputName = None,
     as_json: o.AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
@@ -29,7 +28,9 @@ def coverage(
     if as_json and markdown:
         raise typer.BadParameter("give --json or --markdown, not both")
     with reporting(as_json):
-        engine, _ = prepared(model, inputs, preset, source, output_name)
+        from ..shared_steps import prepare
+
+        engine, _ = prepare(model, inputs, preset, source, output_name)
         found = engine.coverage()
         if as_json:
             rows = {"plan": [list(row) for row in engine.plan.rows()]} if plan else {}

@@ -1,16 +1,12 @@
-"""`lrp plan`: what each policy keeps, its peak, memory over time; before anything is computed."""
+"""`lrp plan`: kept values, peak and memory over time of each policy, before computing."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...engine import Engine
-from ...programs.program import Program
-from ...promises.policy import readable
-from ...results.show.memory_chart import memory_figure
 from .. import options as o
 from ..console import (
     print_json,
@@ -18,16 +14,21 @@ from ..console import (
     reporting,
     say,
 )
-from ..shared_steps import prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...engine import Engine
+    from ...programs.program import Program
 
 HEAD = ("policy", "promises#", "kept#", "computed again#", "kept bytes#", "peak#", "work twice#")
 
 
 def plan(
-    model: o.Model,
-    inputs: o.Inputs = None,
+    model: o.ModelName,
+    inputs: o.InputFile = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
-    source: o.Sources = None,
+    source: o.SourceNames = None,
     output_name: o.OutputName = None,
     policy: Annotated[
         list[str] | None,
@@ -44,17 +45,18 @@ def plan(
     ] = False,
     as_json: o.AsJson = False,
 ) -> None:
-    """Foretell memory and repeated work under each policy, from shapes alone.
+    """Predict memory and repeated work under each policy, from shapes alone.
 
     Bytes are those alive at once beside parameters and inputs. Nothing is computed.
     """
     with reporting(as_json):
-        engine, _ = prepared(model, inputs, preset, source, output_name)
+        from ..shared_steps import prepare
+
+        engine, _ = prepare(model, inputs, preset, source, output_name)
         names = policy or ["keep", "balanced", "low_memory"]
         programs = {name: _program(engine.with_policy(name), row) for name in names}
         if plot is not None:
-            figure = memory_figure({name: p.memory for name, p in programs.items()})
-            figure.savefig(plot, dpi=150)
+            _draw(programs, plot)
         if as_json:
             print_json({"ok": True, "policies": [_data(n, p) for n, p in programs.items()]})
             return
@@ -66,11 +68,18 @@ def plan(
             say(f"wrote {plot}")
 
 
+def _draw(programs: Mapping[str, Program], path: Path) -> None:
+    from ...results.show.memory_chart import memory_figure
+
+    figure = memory_figure({name: p.memory for name, p in programs.items()})
+    figure.savefig(path, dpi=150)
+
+
 def _program(engine: Engine, row: bool) -> Program:
     return engine.row_program if row else engine.program
 
 
-def _data(name: str, program: Program) -> dict[str, Any]:
+def _data(name: str, program: Program) -> dict[str, object]:
     made, memory = program.promises, program.memory
     return {
         "policy": name,
@@ -84,13 +93,15 @@ def _data(name: str, program: Program) -> dict[str, Any]:
 
 
 def _row(name: str, program: Program) -> tuple[str, ...]:
+    from ...promises.policy import format_bytes
+
     made, fates = program.promises, program.promises.counts()
     return (
         name,
         str(len(made)),
         str(fates.get("kept", 0)),
         str(fates.get("recomputed", 0)),
-        readable(made.kept_bytes),
-        readable(program.memory.peak),
+        format_bytes(made.kept_bytes),
+        format_bytes(program.memory.peak),
         f"{made.work_again:.0%}",
     )

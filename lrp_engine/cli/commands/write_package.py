@@ -1,4 +1,4 @@
-"""`lrp package`: the programs compiled ahead of time into one file."""
+"""`lrp package`: compile the programs ahead of time into one file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ...promises.policy import readable
 from .. import options as o
 from ..console import (
     print_json,
@@ -15,15 +14,14 @@ from ..console import (
     say,
     working,
 )
-from ..shared_steps import prepared
 
 
 def package(
-    model: o.Model,
+    model: o.ModelName,
     save: Annotated[Path, typer.Option(help="The .pt2 file to write.")],
-    inputs: o.Inputs = None,
+    inputs: o.InputFile = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
-    source: o.Sources = None,
+    source: o.SourceNames = None,
     output_name: o.OutputName = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -32,11 +30,14 @@ def package(
     Needs a C++ compiler. The inputs are what the package is tried on before it is written.
     """
     with reporting(as_json):
-        engine, given = prepared(model, inputs, preset, source, output_name)
+        from ...promises.policy import format_bytes
+        from ..shared_steps import prepare
+
+        engine, given = prepare(model, inputs, preset, source, output_name)
         with working("compiling"):
             engine.package(save, given)
         size = save.stat().st_size
         if as_json:
             print_json({"ok": True, "path": str(save), "bytes": size})
             return
-        say(f"wrote {save} ({readable(size)})")
+        say(f"wrote {save} ({format_bytes(size)})")
