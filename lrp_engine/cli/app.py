@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Annotated
 
 import typer
@@ -31,6 +30,8 @@ app.add_typer(presets, name="presets")
 
 def _print_version(requested: bool) -> None:
     if requested:
+        import importlib.metadata
+
         typer.echo(f"lrp-engine {importlib.metadata.version('lrp-engine')}")
         raise typer.Exit
 
