@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Passed
 from lrp_engine.method.op import Attention, Op, Softmax
-from lrp_engine.method.relevance import booked
+from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import real, sample
 
@@ -74,12 +74,14 @@ def softmax_remainder(call: Call[Attention], c: Tensor, passed: Passed) -> dict[
     Query and key must pass on the same amount, so twice the query's side is the scores'.
     """
     shares = split_of(call)
-    back = {o.name: booked(k, call.operand(o)) for o, k in zip(call.live, passed, strict=True)}
+    back = {
+        o.name: sum_relevance(k, call.operand(o)) for o, k in zip(call.live, passed, strict=True)
+    }
     sides = [back[name] for name in ("query", "key") if name in back]
     if not sides:
         return {}
     weights = 1.0 - (shares["value"] if "value" in back else 0.0)
-    return {"taylor": weights * booked(c, call.out) - len(sides) * sides[0]}
+    return {"taylor": weights * sum_relevance(c, call.out) - len(sides) * sides[0]}
 
 
 @rule(

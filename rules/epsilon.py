@@ -9,13 +9,13 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
-from lrp_engine.method.relevance import amount, booked
+from lrp_engine.method.relevance import amount, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.weighted_sum_terms import (
+    apply_transpose,
     bias_of,
     relevance,
-    shared_out,
-    transposed,
+    share_out,
     without_bias,
 )
 
@@ -36,7 +36,7 @@ class Bias(Enum):
 def bias_share(call: Call[WeightedSum], c: Tensor) -> dict[str, Tensor]:
     """Return the sum of c * b, which the bias contributed."""
     bias = bias_of(call)
-    return {} if bias is None else {"bias": booked(c, bias.expand_as(c))}
+    return {} if bias is None else {"bias": sum_relevance(c, bias.expand_as(c))}
 
 
 def zero_absorbs(call: Call[WeightedSum], c: Tensor, passed: Passed) -> dict[str, Tensor]:
@@ -47,22 +47,22 @@ def zero_absorbs(call: Call[WeightedSum], c: Tensor, passed: Passed) -> dict[str
 @rule("zero", family=WeightedSum, cites="bach2015, eq. 56", absorbs=zero_absorbs)
 def zero(call: Call[WeightedSum], c: Tensor) -> Coefficients:
     """Share in proportion to x_i w_ij (LRP-0): R_i = sum_j x_i w_ij R_j / z_j, or c_in = W^T c."""
-    return call.only(transposed(call, c))
+    return call.only(apply_transpose(call, c))
 
 
 @rule("gradient", family=WeightedSum, cites="simonyan2014", absorbs=zero_absorbs)
 def gradient(call: Call[WeightedSum], c: Tensor) -> Coefficients:
     """Return the plain gradient W^T c, the same as LRP-0 in coefficient form."""
-    return call.only(transposed(call, c))
+    return call.only(apply_transpose(call, c))
 
 
 def quotient(call: Call[WeightedSum], flow: Tensor, epsilon: float, bias: Bias) -> Tensor:
     """Return R_j / (z_j + epsilon sign z_j), with z_j including the bias or not."""
     b = bias_of(call)
     if b is None or bias is Bias.ABSORB:
-        return shared_out(call, flow, call.out, epsilon)
+        return share_out(call, flow, call.out, epsilon)
     own = without_bias(call)
-    kept = shared_out(call, flow, own, epsilon)
+    kept = share_out(call, flow, own, epsilon)
     if bias is Bias.DISTRIBUTE:
         return kept
     return kept * (own.abs() / (own.abs() + b.abs()).clamp_min(torch.finfo(own.dtype).tiny))
@@ -78,11 +78,11 @@ def absorbs(
     elif bias is Bias.MAGNITUDE:
         own = without_bias(call)
         share = b.abs() / (own.abs() + b.abs()).clamp_min(torch.finfo(own.dtype).tiny)
-        taken = {"bias": booked(relevance(call, flow), share)}
+        taken = {"bias": sum_relevance(relevance(call, flow), share)}
     else:
         own = without_bias(call)
         taken = bias_share(call, kept) if bias is Bias.ABSORB else {}
-    rest = amount(call, flow, call.out) - booked(kept, own) - sum(taken.values())
+    rest = amount(call, flow, call.out) - sum_relevance(kept, own) - sum(taken.values())
     return {"stabiliser": rest} | taken
 
 
@@ -94,4 +94,4 @@ def epsilon(
 
     z_j includes the bias unless `bias` distributes its share.
     """
-    return call.only(transposed(call, quotient(call, c, epsilon, bias)))
+    return call.only(apply_transpose(call, quotient(call, c, epsilon, bias)))

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
-from lrp_engine.method.relevance import booked, stabilise
+from lrp_engine.method.relevance import stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.epsilon import Bias
 from lrp_engine.rules.weighted_sum_terms import (
+    apply_transpose,
     bias_of,
     input_of,
     relevance,
-    summed,
-    transposed,
+    sum_weighted,
     weight_of,
 )
 
@@ -49,19 +49,19 @@ def z_box(
     x, w = input_of(call), weight_of(call)
     up, down = w.clamp(min=0), w.clamp(max=0)
     x_low, x_high = boundary(call, low), boundary(call, high)
-    z = summed(call, x, w) - summed(call, x_low, up) - summed(call, x_high, down)
+    z = sum_weighted(call, x, w) - sum_weighted(call, x_low, up) - sum_weighted(call, x_high, down)
     q = relevance(call, c) / stabilise(z, stabiliser)
-    box = x_low * transposed(call, q, up) + x_high * transposed(call, q, down)
-    return call.only(x * transposed(call, q) - box)
+    box = x_low * apply_transpose(call, q, up) + x_high * apply_transpose(call, q, down)
+    return call.only(x * apply_transpose(call, q) - box)
 
 
 def spread(
     call: Call[WeightedSum], c: Tensor, weight: Tensor, bias: Tensor | None, stabiliser: float
 ) -> Tensor:
     """Share by weights v_ij alone: R_i = sum_j v_ij R_j / (sum_i v_ij + bias)."""
-    z = summed(call, torch.ones_like(input_of(call)), weight)
+    z = sum_weighted(call, torch.ones_like(input_of(call)), weight)
     z = z if bias is None else z + bias
-    return transposed(call, relevance(call, c) / stabilise(z, stabiliser), weight)
+    return apply_transpose(call, relevance(call, c) / stabilise(z, stabiliser), weight)
 
 
 def squared_absorbs(
@@ -69,12 +69,12 @@ def squared_absorbs(
 ) -> dict[str, Tensor]:
     """Return the squared bias' share of the squares, and as the stabiliser's the rest."""
     b, w = bias_of(call), weight_of(call)
-    squares = summed(call, torch.ones_like(input_of(call)), w.square())
+    squares = sum_weighted(call, torch.ones_like(input_of(call)), w.square())
     own = squares if b is None or bias is not Bias.ABSORB else squares + b.square()
     r = relevance(call, c)
     kept = r / stabilise(own, stabiliser)
-    return {"stabiliser": booked(r, torch.ones_like(r)) - booked(kept, own)} | (
-        {} if own is squares else {"bias": booked(kept, own - squares)}
+    return {"stabiliser": sum_relevance(r, torch.ones_like(r)) - sum_relevance(kept, own)} | (
+        {} if own is squares else {"bias": sum_relevance(kept, own - squares)}
     )
 
 

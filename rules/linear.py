@@ -11,7 +11,7 @@ from lrp_engine.graphs.schema import invoke, operands_of, substitute
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import as_are, reduces_last
 from lrp_engine.method.op import AtZero, Linear, Op
-from lrp_engine.method.relevance import amount, booked, stabilise
+from lrp_engine.method.relevance import amount, stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
     Sample,
@@ -141,29 +141,29 @@ CHOICES = (
 )
 
 
-def averaged(target: Any, operand: str, call: Sample, **facts: Any) -> Linear:
+def average_of(target: Any, operand: str, call: Sample, **facts: Any) -> Linear:
     """Return the row of a sum or average of one operand's entries, with weights >= 0."""
     return linear(target, operand, samples=(call,), never_negative=as_are(operand), **facts)
 
 
 REDUCTIONS = (
-    averaged(aten.sum.default, "self", sample(real(2, 3))),
-    averaged(aten.sum.dim_IntList, "self", sample(real(2, 3), [1]), rowwise=reduces_last),
-    averaged(aten.mean.default, "self", sample(real(2, 3))),
-    averaged(aten.mean.dim, "self", sample(real(2, 3), [1], True), rowwise=reduces_last),
+    average_of(aten.sum.default, "self", sample(real(2, 3))),
+    average_of(aten.sum.dim_IntList, "self", sample(real(2, 3), [1]), rowwise=reduces_last),
+    average_of(aten.mean.default, "self", sample(real(2, 3))),
+    average_of(aten.mean.dim, "self", sample(real(2, 3), [1], True), rowwise=reduces_last),
     linear(aten.cumsum.default, "self", samples=(sample(real(2, 3), 1),)),
     linear(aten.diff.default, "self", samples=(sample(real(2, 5)),)),
 )
 
 POOLING = (
-    averaged(aten.avg_pool1d.default, "self", sample(real(1, 2, 6), [2], [2])),
-    averaged(aten.avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1])),
-    averaged(aten.avg_pool3d.default, "self", sample(real(1, 2, 4, 4, 4), [2, 2, 2])),
-    averaged(aten.adaptive_avg_pool1d.default, "self", sample(real(1, 2, 6), [2])),
-    averaged(aten.adaptive_avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [1, 1])),
-    averaged(aten._adaptive_avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [2, 3])),
-    averaged(aten.upsample_nearest2d.vec, "input", sample(real(1, 2, 3, 3), None, [2.0, 2.0])),
-    averaged(
+    average_of(aten.avg_pool1d.default, "self", sample(real(1, 2, 6), [2], [2])),
+    average_of(aten.avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [3, 3], [2, 2], [1, 1])),
+    average_of(aten.avg_pool3d.default, "self", sample(real(1, 2, 4, 4, 4), [2, 2, 2])),
+    average_of(aten.adaptive_avg_pool1d.default, "self", sample(real(1, 2, 6), [2])),
+    average_of(aten.adaptive_avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [1, 1])),
+    average_of(aten._adaptive_avg_pool2d.default, "self", sample(real(1, 2, 6, 6), [2, 3])),
+    average_of(aten.upsample_nearest2d.vec, "input", sample(real(1, 2, 3, 3), None, [2.0, 2.0])),
+    average_of(
         aten.upsample_bilinear2d.vec, "input", sample(real(1, 2, 3, 3), None, False, [2.0, 2.0])
     ),
     linear(
@@ -207,8 +207,8 @@ def constants(call: Call[Linear], c: Any, passed: Passed) -> dict[str, Tensor]:
     """Return the constant part of an affine op: sum of c * op(0)."""
     rest = call.at_zero()
     if isinstance(rest, Tensor):
-        return {"constant": booked(c, rest)}
-    return {"constant": booked(c[0], rest[0])}
+        return {"constant": sum_relevance(c, rest)}
+    return {"constant": sum_relevance(c[0], rest[0])}
 
 
 @rule("adjoint", family=Linear, cites="bach2015, eq. 58", absorbs=constants)
@@ -229,8 +229,8 @@ def norm_absorbs(
     call: Call[Linear], c: Any, passed: Passed, stabiliser: float
 ) -> dict[str, Tensor]:
     """Return the stabiliser's (c - c') z, and the constants' share of what is left."""
-    kept, out = stabilised(call, c, stabiliser), whole(call.out)
-    lost = amount(call, whole(c), out) - booked(kept, out)
+    kept, out = stabilised_quotient(call, c, stabiliser), whole(call.out)
+    lost = amount(call, whole(c), out) - sum_relevance(kept, out)
     return {"stabiliser": lost} | constants(call, kept, passed)
 
 
@@ -239,7 +239,7 @@ def adds(op: Op) -> bool:
     return op not in BATCH_NORM and (not op.elementwise or len(op.operands) > 1)
 
 
-def stabilised(call: Call[Linear], c: Any, stabiliser: float) -> Tensor:
+def stabilised_quotient(call: Call[Linear], c: Any, stabiliser: float) -> Tensor:
     """Return R / (z + stabiliser sign z)."""
     flow, z = whole(c), whole(call.out)
     numerator = 1.0 if call.form is Form.RELEVANCE else z
@@ -256,7 +256,7 @@ def stabilised(call: Call[Linear], c: Any, stabiliser: float) -> Tensor:
 )
 def norm(call: Call[Linear], c: Any, stabiliser: float = 1e-6) -> Coefficients:
     """Apply the epsilon rule to sums and means: R_i = x_i a_i R / (z + epsilon sign z)."""
-    kept = stabilised(call, c, stabiliser)
+    kept = stabilised_quotient(call, c, stabiliser)
     own = call.op.adjoint
     return call.vjp(kept) if own is None else own(call, kept)
 
@@ -279,7 +279,7 @@ def whole(c: Any) -> Tensor:
     gives=Form.RELEVANCE,
     serves=one_to_one,
 )
-def passed_on(call: Call[Linear], c: Any) -> Coefficients:
+def pass_on(call: Call[Linear], c: Any) -> Coefficients:
     """Take the op, a batch norm for instance, for the identity: R_in = R_out."""
     return call.only(whole(c))
 
@@ -299,7 +299,7 @@ def constants_by_magnitude(
 ) -> dict[str, Tensor]:
     """Return what operands without relevance keep of a sum that is split by magnitude."""
     arrived = amount(call, whole(c), whole(call.out))
-    handed = sum(booked(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
+    handed = sum(sum_relevance(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
     return {"constant": arrived - handed}
 
 

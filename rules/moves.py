@@ -10,7 +10,7 @@ from lrp_engine.graphs.schema import invoke, operands_of, substitute
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import as_are
 from lrp_engine.method.op import Inert, Move
-from lrp_engine.method.relevance import booked
+from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
     Sample,
@@ -127,9 +127,9 @@ def constants(call: Call[Move], c: Any, passed: Passed) -> dict[str, torch.Tenso
     if len(joined) == len(call.live):
         return {}
     if call.form is Form.COEFFICIENT:
-        return {"constant": booked(c, call.at_zero())}
+        return {"constant": sum_relevance(c, call.at_zero())}
     marks = {o: torch.full_like(call.operand(o), float(o not in call.live)) for o in joined}
-    return {"constant": booked(c, invoke(call.op.target, substitute(call.arguments, marks)))}
+    return {"constant": sum_relevance(c, invoke(call.op.target, substitute(call.arguments, marks)))}
 
 
 @rule(

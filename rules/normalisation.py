@@ -10,7 +10,7 @@ from torch import Tensor
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import normalises_last
 from lrp_engine.method.op import Normalisation, Normaliser
-from lrp_engine.method.relevance import booked
+from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import positive, real, sample
 
@@ -161,7 +161,7 @@ def bias_share(call: Call[Normalisation], c: Any, passed: Passed) -> dict[str, T
         return {}
     if "normalized_shape" not in call.arguments:
         bias = bias.view((1, -1) + (1,) * (c.dim() - 2))
-    return {"bias": booked(c, bias.expand_as(c))}
+    return {"bias": sum_relevance(c, bias.expand_as(c))}
 
 
 @rule("scale_stopped", family=Normalisation, cites="achtibat2024, prop. 3.4", absorbs=bias_share)
@@ -177,7 +177,7 @@ def scale_stopped(call: Call[Normalisation], c: Any) -> Coefficients:
     takes=Form.RELEVANCE,
     gives=Form.RELEVANCE,
 )
-def passed_on(call: Call[Normalisation], c: Any) -> Coefficients:
+def pass_on(call: Call[Normalisation], c: Any) -> Coefficients:
     """Take the norm for the identity: R_in = R_out, entry by entry."""
     return call.only(_of_result(c))
 

@@ -243,7 +243,7 @@ def identity(call: Call[Pointwise], c: Tensor) -> Coefficients:
     takes=Form.RELEVANCE,
     gives=Form.RELEVANCE,
 )
-def passed_on(call: Call[Pointwise], c: Tensor) -> Coefficients:
+def pass_on(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """Pass on R_in = R_out whatever f(0) is: a sigmoid passes on all that it received."""
     return call.only(c)
 

@@ -46,7 +46,7 @@ def windows(call: Call[Selection], x: Tensor, fill: float) -> Tensor:
     return x.flatten(-n)
 
 
-def gathered(call: Call[Selection], flow: Tensor) -> Tensor:
+def gather(call: Call[Selection], flow: Tensor) -> Tensor:
     """Apply the adjoint of `windows`: add up what every entry gets from its windows."""
     (x,) = map(call.operand, call.live)
     with torch.enable_grad():
@@ -74,7 +74,7 @@ def proportional(call: Call[Selection], c: Any, stabiliser: float = 1e-6) -> Coe
     """Share as in sum pooling, for x >= 0: R_i = sum_j x_i R_j / sum of x over window j."""
     (x,) = map(call.operand, call.live)
     total = windows(call, x, 0.0).sum(-1, keepdim=True)
-    return call.only(gathered(call, relevance(call, c) / stabilise(total, stabiliser)))
+    return call.only(gather(call, relevance(call, c) / stabilise(total, stabiliser)))
 
 
 @rule(
@@ -89,4 +89,4 @@ def takes_most(call: Call[Selection], c: Any, beta: float = 1.0) -> Coefficients
     """Share by p, the softmax of beta x over window j: R_i = sum_j p_ij R_j."""
     (x,) = map(call.operand, call.live)
     share = torch.softmax(beta * windows(call, x, -torch.inf), -1)
-    return call.only(gathered(call, share * relevance(call, c)))
+    return call.only(gather(call, share * relevance(call, c)))

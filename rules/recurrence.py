@@ -17,7 +17,7 @@ from lrp_engine.kernels import linear_recurrence
 from lrp_engine.kernels.recurrence import previous
 from lrp_engine.method.call import Call, Coefficients, Passed
 from lrp_engine.method.op import Recurrence
-from lrp_engine.method.relevance import booked, stabilise
+from lrp_engine.method.relevance import stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import positive, real, sample
 
@@ -52,7 +52,7 @@ def share_of(call: Both) -> float:
     return 0.5 if call.is_live("decay") else 1.0
 
 
-def handed(call: Both, decay: Tensor | None, inflow: Tensor) -> Coefficients:
+def coefficients_of(call: Both, decay: Tensor | None, inflow: Tensor) -> Coefficients:
     """Return one coefficient per live operand."""
     both = {"decay": decay, "inflow": inflow}
     return tuple(both[o.name] for o in call.live)
@@ -60,7 +60,7 @@ def handed(call: Both, decay: Tensor | None, inflow: Tensor) -> Coefficients:
 
 def constant(call: Both, kept: Tensor) -> Mapping[str, Tensor]:
     """Return what an inflow that carries no relevance keeps."""
-    return {} if call.is_live("inflow") else {"constant": booked(kept, call["inflow"])}
+    return {} if call.is_live("inflow") else {"constant": sum_relevance(kept, call["inflow"])}
 
 
 def uniform_absorbs(call: Both, c: Tensor, passed: Passed) -> Mapping[str, Tensor]:
@@ -73,17 +73,17 @@ def uniform(call: Both, c: Tensor) -> Coefficients:
     """Split products in halves between decay and state; give every summand its share."""
     share = share_of(call)
     u = arriving(call, c, call["decay"], share)
-    return handed(call, share * (u * before(call)) if call.is_live("decay") else None, u)
+    return coefficients_of(call, share * (u * before(call)) if call.is_live("decay") else None, u)
 
 
 @rule("gradient", family=Recurrence, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Both, c: Tensor) -> Coefficients:
     """Return the plain gradient: decay and state both get all of their product."""
     u = arriving(call, c, call["decay"])
-    return handed(call, u * before(call) if call.is_live("decay") else None, u)
+    return coefficients_of(call, u * before(call) if call.is_live("decay") else None, u)
 
 
-def stabilised(call: Both, c: Tensor, stabiliser: float) -> tuple[Tensor, Tensor]:
+def stabilised_flow(call: Both, c: Tensor, stabiliser: float) -> tuple[Tensor, Tensor]:
     """Return what arrives at each step, and what its stabilised sum keeps of it."""
     kept = call.out / stabilise(call.out, stabiliser)
     u = arriving(call, c, call["decay"] * kept, share_of(call))
@@ -92,23 +92,23 @@ def stabilised(call: Both, c: Tensor, stabiliser: float) -> tuple[Tensor, Tensor
 
 def norm_absorbs(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Mapping[str, Tensor]:
     """Return the stabiliser's share of each sum, and a constant inflow's."""
-    u, kept = stabilised(call, c, stabiliser)
-    return {"stabiliser": booked(u - kept, call.out), **constant(call, kept)}
+    u, kept = stabilised_flow(call, c, stabiliser)
+    return {"stabiliser": sum_relevance(u - kept, call.out), **constant(call, kept)}
 
 
 @rule("norm", family=Recurrence, cites="anders2021, rule Norm", absorbs=norm_absorbs)
 def norm(call: Both, c: Tensor, stabiliser: float = 1e-6) -> Coefficients:
     """Apply the epsilon rule to sums, h / (h + epsilon sign h), and split products in halves."""
-    _, kept = stabilised(call, c, stabiliser)
+    _, kept = stabilised_flow(call, c, stabiliser)
     decay = share_of(call) * (kept * before(call)) if call.is_live("decay") else None
-    return handed(call, decay, kept)
+    return coefficients_of(call, decay, kept)
 
 
 def rest(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Mapping[str, Tensor]:
     """Return what is not passed on: a constant inflow's shares, or the stabilisers' alone."""
-    back = sum(booked(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
+    back = sum(sum_relevance(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
     cause = "stabiliser" if call.is_live("inflow") else "constant"
-    return {cause: booked(c, call.out) - back}
+    return {cause: sum_relevance(c, call.out) - back}
 
 
 @rule("magnitude", family=Recurrence, cites="dynamiclrp2025, sec. 3", absorbs=rest)
@@ -124,4 +124,4 @@ def magnitude(call: Both, c: Tensor, stabiliser: float = 1e-9) -> Coefficients:
         decay = u * to_product * a.abs() * state
     else:
         u = arriving(call, c, to_product * a)
-    return handed(call, decay, u * kept * b.sign())
+    return coefficients_of(call, decay, u * kept * b.sign())

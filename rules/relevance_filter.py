@@ -9,10 +9,10 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
-from lrp_engine.method.relevance import booked
+from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.epsilon import bias_share
-from lrp_engine.rules.weighted_sum_terms import relevance, shared_out, transposed
+from lrp_engine.rules.weighted_sum_terms import apply_transpose, relevance, share_out
 
 
 class Rank(Enum):
@@ -44,9 +44,9 @@ def absorbs(
     r = relevance(call, c)
     kept = torch.where(largest(r, keep, rank), r, 0.0)
     ones = torch.ones_like(r)
-    c = shared_out(call.with_form(Form.RELEVANCE), kept, call.out, epsilon)
-    lost = {"stabiliser": booked(kept, ones) - booked(c, call.out)}
-    return {"filter": booked(r - kept, ones)} | lost | bias_share(call, c)
+    c = share_out(call.with_form(Form.RELEVANCE), kept, call.out, epsilon)
+    lost = {"stabiliser": sum_relevance(kept, ones) - sum_relevance(c, call.out)}
+    return {"filter": sum_relevance(r - kept, ones)} | lost | bias_share(call, c)
 
 
 @rule(
@@ -70,5 +70,5 @@ def filtered(
     r = relevance(call, c)
     r = torch.where(largest(r, keep, rank), r, 0.0)
     return call.only(
-        transposed(call, shared_out(call.with_form(Form.RELEVANCE), r, call.out, epsilon))
+        apply_transpose(call, share_out(call.with_form(Form.RELEVANCE), r, call.out, epsilon))
     )

@@ -141,7 +141,7 @@ def all_amounts(call: Call[Selection], c: Any) -> Tensor:
     return torch.stack([amount(call, k, out) for k, out in pairs if k is not None]).sum()
 
 
-def picked(call: Call[Selection], c: Any) -> Coefficients:
+def pass_to_picked(call: Call[Selection], c: Any) -> Coefficients:
     """Return what arrives, at the entries that were picked."""
     if call.op.inclusive:
         x = call.operand(call.live[0])  # a limit of more axes repeats it
@@ -151,11 +151,11 @@ def picked(call: Call[Selection], c: Any) -> Coefficients:
     if call.op.exact:
         # A slope (leaky_relu's, abs's) is part of the coefficient, not of the relevance.
         return call.only(c.masked_fill(call.vjp(torch.ones_like(c))[0] == 0, 0.0))
-    shares = call.vjp(divided(c, call.out))
+    shares = call.vjp(divide_or_zero(c, call.out))
     return tuple(k * call.operand(o) for o, k in zip(call.live, shares, strict=True))
 
 
-def divided(a: Tensor, b: Tensor) -> Tensor:
+def divide_or_zero(a: Tensor, b: Tensor) -> Tensor:
     """Return a / b, and 0 where b is 0."""
     return (a / b.masked_fill(b == 0, 1.0)).masked_fill(b == 0, 0.0)
 
@@ -170,7 +170,7 @@ def divided(a: Tensor, b: Tensor) -> Tensor:
 )
 def winner(call: Call[Selection], c: Any) -> Coefficients:
     """Give all to the entry that was picked: c_in = c there, 0 elsewhere."""
-    return picked(call, c)
+    return pass_to_picked(call, c)
 
 
 @rule(
@@ -182,15 +182,15 @@ def winner(call: Call[Selection], c: Any) -> Coefficients:
     gives=Form.EITHER,
     serves=entrywise,
 )
-def passed_on(call: Call[Selection], c: Any) -> Coefficients:
+def pass_on(call: Call[Selection], c: Any) -> Coefficients:
     """Pass on R_in = R_out, where a limit cut something off as well: c_in = c out / x."""
     if call.form is Form.RELEVANCE:
         return call.only(c)
     (operand,) = call.live
     return (
-        picked(call, c)
+        pass_to_picked(call, c)
         if call.op.exact
-        else call.only(c * divided(call.out, call.operand(operand)))
+        else call.only(c * divide_or_zero(call.out, call.operand(operand)))
     )
 
 

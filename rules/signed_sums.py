@@ -14,18 +14,18 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
-from lrp_engine.method.relevance import amount, booked, stabilise
+from lrp_engine.method.relevance import amount, stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.epsilon import Bias
 from lrp_engine.rules.weighted_sum_terms import (
+    apply_transpose,
     bias_of,
     by_sign,
     has_one_sign,
     input_of,
     over,
-    shared_out,
-    summed,
-    transposed,
+    share_out,
+    sum_weighted,
     weight_of,
     without_bias,
 )
@@ -48,12 +48,12 @@ def by_sign_of_input(call: Call[WeightedSum], above: Tensor, below: Tensor) -> T
     """Return sum_i x_i+ above_ij + x_i- below_ij."""
     x = input_of(call)
     if has_one_sign(call):
-        return summed(call, x, above)
+        return sum_weighted(call, x, above)
     x_up, x_down = halves(x)
-    return summed(call, x_up, above) + summed(call, x_down, below)
+    return sum_weighted(call, x_up, above) + sum_weighted(call, x_down, below)
 
 
-def positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
+def share_positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
     """Share over P_j = sum_i (x_i w_ij)+ + b_j+."""
     up, down = halves(weight_of(call))
     total = by_sign_of_input(call, up, down)
@@ -64,7 +64,7 @@ def positive(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) 
     return Share(q, whole, None if b is None else b.clamp(min=0))
 
 
-def negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
+def share_negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) -> Share:
     """Share over N_j = sum_i (x_i w_ij)- + b_j-."""
     up, down = halves(weight_of(call))
     total = by_sign_of_input(call, down, up)
@@ -74,10 +74,14 @@ def negative(call: Call[WeightedSum], c: Tensor, stabiliser: float, bias: Bias) 
     return Share(q, whole, None if b is None else b.clamp(max=0))
 
 
-def left(call: Call[WeightedSum], c: Tensor, *shares: tuple[float, Share]) -> dict[str, Tensor]:
+def absorb_rest(
+    call: Call[WeightedSum], c: Tensor, *shares: tuple[float, Share]
+) -> dict[str, Tensor]:
     """Return the biases' parts of the sums, and as the stabilisers' what is missing from R."""
-    used = [k * booked(s.q, s.whole) for k, s in shares]
-    biases = [k * booked(s.q, s.bias.expand_as(s.q)) for k, s in shares if s.bias is not None]
+    used = [k * sum_relevance(s.q, s.whole) for k, s in shares]
+    biases = [
+        k * sum_relevance(s.q, s.bias.expand_as(s.q)) for k, s in shares if s.bias is not None
+    ]
     found = {"stabiliser": amount(call, c, call.out) - torch.stack(used).sum()}
     return found | ({"bias": torch.stack(biases).sum()} if biases else {})
 
@@ -86,7 +90,7 @@ def z_plus_absorbs(
     call: Call[WeightedSum], c: Tensor, passed: Passed, stabiliser: float, bias: Bias
 ) -> dict[str, Tensor]:
     """Return what z+ absorbs: b+ keeps its share of P."""
-    return left(call, c, (1.0, positive(call, c, stabiliser, bias)))
+    return absorb_rest(call, c, (1.0, share_positive(call, c, stabiliser, bias)))
 
 
 @rule(
@@ -100,9 +104,9 @@ def z_plus(
     call: Call[WeightedSum], c: Tensor, stabiliser: float = 1e-6, bias: Bias = Bias.ABSORB
 ) -> Coefficients:
     """Share over positive contributions: R_i = sum_j (x_i w_ij)+ R_j / P_j."""
-    q = positive(call, c, stabiliser, bias).q
+    q = share_positive(call, c, stabiliser, bias).q
     up, down = halves(weight_of(call))
-    return by_sign(call, transposed(call, q, up), transposed(call, q, down))
+    return by_sign(call, apply_transpose(call, q, up), apply_transpose(call, q, down))
 
 
 def alpha_beta_absorbs(
@@ -115,8 +119,8 @@ def alpha_beta_absorbs(
     bias: Bias,
 ) -> dict[str, Tensor]:
     """Return what alpha-beta absorbs: b+ and b- keep their shares of P and N."""
-    p, n = positive(call, c, stabiliser, bias), negative(call, c, stabiliser, bias)
-    return left(call, c, (alpha, p), (-beta, n))
+    p, n = share_positive(call, c, stabiliser, bias), share_negative(call, c, stabiliser, bias)
+    return absorb_rest(call, c, (alpha, p), (-beta, n))
 
 
 @rule(
@@ -138,21 +142,21 @@ def alpha_beta(
     if abs(alpha - beta - 1) > 1e-12 or alpha < 0 or beta < 0:
         raise ValueError(f"alpha - beta must be 1 with neither below 0, not {alpha} - {beta}")
     up, down = halves(weight_of(call))
-    p = alpha * positive(call, c, stabiliser, bias).q
-    n = -beta * negative(call, c, stabiliser, bias).q
-    above = transposed(call, p, up) + transposed(call, n, down)
-    return by_sign(call, above, transposed(call, p, down) + transposed(call, n, up))
+    p = alpha * share_positive(call, c, stabiliser, bias).q
+    n = -beta * share_negative(call, c, stabiliser, bias).q
+    above = apply_transpose(call, p, up) + apply_transpose(call, n, down)
+    return by_sign(call, above, apply_transpose(call, p, down) + apply_transpose(call, n, up))
 
 
-def lifted(
+def share_lifted(
     call: Call[WeightedSum], c: Tensor, gamma: float, stabiliser: float, bias: Bias
 ) -> Share:
     """Share over sum_i x_i (w_ij + gamma w_ij+) + b_j + gamma b_j+."""
     b = bias_of(call) if bias is Bias.ABSORB else None
     b = None if b is None else b + gamma * b.clamp(min=0)
-    z = summed(call, input_of(call), lifted_weight(call, gamma))
+    z = sum_weighted(call, input_of(call), lifted_weight(call, gamma))
     whole = z if b is None else z + b
-    return Share(shared_out(call, c, whole, stabiliser), whole, b)
+    return Share(share_out(call, c, whole, stabiliser), whole, b)
 
 
 def lifted_weight(call: Call[WeightedSum], gamma: float) -> Tensor:
@@ -170,7 +174,7 @@ def gamma_absorbs(
     bias: Bias,
 ) -> dict[str, Tensor]:
     """Return what gamma absorbs: b + gamma b+ keeps its share."""
-    return left(call, c, (1.0, lifted(call, c, gamma, stabiliser, bias)))
+    return absorb_rest(call, c, (1.0, share_lifted(call, c, gamma, stabiliser, bias)))
 
 
 @rule(
@@ -188,8 +192,8 @@ def gamma(
     bias: Bias = Bias.ABSORB,
 ) -> Coefficients:
     """Share by v_ij = w_ij + gamma w_ij+, for x >= 0: R_i = sum_j x_i v_ij R_j / sum_i x_i v_ij."""
-    q = lifted(call, c, gamma, stabiliser, bias).q
-    return call.only(transposed(call, q, lifted_weight(call, gamma)))
+    q = share_lifted(call, c, gamma, stabiliser, bias).q
+    return call.only(apply_transpose(call, q, lifted_weight(call, gamma)))
 
 
 def both_signs(
@@ -198,7 +202,7 @@ def both_signs(
     """Share over z + gamma P where z > 0 and over z + gamma N where z < 0, with N = z - P."""
     b = bias_of(call)
     whole = call.out if b is None or bias is Bias.ABSORB else without_bias(call)
-    p = positive(call, c, stabiliser, bias).whole
+    p = share_positive(call, c, stabiliser, bias).whole
     flow = c if call.form is Form.RELEVANCE else c * call.out
 
     def share(part: Tensor, b_part: Tensor | None, elsewhere: Tensor) -> Share:
@@ -221,7 +225,7 @@ def generalised_gamma_absorbs(
 ) -> dict[str, Tensor]:
     """Return the lifted bias' share of either sum; at z = 0 nothing is passed on."""
     above, below = both_signs(call, c, gamma, stabiliser, bias)
-    return left(call, c, (1.0, above), (1.0, below))
+    return absorb_rest(call, c, (1.0, above), (1.0, below))
 
 
 @rule(
@@ -244,6 +248,9 @@ def generalised_gamma(
     with - and N_j.
     """
     a, b = (s.q for s in both_signs(call, c, gamma, stabiliser, bias))
-    extra = gamma * transposed(call, a - b, weight_of(call).clamp(min=0))
-    above, below = transposed(call, a + (1 + gamma) * b), transposed(call, (1 + gamma) * a + b)
+    extra = gamma * apply_transpose(call, a - b, weight_of(call).clamp(min=0))
+    above, below = (
+        apply_transpose(call, a + (1 + gamma) * b),
+        apply_transpose(call, (1 + gamma) * a + b),
+    )
     return by_sign(call, above + extra, below - extra)

@@ -46,16 +46,16 @@ def bias_of(call: Call[WeightedSum]) -> Tensor | None:
 
 def without_bias(call: Call[WeightedSum]) -> Tensor:
     """Return z - b, summed anew: where z and b nearly cancel, their difference would be noise."""
-    return summed(call, input_of(call), weight_of(call))
+    return sum_weighted(call, input_of(call), weight_of(call))
 
 
-def summed(call: Call[WeightedSum], x: Tensor, weight: Tensor) -> Tensor:
+def sum_weighted(call: Call[WeightedSum], x: Tensor, weight: Tensor) -> Tensor:
     """Return op(x, w) without the bias, for other inputs and weights."""
     changed = substitute(call.arguments, {call.live[0]: x, weight_place(call): weight})
     return invoke(call.op.target, changed | _without_bias(call))
 
 
-def transposed(call: Call[WeightedSum], c: Tensor, weight: Tensor | None = None) -> Tensor:
+def apply_transpose(call: Call[WeightedSum], c: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return w^T c, by the op's own adjoint if it has one, by torch's derivative otherwise."""
     if call.op.adjoint is not None:
         return call.op.adjoint(call, c, weight_of(call) if weight is None else weight)
@@ -70,7 +70,7 @@ def relevance(call: Call[WeightedSum], flow: Tensor) -> Tensor:
     return flow if call.form is Form.RELEVANCE else flow * call.out
 
 
-def shared_out(call: Call[WeightedSum], flow: Tensor, z: Tensor, epsilon: float) -> Tensor:
+def share_out(call: Call[WeightedSum], flow: Tensor, z: Tensor, epsilon: float) -> Tensor:
     """Return R / (z' + epsilon sign z') for a denominator z'."""
     if call.form is Form.COEFFICIENT and z is call.out:
         size = z.abs()  # z / (z + epsilon sign z) in fewer passes over memory

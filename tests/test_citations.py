@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import lrp_engine as lrp
 from lrp_engine.cli.app import app
-from lrp_engine.method.references import cited, papers
+from lrp_engine.method.references import find_papers, papers
 from lrp_engine.method.registry import standard
 from lrp_engine.preset.preset_file import load
 
@@ -23,7 +23,7 @@ NO_PAPER = {
 
 
 def test_every_rule_cites_a_paper_that_is_listed() -> None:
-    unlisted = {r.cites for r in standard().rules.values() if not cited([r.cites])}
+    unlisted = {r.cites for r in standard().rules.values() if not find_papers([r.cites])}
     assert unlisted == NO_PAPER
 
 

@@ -16,7 +16,7 @@ from lrp_engine.errors import InputError
 from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.op import Pointwise
 from lrp_engine.method.registry import standard
-from lrp_engine.preset.preset import Entry
+from lrp_engine.preset.preset import PresetRow
 from lrp_engine.preset.preset_file import load
 from tests.nets import Functional, Mlp, Norms, Residual, TiedLanguage, net
 from tests.references import models
@@ -102,7 +102,7 @@ def test_results_without_a_derivative_are_refused() -> None:
         scale = torch.native_group_norm(x[..., None], None, None, 3, 6, 1, 1, 1e-5)[2]
         return call.only(c * scale)
 
-    preset = Preset("mine", "mine", (), (*attnlrp().entries, Entry("pointwise", "by_product")))
+    preset = Preset("mine", "mine", (), (*attnlrp().entries, PresetRow("pointwise", "by_product")))
     model = nn.Sequential(nn.Tanh()).double().eval()
     engine = lrp.Engine(model, draw(3, 6), preset=preset, rules=[by_product])
     assert engine.explain(draw(3, 6), 1).relevance["input"].shape == (3, 6)

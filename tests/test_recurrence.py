@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lrp_engine.kernels import linear_recurrence
-from lrp_engine.kernels.recurrence_torch import doubled, stepped
+from lrp_engine.kernels.recurrence_torch import run_doubling, run_steps
 from tests.support import assert_close, draw
 
 CALLS = [(reverse, adjoint, share) for reverse in (False, True) for adjoint in (False, True)
@@ -65,7 +65,7 @@ def test_every_way_gives_the_same(problem: tuple[Any, ...], transposed: bool) ->
     a, b = operands(shape, dtype)
     if transposed:
         a, dim = a.movedim(0, -1).contiguous().movedim(-1, 0), dim % len(shape)
-    for way in (stepped, doubled):
+    for way in (run_steps, run_doubling):
         agrees(way, a, b, dim % len(shape), *call)
     found = linear_recurrence(a, b, dim, *call)
     assert torch.equal(found, linear_recurrence(a.clone(), b, dim % len(shape), *call))
@@ -108,14 +108,14 @@ def test_operands_that_differ_are_refused() -> None:
 
 def check_fused(device: str) -> None:
     """The Triton kernel; beyond its blocks, too, and with a decay that all entries share."""
-    from lrp_engine.kernels.recurrence_triton import fused
+    from lrp_engine.kernels.recurrence_triton import run_kernel
 
     for shape, dim in [*SHAPES, ((70, 33, 3), 1)]:
         for dtype in (torch.float64, torch.float32, torch.bfloat16):
             a, b = (x.to(device) for x in operands(shape, dtype))
             for call in CALLS:
-                agrees(fused, a, b, dim, *call)
-                agrees(fused, a[:1].expand(shape), b, dim, *call) if dim else None
+                agrees(run_kernel, a, b, dim, *call)
+                agrees(run_kernel, a[:1].expand(shape), b, dim, *call) if dim else None
 
 
 @pytest.mark.gpu

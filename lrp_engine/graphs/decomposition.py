@@ -33,7 +33,7 @@ def write_parts(
     graph: fx.Graph,
     copies: Mapping[fx.Node, Any],
     traces: Traces,
-    emit: Callable[..., fx.Node] | None = None,
+    emit: Callable[..., fx.Node | int] | None = None,
 ) -> Any:
     """Write what `recipe` does into `graph` and return the result, a list if there are several."""
     leaves, spec = pytree.tree_flatten((node.args, node.kwargs))

@@ -84,7 +84,7 @@ def inline(
     graph: fx.Graph,
     arguments: Sequence[Any],
     origin: fx.Node | None = None,
-    emit: Callable[..., fx.Node] | None = None,
+    emit: Callable[..., fx.Node | int] | None = None,
 ) -> list[Any]:
     """Copy a template into `graph` with its inputs bound to `arguments` and return its results.
 
@@ -98,7 +98,7 @@ def inline(
     return [made[r] if isinstance(r, fx.Node) else r for r in template.results]
 
 
-def pruned(template: Template, results: Sequence[Any]) -> Template:
+def prune(template: Template, results: Sequence[Any]) -> Template:
     """Return the same trace with other results, without the nodes that they do not need."""
     needed = upstream(results)
     body = tuple(node for node in template.body if node in needed)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .recurrence_torch import doubled, stepped
+from .recurrence_torch import run_doubling, run_steps
 
-Way = Callable[[Tensor, Tensor, int, bool, bool, float], Tensor]
+Kernel = Callable[[Tensor, Tensor, int, bool, bool, float], Tensor]
 
 
 _NAME = "lrp_engine::linear_recurrence"
@@ -55,13 +55,13 @@ def _without_data(decay: Tensor, inflow: Tensor, dim: int, *settings: Any) -> Te
     return inflow.new_empty(inflow.shape)
 
 
-def _way(device: str) -> Way:
+def _way(device: str) -> Kernel:
     """Choose one pass over memory where a loop is cheap, else log2(steps) passes."""
     if device == "cuda" and _has_triton():
-        from .recurrence_triton import fused
+        from .recurrence_triton import run_kernel
 
-        return fused
-    return stepped if device == "cpu" else doubled
+        return run_kernel
+    return run_steps if device == "cpu" else run_doubling
 
 
 @cache

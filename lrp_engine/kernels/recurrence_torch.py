@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def stepped(
+def run_steps(
     decay: Tensor, inflow: Tensor, dim: int, backward: bool, lagging: bool, share: float
 ) -> Tensor:
     """Multiply, then add, at every step: the roundings of a loop written in Python.
@@ -16,7 +16,7 @@ def stepped(
     """
     dtype = inflow.dtype
     if dtype.itemsize < torch.float32.itemsize:
-        wide = stepped(decay.float(), inflow.float(), dim, backward, lagging, share)
+        wide = run_steps(decay.float(), inflow.float(), dim, backward, lagging, share)
         return wide.to(dtype)
     result = inflow.new_empty(inflow.shape)
     a, b, h = decay.unbind(dim), inflow.unbind(dim), result.unbind(dim)
@@ -31,7 +31,7 @@ def stepped(
     return result
 
 
-def doubled(
+def run_doubling(
     decay: Tensor, inflow: Tensor, dim: int, backward: bool, lagging: bool, share: float
 ) -> Tensor:
     """Combine every step with those 1, 2, 4, ... before it: log2(length) passes over memory."""

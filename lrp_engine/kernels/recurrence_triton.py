@@ -52,7 +52,7 @@ def _kernel(  # type: ignore[no-untyped-def]
         state = tl.sum(tl.where(row[:, None] == STEPS - 1, h, 0.0), 0)
 
 
-def fused(
+def run_kernel(
     decay: Tensor, inflow: Tensor, dim: int, backward: bool, lagging: bool, share: float
 ) -> Tensor:
     """Compute the recurrence on a GPU, with the arguments of `recurrence_torch.run_steps`."""

@@ -41,7 +41,7 @@ def papers() -> Mapping[str, Paper]:
     return MappingProxyType(found)
 
 
-def cited(references: Iterable[str]) -> tuple[Paper, ...]:
+def find_papers(references: Iterable[str]) -> tuple[Paper, ...]:
     """Return the papers that texts such as `bach2015, eq. 58` begin with, each once, in order."""
     keys = dict.fromkeys(text.split(",")[0].strip() for text in references)
     return tuple(papers()[key] for key in keys if key in papers())
@@ -49,4 +49,4 @@ def cited(references: Iterable[str]) -> tuple[Paper, ...]:
 
 def bibtex(references: Iterable[str]) -> str:
     """Return the BibTeX of the cited papers."""
-    return "\n".join(paper.bibtex for paper in cited(references))
+    return "\n".join(paper.bibtex for paper in find_papers(references))

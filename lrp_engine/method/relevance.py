@@ -48,14 +48,14 @@ def total(x: Tensor) -> Tensor:
     return (x.sum(-1) if x.dim() > 1 else x).sum(dtype=torch.float64)
 
 
-def booked(c: Tensor, a: Tensor) -> Tensor:
+def sum_relevance(c: Tensor, a: Tensor) -> Tensor:
     """Return the sum of R = c * a in double precision."""
     return total(relevance_of(c, a))
 
 
 def amount(call: Call[Any], flow: Tensor, a: Tensor) -> Tensor:
     """Return the relevance in a flow at a value `a`, whichever form arrived at this call."""
-    return booked(flow, a if call.form is Form.COEFFICIENT else torch.ones_like(a))
+    return sum_relevance(flow, a if call.form is Form.COEFFICIENT else torch.ones_like(a))
 
 
 def stabilise(z: Tensor, epsilon: float) -> Tensor:

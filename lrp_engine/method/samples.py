@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 
 @dataclass(frozen=True)
-class Spec:
+class TensorSpec:
     """A tensor to be drawn from a generator."""
 
     draw: Callable[[torch.Generator, torch.dtype], Tensor]
@@ -32,7 +32,7 @@ class Sample:
         generator = torch.Generator().manual_seed(seed)
 
         def draw(leaf: Any) -> Any:
-            return leaf.draw(generator, dtype) if isinstance(leaf, Spec) else leaf
+            return leaf.draw(generator, dtype) if isinstance(leaf, TensorSpec) else leaf
 
         return pytree.tree_map(draw, (self.args, self.kwargs))
 
@@ -42,49 +42,51 @@ def sample(*args: Any, **kwargs: Any) -> Sample:
     return Sample(args, kwargs)
 
 
-def real(*shape: int) -> Spec:
+def real(*shape: int) -> TensorSpec:
     """Draw standard normal entries."""
-    return Spec(lambda g, dtype: torch.randn(shape, generator=g, dtype=torch.float64).to(dtype))
+    return TensorSpec(
+        lambda g, dtype: torch.randn(shape, generator=g, dtype=torch.float64).to(dtype)
+    )
 
 
-def brief(*shape: int) -> Spec:
+def brief(*shape: int) -> TensorSpec:
     """Draw standard normal entries in bfloat16, for kernels that support no wider dtype."""
-    return Spec(lambda g, dtype: torch.randn(shape, generator=g).bfloat16())
+    return TensorSpec(lambda g, dtype: torch.randn(shape, generator=g).bfloat16())
 
 
-def cumulative(*ends: int) -> Spec:
+def cumulative(*ends: int) -> TensorSpec:
     """Give the ends of groups of rows, as 32-bit integers."""
-    return Spec(lambda g, dtype: torch.tensor(ends, dtype=torch.int32))
+    return TensorSpec(lambda g, dtype: torch.tensor(ends, dtype=torch.int32))
 
 
-def positive(*shape: int) -> Spec:
+def positive(*shape: int) -> TensorSpec:
     """Draw entries in (0.5, 1.5)."""
-    return Spec(
+    return TensorSpec(
         lambda g, dtype: (torch.rand(shape, generator=g, dtype=torch.float64) + 0.5).to(dtype)
     )
 
 
-def between(low: float, high: float, *shape: int) -> Spec:
+def between(low: float, high: float, *shape: int) -> TensorSpec:
     """Draw entries in (low, high)."""
 
     def draw(g: torch.Generator, dtype: torch.dtype) -> Tensor:
         return (torch.rand(shape, generator=g, dtype=torch.float64) * (high - low) + low).to(dtype)
 
-    return Spec(draw)
+    return TensorSpec(draw)
 
 
-def coarse(*shape: int) -> Spec:
+def coarse(*shape: int) -> TensorSpec:
     """Draw odd multiples of 1/8 in (-4, 4): exact in every floating-point type, never zero."""
-    return Spec(
+    return TensorSpec(
         lambda g, dtype: ((torch.randint(-16, 16, shape, generator=g) * 2 + 1) / 8).to(dtype)
     )
 
 
-def integers(high: int, *shape: int) -> Spec:
+def integers(high: int, *shape: int) -> TensorSpec:
     """Draw indices in [0, high)."""
-    return Spec(lambda g, dtype: torch.randint(high, shape, generator=g))
+    return TensorSpec(lambda g, dtype: torch.randint(high, shape, generator=g))
 
 
-def mask(*shape: int) -> Spec:
+def mask(*shape: int) -> TensorSpec:
     """Draw booleans, about half of them true."""
-    return Spec(lambda g, dtype: torch.rand(shape, generator=g) > 0.5)
+    return TensorSpec(lambda g, dtype: torch.rand(shape, generator=g) > 0.5)

@@ -30,7 +30,7 @@ from ..graphs.schema import (
 from ..method.op import Op
 from ..method.registry import Registry
 from ..preset.position import Places
-from ..preset.preset import Entry, Preset
+from ..preset.preset import Preset, PresetRow
 from .activations import Regions
 from .plan import (
     Assignment,
@@ -99,7 +99,7 @@ class _Walk:
             )
         self._assign(node, op, entry, arguments)
 
-    def _assign(self, node: fx.Node, op: Op, entry: Entry, arguments: dict[str, Any]) -> None:
+    def _assign(self, node: fx.Node, op: Op, entry: PresetRow, arguments: dict[str, Any]) -> None:
         rule = self.registry.rules[op.family, entry.use]
         if rule.serves is not None and not rule.serves(op):
             return self._gap(node, f"rule {rule.name!r} of family {op.family!r} does not serve it")

@@ -18,7 +18,7 @@ _POSITION = re.compile(r"(first|last)(?:\s+(\d+))?")
 
 
 @dataclass(frozen=True)
-class Position:
+class RowPosition:
     """A row's `first`, `last` or `first 3`: counted in ops of one family, along the longest path.
 
     An op is among the first k if no way from a source to it has more than k - 1 others before it.
@@ -28,7 +28,7 @@ class Position:
     count: int = 1
 
     @classmethod
-    def parse(cls, text: str) -> Position:
+    def parse(cls, text: str) -> RowPosition:
         """Parse the `position` of a row in a preset file."""
         found = _POSITION.fullmatch(text)
         if not found or found[2] == "0":
@@ -51,7 +51,7 @@ class Places:
     graph: fx.Graph
     families: Mapping[fx.Node, str] = field(default_factory=dict)
 
-    def is_at(self, node: fx.Node, family: str, position: Position) -> bool:
+    def is_at(self, node: fx.Node, family: str, position: RowPosition) -> bool:
         """Return whether a node is among the first (last) ops of its family."""
         depths = self._depths if position.from_input else self._heights
         return depths.get(family, {}).get(node, position.count + 1) <= position.count

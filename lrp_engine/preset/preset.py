@@ -13,11 +13,11 @@ from typing import Any
 from torch import fx
 
 from ..graphs.nodes import module_stack, target_name
-from .position import Places, Position
+from .position import Places, RowPosition
 
 
 @dataclass(frozen=True)
-class Entry:
+class PresetRow:
     """One row of a preset: where it applies, which rule, with which parameters.
 
     `op`, `module`, `type`, `node`, `before` and `after` are globs; a row that names a place which
@@ -33,7 +33,7 @@ class Entry:
     node: str | None = None
     before: str | None = None
     after: str | None = None
-    position: Position | None = None
+    position: RowPosition | None = None
     optional: bool = False
     origin: str = ""
 
@@ -104,7 +104,7 @@ class Preset:
     name: str
     title: str
     cites: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[PresetRow, ...]
     gates: bool = True
     fold_batch_norm: bool = False
 
@@ -118,7 +118,7 @@ class Preset:
         text = json.dumps([rows, self.gates, self.fold_batch_norm])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def choose(self, node: fx.Node, family: str, places: Places = NOWHERE) -> Entry | None:
+    def choose(self, node: fx.Node, family: str, places: Places = NOWHERE) -> PresetRow | None:
         """Return the row for a node; without `places`, rows that select by place match nothing."""
         for entry in reversed(self.entries):
             if entry.matches(node, family, places):

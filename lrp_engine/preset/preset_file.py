@@ -13,8 +13,8 @@ from typing import Any
 from ..errors import PresetError, suggest
 from ..method.registry import Registry, standard
 from ..method.rule import Rule
-from .position import Position
-from .preset import Entry, Preset
+from .position import RowPosition
+from .preset import Preset, PresetRow
 from .shipped import own_cites, own_title, read_text
 from .shipped import presets as presets
 
@@ -61,7 +61,7 @@ def with_parameters(preset: Preset, parameters: Mapping[str, Any]) -> Preset:
     known = {name for entry in preset.entries for name in entry.parameters}
     _refuse_unknown(parameters, known, f"preset {preset.name!r} has no such parameter")
 
-    def changed(entry: Entry) -> Entry:
+    def changed(entry: PresetRow) -> PresetRow:
         own = {k: v for k, v in parameters.items() if k in entry.parameters}
         place = f"preset {preset.name!r}"
         new = {k: _value(k, v, entry.parameters[k], place) for k, v in own.items()}
@@ -102,7 +102,7 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         raise PresetError(f"preset {name} is not valid TOML: {error}") from error
 
 
-def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> Entry:
+def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> PresetRow:
     place = f"a row of preset {name!r}"
     families = {family for family, _ in registry.rules}
     if row.get("family") not in families:
@@ -121,15 +121,15 @@ def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> Entry:
     return entry
 
 
-def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) -> Entry:
+def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) -> PresetRow:
     place = f"{place} (rule {rule.name!r})"
     _refuse_unknown(row, _KEYS | set(rule.parameters), place)
     given = {k: _value(k, v, rule.parameters[k], place) for k, v in row.items() if k not in _KEYS}
-    return Entry(
+    return PresetRow(
         family=row["family"],
         use=row["use"],
         parameters=dict(rule.parameters) | given,
-        position=Position.parse(row["position"]) if "position" in row else None,
+        position=RowPosition.parse(row["position"]) if "position" in row else None,
         optional=row.get("optional", False),
         origin=name,
         **{k: row.get(k) for k in _GLOBS},
@@ -146,7 +146,7 @@ def _value(name: str, given: Any, default: Any, place: str) -> Any:
     return tuple(given) if isinstance(given, list) else given
 
 
-def _refuse_unknown_op(entry: Entry, place: str, registry: Registry) -> None:
+def _refuse_unknown_op(entry: PresetRow, place: str, registry: Registry) -> None:
     ops = {str(t) for t, ops in registry.ops.items() for op in ops if op.family == entry.family}
     if not any(entry.names_op(name) for name in ops):
         bare = {name.rsplit(".", 1)[0].removeprefix("aten.") for name in ops}

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from ..graphs.aten import without_factor
 from ..graphs.nodes import is_getitem, value
 from ..graphs.schema import Operand, bind, pick
-from ..graphs.tracing import Template, pruned, signature, trace
+from ..graphs.tracing import Template, prune, signature, trace
 from ..graphs.walk import downstream, upstream
 from ..method.call import Call, Form
 from ..plan.plan import Assignment
@@ -22,7 +22,8 @@ from .flows import Arrived
 @dataclass(frozen=True)
 class RuleTrace:
     """A rule's trace: one result per live operand, each to be multiplied by its factor, then the
-    op's own result if the rule had to compute it again."""
+    op's own result if the rule had to compute it again.
+    """
 
     template: Template
     factors: tuple[float, ...]
@@ -118,7 +119,7 @@ class CallSite:
         live = [template.inputs[i] for i in self.live_inputs()]
         if not _shares_work(coefficients, primal, live):
             primal = ()
-        return RuleTrace(pruned(template, [*coefficients, *primal]), tuple(k for _, k in bare))
+        return RuleTrace(prune(template, [*coefficients, *primal]), tuple(k for _, k in bare))
 
 
 def _shares_work(results: Sequence[Any], primal: Sequence[Any], live: Sequence[fx.Node]) -> bool:

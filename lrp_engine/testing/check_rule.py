@@ -15,7 +15,7 @@ from ..method.op import Op
 from ..method.registry import Registry, standard
 from ..method.rule import Rule
 from .rule_case import (
-    Case,
+    RuleCase,
     apply,
     balance,
     call_of,
@@ -86,17 +86,17 @@ def check_rule(
     return len(cases)
 
 
-def _is_precise(case: Case) -> bool:
+def _is_precise(case: RuleCase) -> bool:
     """Return whether the live operands have 32 bits or more; with 16, nothing is exact to 1e-10."""
     call, _ = call_of(case)
     return all(torch.finfo(call.operand(o).dtype).bits >= 32 for o in case.live)
 
 
-def _refuse(case: Case, what: str) -> None:
+def _refuse(case: RuleCase, what: str) -> None:
     raise RuleError(f"rule {case.rule.name!r} on {case}: {what}")
 
 
-def _shapes(case: Case) -> None:
+def _shapes(case: RuleCase) -> None:
     call, arrived, passed = apply(case)
     if len(passed) != len(case.live):
         _refuse(case, f"it returned {len(passed)} flows for {len(case.live)} live operands")
@@ -115,7 +115,7 @@ def _shapes(case: Case) -> None:
         ) from error
 
 
-def _balance(case: Case) -> None:
+def _balance(case: RuleCase) -> None:
     received, passed, absorbed, size = balance(case)
     missing = received - passed - sum(absorbed.values())
     if abs(missing) > TOLERANCE * size:
@@ -126,7 +126,7 @@ def _balance(case: Case) -> None:
         )
 
 
-def _linearity(case: Case) -> None:
+def _linearity(case: RuleCase) -> None:
     call, arrived, passed = apply(case)
     twice = run_rule(case, call, _rebuilt(arrived, [2 * f for f in _flat(arrived)]))
     _agree(case, [2 * f for f in _some(passed)], _some(twice), "doubled input, not doubled result")
@@ -141,7 +141,7 @@ def _linearity(case: Case) -> None:
     _agree(case, sums, _some(together), "it is not linear in what arrives (declare linear=False)")
 
 
-def _forms(case: Case) -> None:
+def _forms(case: RuleCase) -> None:
     if case.rule.takes is Form.EITHER and case.form is Form.RELEVANCE:
         as_coefficient = relevance_of(case.with_form(Form.COEFFICIENT))
         found = relevance_of(case)
@@ -153,14 +153,14 @@ def _forms(case: Case) -> None:
         )
 
 
-def _definition(case: Case, reference: Reference) -> None:
+def _definition(case: RuleCase, reference: Reference) -> None:
     call, c = call_of(case)
     expected = reference(call, c, **case.parameters)
     listed = list(expected.values()) if isinstance(expected, Mapping) else list(expected)
     _agree(case, listed, list(relevance_of(case).values()), "its definition gives something else")
 
 
-def _agree(case: Case, expected: Sequence[Tensor], found: Sequence[Tensor], what: str) -> None:
+def _agree(case: RuleCase, expected: Sequence[Tensor], found: Sequence[Tensor], what: str) -> None:
     size = max((float(e.abs().max()) for e in expected if e.numel()), default=0.0)
     for e, f in zip(expected, found, strict=True):
         error = float((e.double() - f.double()).abs().max()) if e.numel() else 0.0

@@ -21,13 +21,13 @@ from ..graphs.schema import (
 from ..method.call import Call, Form
 from ..method.op import Normalisation, Op
 from ..method.registry import Registry
-from ..method.relevance import booked
+from ..method.relevance import sum_relevance
 from ..method.rule import Rule
 from ..preset.preset import plain
 
 
 @dataclass(frozen=True)
-class Case:
+class RuleCase:
     """One rule on one call of a sample, with the operands that carry relevance."""
 
     op: Op
@@ -44,7 +44,7 @@ class Case:
         form = "-R" if self.form is Form.RELEVANCE else ""
         return f"{name}-{self.op.family}.{self.rule.name}-{self.sample}-{live}{extra}{form}"
 
-    def with_form(self, form: Form) -> Case:
+    def with_form(self, form: Form) -> RuleCase:
         """Return the same case for a flow of another form."""
         return replace(self, form=form)
 
@@ -102,7 +102,7 @@ def cases_of(
     registry: Registry,
     settings: Settings = defaults,
     rules: Sequence[Rule] | None = None,
-) -> Iterator[Case]:
+) -> Iterator[RuleCase]:
     """Yield every case of one record: rules x samples x live operands x parameters x forms."""
     served = rules_for(op, registry) if rules is None else rules
     for rule, place in itertools.product(served, range(len(op.samples))):
@@ -112,7 +112,7 @@ def cases_of(
             if live and live not in seen:
                 seen.add(live)
                 for parameters, form in itertools.product(settings(rule), forms(rule)):
-                    yield Case(op, rule, place, live, parameters, form)
+                    yield RuleCase(op, rule, place, live, parameters, form)
 
 
 def forms(rule: Rule) -> tuple[Form, ...]:
@@ -131,7 +131,7 @@ def coefficient_like(out: Any, generator: torch.Generator) -> Any:
     return (drawn / 64).to(out.dtype)
 
 
-def call_of(case: Case) -> tuple[Call, Any]:
+def call_of(case: RuleCase) -> tuple[Call, Any]:
     """Return the call that the case's rule sees, and the coefficient that arrives."""
     arguments = case.arguments()
     out = invoke(case.op.target, arguments)
@@ -148,20 +148,20 @@ def pairs(out: Any, c: Any) -> list[tuple[Tensor, Tensor]]:
     return [(o, k) for o, k in zip(outs, seeds, strict=True) if k is not None]
 
 
-def apply(case: Case) -> tuple[Call, Any, tuple[Tensor | None, ...]]:
+def apply(case: RuleCase) -> tuple[Call, Any, tuple[Tensor | None, ...]]:
     """Run the rule on its call; return the call, what arrived and what was passed on."""
     call, c = call_of(case)
     arrived = _in_form(c, call.out, case.form)
     return call, arrived, run_rule(case, call, arrived)
 
 
-def run_rule(case: Case, call: Call, arrived: Any) -> tuple[Tensor | None, ...]:
+def run_rule(case: RuleCase, call: Call, arrived: Any) -> tuple[Tensor | None, ...]:
     """Return what the rule passes on when `arrived` arrives at the call."""
     with torch.no_grad():
         return tuple(case.rule.propagate(call, arrived, **case.parameters))
 
 
-def relevance_of(case: Case) -> dict[Operand, Tensor]:
+def relevance_of(case: RuleCase) -> dict[Operand, Tensor]:
     """Return what the rule gives to each live operand, as relevance."""
     call, _, passed = apply(case)
     gives = case.rule.form_given(case.form) is Form.RELEVANCE
@@ -171,7 +171,7 @@ def relevance_of(case: Case) -> dict[Operand, Tensor]:
     }
 
 
-def balance(case: Case) -> tuple[float, float, dict[str, float], float]:
+def balance(case: RuleCase) -> tuple[float, float, dict[str, float], float]:
     """Return (received, passed, absorbed by cause, size), as the ledger counts them."""
     call, arrived, passed = apply(case)
     rule = case.rule
@@ -199,4 +199,4 @@ def _in_form(c: Any, out: Any, form: Form) -> Any:
 
 def _book(flow: Tensor, activation: Tensor, form: Form) -> float:
     one = torch.ones_like(activation)
-    return float(booked(flow, activation if form is Form.COEFFICIENT else one))
+    return float(sum_relevance(flow, activation if form is Form.COEFFICIENT else one))

@@ -11,13 +11,13 @@ from torch import Tensor, fx, nn
 
 import lrp_engine as lrp
 from lrp_engine.graphs.schema import Operand, invoke, substitute
-from lrp_engine.testing.rule_case import Case, call_of, pairs
+from lrp_engine.testing.rule_case import RuleCase, call_of, pairs
 
 
 class Bench(nn.Module):
     """Entry k of its output is sum(c_k * op_k(x_k, ...)), so c_k is what arrives at op k."""
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(self, cases: Sequence[RuleCase]) -> None:
         super().__init__()
         self.cases = tuple(cases)
         self.calls = [call_of(case) for case in cases]

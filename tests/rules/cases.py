@@ -15,7 +15,7 @@ from lrp_engine.method.registry import standard
 from lrp_engine.method.rule import Rule
 from lrp_engine.rules.epsilon import Bias
 from lrp_engine.rules.relevance_filter import Rank
-from lrp_engine.testing.rule_case import Case, arguments_of, cases_of
+from lrp_engine.testing.rule_case import RuleCase, arguments_of, cases_of
 
 PARAMETERS: dict[tuple[str, str], tuple[dict[str, Any], ...]] = {
     ("weighted_sum", "epsilon"): (
@@ -35,7 +35,7 @@ PARAMETERS: dict[tuple[str, str], tuple[dict[str, Any], ...]] = {
 
 
 @cache
-def all_cases() -> tuple[Case, ...]:
+def all_cases() -> tuple[RuleCase, ...]:
     """Every case of the standard registry."""
     records = [op for op in all_records() if not isinstance(op, Inert) and in_double(op)]
     return tuple(case for op in records for case in cases_of(op, standard(), settings))

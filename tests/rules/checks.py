@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lrp_engine.graphs.schema import Operand
 from lrp_engine.testing.rule_case import (
-    Case,
+    RuleCase,
     balance,
     call_of,
     relevance_of,
@@ -19,7 +19,7 @@ from .references import REFERENCES
 Relevance = Mapping[Operand, Tensor]
 
 
-def definition(case: Case) -> Relevance:
+def definition(case: RuleCase) -> Relevance:
     """What a case's rule should give, by its slow definition."""
     return REFERENCES[case.op.family, case.rule.name](*call_of(case), **case.parameters)
 
@@ -33,12 +33,12 @@ def assert_relevance_is(expected: Relevance, found: Relevance, where: str = "") 
         assert error <= 1e-10 * size, f"{where}: {operand} is off by {error:.1e} of {size:.1e}"
 
 
-def assert_matches_definition(case: Case) -> None:
+def assert_matches_definition(case: RuleCase) -> None:
     """The rule, run directly on its call, gives what its definition gives."""
     assert_relevance_is(definition(case), relevance_of(case), str(case))
 
 
-def assert_balanced(case: Case) -> None:
+def assert_balanced(case: RuleCase) -> None:
     """received = passed + absorbed, to 1e-12 of the sum of |R|."""
     received, passed, absorbed, size = balance(case)
     residual = received - passed - sum(absorbed.values())

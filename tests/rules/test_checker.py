@@ -13,10 +13,10 @@ from torch import Tensor
 
 from lrp_engine.errors import ConservationError
 from lrp_engine.method.call import Call, Coefficients
-from lrp_engine.method.relevance import booked
+from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.samples import real, sample
 from lrp_engine.rules import epsilon, product
-from lrp_engine.testing.rule_case import Case
+from lrp_engine.testing.rule_case import RuleCase
 
 from .bench import Bench, explained, preset_file
 from .cases import all_cases
@@ -24,7 +24,7 @@ from .checks import assert_balanced, assert_matches_definition, definition
 from .references import REFERENCES
 
 
-def case_of(name: str) -> Case:
+def case_of(name: str) -> RuleCase:
     (case,) = [c for c in all_cases() if str(c) == name]
     return case
 
@@ -65,22 +65,22 @@ def forgets_bias(call: Call, c: Tensor, passed: Coefficients) -> Mapping[str, Te
 
 
 def doubles_bias(call: Call, c: Tensor, passed: Coefficients) -> Mapping[str, Tensor]:
-    return {"bias": 2 * booked(c, call["bias"].expand_as(c))}
+    return {"bias": 2 * sum_relevance(c, call["bias"].expand_as(c))}
 
 
-def wrong(case: Case, **changes: Any) -> Case:
+def wrong(case: RuleCase, **changes: Any) -> RuleCase:
     """The case under a rule that differs from its own."""
     return replace(case, rule=replace(case.rule, **changes))
 
 
-WRONG_RESULT: dict[str, Case] = {
+WRONG_RESULT: dict[str, RuleCase] = {
     "twice the relevance": wrong(LINEAR, propagate=twice),
     "the weight not transposed": wrong(SQUARE, propagate=wrong_way_round),
     "an operand left out": wrong(PRODUCT, propagate=first_only),
     "a product not divided": wrong(PRODUCT, propagate=undivided),
     "all to the first factor": wrong(PRODUCT, propagate=all_to_the_first),
 }
-WRONG_BOOKS: dict[str, Case] = {
+WRONG_BOOKS: dict[str, RuleCase] = {
     "twice the relevance": WRONG_RESULT["twice the relevance"],
     "the weight not transposed": WRONG_RESULT["the weight not transposed"],
     "an operand left out": WRONG_RESULT["an operand left out"],
@@ -91,7 +91,7 @@ WRONG_BOOKS: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("case", [LINEAR, SQUARE, PRODUCT, SUM], ids=str)
-def test_the_right_rules_pass(case: Case) -> None:
+def test_the_right_rules_pass(case: RuleCase) -> None:
     assert_matches_definition(case)
     assert_balanced(case)
 
@@ -145,5 +145,5 @@ def test_a_definition_that_ignores_the_rule_would_be_noticed() -> None:
 def test_masked_entries_book_nothing() -> None:
     """-inf with coefficient zero is worth zero; anything else would not be finite."""
     c, scores = torch.tensor([0.5, 0.0]), torch.tensor([2.0, -torch.inf])
-    assert booked(c, scores) == 1.0
-    assert not booked(torch.tensor([0.5, 0.1]), scores).isfinite()
+    assert sum_relevance(c, scores) == 1.0
+    assert not sum_relevance(torch.tensor([0.5, 0.1]), scores).isfinite()

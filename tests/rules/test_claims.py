@@ -14,7 +14,7 @@ from lrp_engine.method.op import Op
 from lrp_engine.method.registry import standard
 from lrp_engine.method.rule import Rule
 from lrp_engine.method.samples import Sample, real, sample
-from lrp_engine.testing.rule_case import Case, balance, forms
+from lrp_engine.testing.rule_case import RuleCase, balance, forms
 
 from .cases import settings as settings_of
 from .checks import assert_balanced
@@ -67,7 +67,7 @@ def test_a_rule_keeps_its_claim(
 ) -> None:
     """received = passed + absorbed, and absorbed only by what the rule names."""
     op, call, bias = drawn
-    case = Case(
+    case = RuleCase(
         op=replace(op, samples=(call,) * (seed + 1)),
         rule=rule,
         sample=seed,

@@ -14,7 +14,7 @@ from torch import fx
 from lrp_engine.method.registry import standard
 from lrp_engine.preset.preset import plain
 from lrp_engine.preset.preset_file import load
-from lrp_engine.testing.rule_case import Case
+from lrp_engine.testing.rule_case import RuleCase
 
 from .bench import Bench, explained, preset_file
 from .cases import all_cases
@@ -26,30 +26,30 @@ SOME = 8
 OF_THE_BENCH = {aten.sum.default, aten.add.Tensor}
 
 
-def key(case: Case) -> str:
+def key(case: RuleCase) -> str:
     """Cases of one family under one rule share a model."""
     extra = "".join(f"-{k}={v}" for k, v in case.parameters.items())
     return f"{case.op.family}.{case.rule.name}{extra}"
 
 
-def plain_parameters(case: Case) -> dict[str, Any]:
+def plain_parameters(case: RuleCase) -> dict[str, Any]:
     """As they stand in a preset file."""
     return {k: plain(v) for k, v in case.parameters.items()}
 
 
-def captured_as(case: Case) -> str:
+def captured_as(case: RuleCase) -> str:
     """The op's name in a captured graph: torch has several for a batch norm."""
     name = str(case.op.target)
     return "*batch_norm*" if "batch_norm" in name else name
 
 
-def usual(case: Case) -> bool:
+def usual(case: RuleCase) -> bool:
     """Whether the default preset uses this rule as it is."""
     entry = load("attnlrp", standard()).choose(fx.Graph().placeholder("x"), case.op.family)
     return (entry.use, dict(entry.parameters)) == (case.rule.name, dict(case.parameters))
 
 
-def chosen(cases: Iterable[Case]) -> tuple[Case, ...]:
+def chosen(cases: Iterable[RuleCase]) -> tuple[RuleCase, ...]:
     """Each op once, with all operands live that can be; of an unusual rule only some ops."""
     widest = {case.op.target: case for case in sorted(cases, key=lambda c: len(c.live))}
     found = list(widest.values())

@@ -7,19 +7,19 @@ from collections import defaultdict
 import pytest
 
 from lrp_engine.method.call import Form
-from lrp_engine.testing.rule_case import Case, relevance_of
+from lrp_engine.testing.rule_case import RuleCase, relevance_of
 
 from .cases import all_cases
 from .checks import assert_balanced, assert_matches_definition, assert_relevance_is
 
 
-def op_and_rule(case: Case) -> str:
+def op_and_rule(case: RuleCase) -> str:
     """`linear.default-weighted_sum.epsilon`."""
     return str(case).split("-")[0] + f"-{case.op.family}.{case.rule.name}"
 
 
-def grouped() -> dict[str, list[Case]]:
-    found: dict[str, list[Case]] = defaultdict(list)
+def grouped() -> dict[str, list[RuleCase]]:
+    found: dict[str, list[RuleCase]] = defaultdict(list)
     for case in all_cases():
         found[op_and_rule(case)].append(case)
     return dict(found)

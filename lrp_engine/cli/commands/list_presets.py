@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...method.registry import Registry
-    from ...preset.preset import Entry, Preset
+    from ...preset.preset import Preset, PresetRow
 
 Row = tuple[str, str, str]
 
@@ -53,7 +53,7 @@ def show(name: PresetArgument, as_json: AsJson = False) -> None:
         (_show_json if as_json else _show_table)(preset, rows)
 
 
-def effective_rows(preset: Preset) -> list[Entry]:
+def effective_rows(preset: Preset) -> list[PresetRow]:
     """Return the rows that no later row replaces altogether."""
     last = {entry.where(): i for i, entry in enumerate(preset.entries)}
     return [entry for i, entry in enumerate(preset.entries) if last[entry.where()] == i]
@@ -69,13 +69,13 @@ def _show_json(preset: Preset, rows: Sequence[Row]) -> None:
 
 
 def _show_table(preset: Preset, rows: Sequence[Row]) -> None:
-    from ...method.references import cited
+    from ...method.references import find_papers
 
     say(f"{preset.name}: {preset.title}")
     if preset.fold_batch_norm:
         say("Batch norms are read as part of the weighted sum beside them.")
     print_table("the last row that matches wins", ("where", "rule", "cites"), rows)
-    for paper in cited(_references(preset, rows)):
+    for paper in find_papers(_references(preset, rows)):
         say(f"[{paper.key}] {paper.line()}")
 
 
@@ -83,7 +83,7 @@ def _references(preset: Preset, rows: Sequence[Row]) -> list[str]:
     return [*preset.cites, *(row[2] for row in rows)]
 
 
-def _row(entry: Entry, registry: Registry) -> Row:
+def _row(entry: PresetRow, registry: Registry) -> Row:
     from ...preset.preset import plain
 
     rule = registry.rules[entry.family, entry.use]
