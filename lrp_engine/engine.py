@@ -178,7 +178,7 @@ class Engine:
         program = self.program if full_output else self.row_program
         if inputs is None:
             return program.memory
-        return program.foretell(self.captured.shapes.sizes(flatten_inputs(self.captured, inputs)))
+        return program.predict_memory(self.captured.shapes.sizes(flatten_inputs(self.captured, inputs)))
 
     def forward(self, inputs: Any) -> Forward:
         """Runs the model once and keeps its promises: any number of targets can follow.

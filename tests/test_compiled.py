@@ -100,7 +100,8 @@ def test_the_compiler_proper_gives_the_same_relevance():
 
 def test_a_mode_that_torch_does_not_know_is_refused_at_once():
     model, x = nets.net(nets.InPlace, bias=True)
-    with pytest.raises(InputError, match=r"'fast' is no mode of torch.compile: .*reduce-overhead"):
+    message = r"unknown torch.compile mode 'fast'; choose from: .*reduce-overhead"
+    with pytest.raises(InputError, match=message):
         Engine(model, x, compile="fast")
 
 
@@ -117,7 +118,7 @@ def test_a_compiler_that_gets_it_wrong_is_found_out(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda f, **options: original(f, backend=wrong))
     torch._dynamo.reset()
     model, x = nets.net(nets.InPlace, bias=True)
-    with pytest.raises(CompilerError, match=r"forward program: results differ by 0\.\d+ of"):
+    with pytest.raises(CompilerError, match=r"forward program disagrees .* difference 0\.\d+, of"):
         Engine(model, x, compile=True).explain(x, 1)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lrp_engine import Engine
-from lrp_engine.programs.eager import eager
+from lrp_engine.programs.eager import generate_eager
 from lrp_engine.run.inputs import flatten_inputs
 from tests.support import assert_close, draw
 from tests.test_promises import each_model, each_policy, engine_of, model_of
@@ -93,7 +93,7 @@ X, Y = draw(3, 4), draw(3, 4)
 )
 def test_a_call_has_the_shortest_name_that_means_the_same(op, arguments, options, spelt):
     program = program_of(op, *arguments, **options)
-    run, given = eager(program), [a for a in arguments if isinstance(a, Tensor)]
+    run, given = generate_eager(program), [a for a in arguments if isinstance(a, Tensor)]
     assert re.search(re.escape(spelt) + r"\b", run.code)
     assert heard(run, *given) == heard(program, *given)
     assert torch.equal(run(*given)[0], program(*given)[0])
@@ -101,7 +101,7 @@ def test_a_call_has_the_shortest_name_that_means_the_same(op, arguments, options
 
 def test_a_default_device_of_the_users_moves_nothing():
     for op, arguments in [(aten.zeros.default, ([3],)), (aten.zeros_like.default, (X,))]:
-        run = eager(program_of(op, *arguments))
+        run = generate_eager(program_of(op, *arguments))
         with torch.device("meta"):
             (found,) = run(*(a for a in arguments if isinstance(a, Tensor)))
         assert found.device == X.device
@@ -118,8 +118,8 @@ def test_a_cast_to_the_same_dtype_is_no_cast_for_the_next():
             cast.meta["val"] = given.meta["val"].to(dtype, copy=True)
         graph.output(tuple(casts))
         program = fx.GraphModule({}, graph)
-        assert heard(eager(program), X) == heard(program, X)
-        assert all(found is not X for found in eager(program)(X))
+        assert heard(generate_eager(program), X) == heard(program, X)
+        assert all(found is not X for found in generate_eager(program)(X))
 
 
 def test_products_one_behind_the_other_are_both_called_whole():

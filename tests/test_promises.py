@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from lrp_engine import Engine
-from lrp_engine.promises.promise import Fate, Policy
+from lrp_engine.promises.policy import Policy
+from lrp_engine.promises.promise import Fate
 from tests import nets
 from tests.references import models
 from tests.support import assert_close, draw, seeded, skip_if_bytes_are_foretold_wrongly

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lrp_engine import Engine, Explanation
-from lrp_engine.promises.promise import Policy
+from lrp_engine.promises.policy import Policy
 from tests.random_graphs import Program, Renamed, another_order, programs
 from tests.support import assert_balances, draw
 

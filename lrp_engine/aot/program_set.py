@@ -18,7 +18,7 @@ from ..capture.shapes import ShapeContract
 from ..errors import PackageError
 from ..graphs.aten import SIZE
 from ..graphs.nodes import value
-from ..programs.compiled import for_compiler
+from ..programs.compiled import prepare_for_compiler
 from ..programs.program import Program
 from .expression import evaluate, text_of
 
@@ -95,7 +95,7 @@ def on_tensors(
     `sizes` says of which parameter, and along which axis, a symbol is the size. Of the results,
     those at the places `returned` are kept.
     """
-    program, graph = for_compiler(program), fx.Graph()
+    program, graph = prepare_for_compiler(program), fx.Graph()
     inputs = program.graph.find_nodes(op="placeholder")
     taken = [n for n, slot in zip(inputs, slots, strict=True) if slot.kind == "tensor"]
     parameters = [graph.placeholder(f"carrier_{i}") for i in range(carriers)]

@@ -15,13 +15,13 @@ from ..method.rule import Rule
 from ..plan.prepare import ModelSource, PlanWithNodes, PreparedModel, prepare
 from ..plan.sources import resolve_sources
 from ..preset.preset import Preset
-from ..programs.program import forward_alone
+from ..programs.program import build_forward_only
 from ..propagate.trace_cache import Cache
 from ..run.inputs import flatten_inputs, guard_run
 from ..run.proof import Proof
-from .blocks import Structure, read_structure
+from .blocks import ModelBlocks, find_blocks
 from .node_programs import NodePrograms, activation_program, coefficient_program, start_at
-from .sites import Site, choose, find_sites
+from .sites import Site, choose_sites, find_sites
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class CircuitModel:
         self._looked_up = _look_up_program(prepared)
         self._prepared, self.embeddings = _start_at_embeddings(prepared)
         self._proof = Proof()
-        self.structure: Structure = read_structure(self.graph, prepared.registry, self.embeddings)
+        self.structure: ModelBlocks = find_blocks(self.graph, prepared.registry, self.embeddings)
         self.sites: tuple[Site, ...] = find_sites(self.graph, self.structure)
         self.traces: Cache = {}
         self._programs: dict[Hashable, Any] = {}
@@ -90,7 +90,7 @@ class CircuitModel:
 
     def choose(self, components: Iterable[str] | str) -> tuple[Site, ...]:
         """Return sites by kind (`z`), hook name or glob, module path or glob. Raises SourceError."""
-        return choose(self.sites, self.graph, components)
+        return choose_sites(self.sites, self.graph, components)
 
     def leaves(self, inputs: Any) -> list[Tensor]:
         """Return the inputs of `graph` for one call: the model's own leaves, then embeddings.
@@ -147,10 +147,10 @@ class CircuitModel:
     def describe(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield (hook name, short name, the model's own name, what a score is per) of each site."""
         for site in self.sites:
-            yield site.name, site.short(), site.own, site.layout.value
+            yield site.name, site.short_name(), site.own_name, site.layout.value
 
     def _forward_alone(self, *leaves: Any) -> Sequence[Any]:
-        program = self.remember("forward", lambda: forward_alone(self.captured))
+        program = self.remember("forward", lambda: build_forward_only(self.captured))
         found: Sequence[Any] = program(*leaves)
         return found
 

@@ -16,7 +16,7 @@ from ..graphs.nodes import describe
 from ..graphs.walk import upstream
 from ..method.call import Form
 from ..plan.prepare import PlanWithNodes
-from ..programs.program import Program, build
+from ..programs.program import Program, build_program
 from ..promises.policy import Policy
 from ..propagate.propagator import propagate
 from ..propagate.trace_cache import Cache
@@ -121,5 +121,5 @@ def coefficient_program(
         results.append(flow)
     wanted = (plan.output.node, *(now[node] for node in nodes))
     outputs = [propagation.joint.forward(node) for node in wanted]
-    program = build(propagation.joint, plan.captured.tensors, outputs, results, Policy.KEEP)
+    program = build_program(propagation.joint, plan.captured.tensors, outputs, results, Policy.KEEP)
     return NodePrograms(program, tuple(nodes), reached)

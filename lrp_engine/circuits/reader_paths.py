@@ -1,8 +1,8 @@
-"""From each reader of the residual stream back to the stream, one reader at a time.
+"""Pass a coefficient from each reader of the residual stream back to the stream, one by one.
 
-A reader is a head's query, key or value, an MLP, or the output. A seed at one reader is walked
-back through the same assignments as in the whole model, so that the readers' coefficients add up to
-the stream's. Heads run side by side under `vmap`.
+A reader is a head's query, key or value, an MLP, or the output. A seed at one reader is passed back
+by the same rules as in the whole model, so that the readers' coefficients add up to the
+stream's. Heads run side by side under `vmap`.
 """
 
 from __future__ import annotations
@@ -18,102 +18,124 @@ from ..errors import RuleError
 from ..graphs.nodes import describe, value
 from ..method.call import Form
 from ..plan.plan import Plan
-from ..programs.program import Program, build
-from ..promises.promise import Policy
+from ..programs.program import Program, build_program
+from ..promises.policy import Policy
 from ..propagate.flows import Flow
 from ..propagate.joint_graph import JointGraph
 from ..propagate.propagator import Propagator
-from .blocks import Branch
+from .blocks import Block
 from .circuit_model import CircuitModel
 
 
-def starts_of(b: Branch) -> tuple[fx.Node, ...]:
-    """Where a block's readers start: query, key and value, or the block's output."""
-    return (b.heads.query, b.heads.key, b.heads.value) if b.heads is not None else (b.out,)
-
-
 @dataclass(frozen=True)
-class Part:
-    """One program for several starts. `heads` is how many run side by side, 0 for none."""
+class ReaderProgram:
+    """One program for several readers. `heads` is how many run side by side, 0 for none."""
 
     program: Program
-    starts: tuple[fx.Node, ...]
+    readers: tuple[fx.Node, ...]
     heads: int
 
     def run(self, leaves: Sequence[Tensor], seeds: Mapping[fx.Node, Tensor]) -> list[Tensor]:
-        """The coefficient in the stream per start: (head, batch, ...) or (1, batch, ...)."""
+        """Return the coefficient in the stream per reader: (head or 1, batch, position, feature).
+
+        Args:
+            leaves: the inputs of the model's graph.
+            seeds: the coefficient at each reader, of the shape of its activation.
+        """
         kept = list(self.program.forward(*leaves))
 
         def back(*given: Tensor) -> tuple[Tensor, ...]:
             return tuple(self.program.relevance([*given, *leaves, *kept]))
 
-        own = [seeds[start] for start in self.starts]
+        own = [seeds[reader] for reader in self.readers]
         if not self.heads:
             return [found.unsqueeze(0) for found in back(*own)]
-        return list(torch.vmap(back)(*map(one_head_each, own)))
+        return list(torch.vmap(back)(*map(isolate_heads, own)))
 
 
 @dataclass(frozen=True)
-class Segments:
+class ReaderPaths:
     """The programs of all readers of a model."""
 
-    parts: tuple[Part, ...]
+    programs: tuple[ReaderProgram, ...]
 
     def run(
         self, leaves: Sequence[Tensor], seeds: Mapping[fx.Node, Tensor]
     ) -> dict[fx.Node, Tensor]:
-        """What a coefficient at each start sends into the stream, head by head."""
+        """Return what a coefficient at each reader sends into the stream, head by head.
+
+        Takes and returns what `ReaderProgram.run` does, for all readers that relevance reaches.
+        """
         found: dict[fx.Node, Tensor] = {}
         with torch.no_grad():
-            for part in self.parts:
-                found |= zip(part.starts, part.run(leaves, seeds), strict=True)
+            for part in self.programs:
+                found |= zip(part.readers, part.run(leaves, seeds), strict=True)
         return found
 
 
-def one_head_each(c: Tensor) -> Tensor:
-    """(head, batch, head, ...): entry h holds the coefficient of head h and nothing else."""
+def isolate_heads(c: Tensor) -> Tensor:
+    """Copy a coefficient once per head, keeping that head alone.
+
+    Args:
+        c: (batch, head, position, feature).
+
+    Returns:
+        (head, batch, head, position, feature): entry h holds head h and zeros.
+    """
     count = c.shape[1]
     only = torch.eye(count, dtype=c.dtype, device=c.device).view(count, 1, count, 1, 1)
     return c.unsqueeze(0) * only
 
 
-def segments(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Segments:
-    """The programs from every reader back to the stream, under the rules of the whole model.
+def reader_paths(model: CircuitModel, preset: str, blocks: Sequence[Block]) -> ReaderPaths:
+    """Return the programs from every reader back to the stream, under the whole model's rules.
 
     Readers that no relevance reaches (query and key under the AH-rule) have none.
+
+    Raises:
+        RuleError: no relevance comes back from the output.
     """
-    found: Segments = model.remember(
-        ("segments", preset), lambda: Segments(tuple(_write(model, preset, branches)))
+    return model.remember(
+        ("reader paths", preset), lambda: ReaderPaths(tuple(_write(model, preset, blocks)))
     )
-    return found
 
 
-def _write(model: CircuitModel, preset: str, branches: Sequence[Branch]) -> Iterator[Part]:
+def _write(model: CircuitModel, preset: str, blocks: Sequence[Block]) -> Iterator[ReaderProgram]:
     plan, now = model.plan_at(preset, ())
-    assert model.structure.last is not None
-    ends = [*(n for b in branches for n in starts_of(b)), model.output.node]
-    live = model.coefficients(preset, tuple(ends)).reached
-    groups: dict[int, list[tuple[fx.Node, fx.Node]]] = defaultdict(list)
-    for b in branches:
-        heads = int(value(b.heads.z).shape[1]) if b.heads is not None else 0
-        groups[heads] += [(start, b.reads) for start in starts_of(b) if start in live]
-    groups[0].append((model.output.node, model.structure.last))
-    for heads, ways in groups.items():
+    output, last = model.output.node, model.structure.last
+    assert last is not None
+    for heads, ways in _group_by_heads(model, preset, blocks).items():
         joint = JointGraph.of(plan.captured)
-        results = {start: _back(model, plan, joint, now[start], now[stop]) for start, stop in ways}
-        reached = {start: found for start, found in results.items() if found is not None}
-        if model.output.node in results and model.output.node not in reached:
-            raise RuleError(f"no rule passed any relevance on to {describe(model.structure.last)}")
+        results = {reader: _back(model, plan, joint, now[reader], now[s]) for reader, s in ways}
+        reached = {reader: found for reader, found in results.items() if found is not None}
+        if output in results and output not in reached:
+            raise RuleError(f"no rule passed any relevance on to {describe(last)}")
         if reached:
             wanted = list(reached.values())
-            program = build(joint, plan.captured.tensors, (), wanted, Policy.KEEP)
-            yield Part(program, tuple(reached), heads)
+            program = build_program(joint, plan.captured.tensors, (), wanted, Policy.KEEP)
+            yield ReaderProgram(program, tuple(reached), heads)
+
+
+def _group_by_heads(
+    model: CircuitModel, preset: str, blocks: Sequence[Block]
+) -> dict[int, list[tuple[fx.Node, fx.Node]]]:
+    """By number of heads (0: none): (reader, stream value that it reads) where relevance passes."""
+    last = model.structure.last
+    assert last is not None
+    readers = [*(n for b in blocks for n in b.readers), model.output.node]
+    live = model.coefficients(preset, readers).reached
+    groups: dict[int, list[tuple[fx.Node, fx.Node]]] = defaultdict(list)
+    for b in blocks:
+        heads = int(value(b.heads.z).shape[1]) if b.heads is not None else 0
+        groups[heads] += [(reader, b.reads) for reader in b.readers if reader in live]
+    groups[0].append((model.output.node, last))
+    return groups
 
 
 def _back(
     model: CircuitModel, plan: Plan, joint: JointGraph, start: fx.Node, stop: fx.Node
 ) -> fx.Node | None:
-    """The coefficient that a seed at `start` sends to `stop`; None if no rule lets it pass."""
+    """Pass a seed from `start` back to the coefficient at `stop`; None if no rule lets it pass."""
     propagator = Propagator(plan, joint, model.traces)
     seed = joint.seed(f"seed_{start.name}", value(start))
     propagator.flows.add(start, Flow(seed, Form.COEFFICIENT))

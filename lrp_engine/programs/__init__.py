@@ -1,1 +1,1 @@
-"""Joint graph and cut in, executable forward and relevance programs out."""
+"""Turn a joint graph and a cut into executable forward and relevance programs."""

@@ -1,10 +1,9 @@
-"""Plan -> Program: propagate, gather what is wanted at the sources, resolve the promises."""
+"""Write the programs of a plan: propagate, gather the relevance at sources, resolve promises."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -14,37 +13,37 @@ from ..graphs.nodes import describe
 from ..method.call import Form
 from ..method.relevance import relevance_of, widen
 from ..plan.plan import Plan
+from ..promises.costs import SymbolSizes
 from ..promises.policy import PolicyOrBudget
 from ..propagate.accounts import AccountEntry, write_accounts
-from ..propagate.propagator import (
-    Propagation,
-    Start,
-    propagate,
-    start_at_output,
-)
+from ..propagate.propagator import Propagation, Start, propagate, start_at_output
 from ..propagate.trace_cache import Cache
-from .program import Program, build
+from .program import Program, build_program
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """How to read the relevance program's flat results."""
+class AssembledProgram:
+    """Both programs, and how to read the relevance program's flat results.
+
+    The results are R at each source, then c at each source, then the numbers of the ledger's
+    entries, if it is computed in the same pass.
+    """
 
     program: Program
-    names: tuple[str, ...]
-    entries: tuple[AccountEntry, ...]
+    source_names: tuple[str, ...]
+    ledger_entries: tuple[AccountEntry, ...]
 
-    def relevance(self, results: list[Tensor]) -> dict[str, Tensor]:
-        """R at each source."""
-        return dict(zip(self.names, results, strict=False))
+    def relevance_in(self, results: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return R at each source, in the source's shape and the unit of the explained number."""
+        return dict(zip(self.source_names, results, strict=False))
 
-    def coefficients(self, results: list[Tensor]) -> dict[str, Tensor]:
-        """c at each source."""
-        return dict(zip(self.names, results[len(self.names) :], strict=False))
+    def coefficients_in(self, results: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return c at each source, in the source's shape."""
+        return dict(zip(self.source_names, results[len(self.source_names) :], strict=False))
 
-    def sums(self, results: list[Tensor]) -> list[float]:
-        """The ledger's numbers."""
-        scalars = results[2 * len(self.names) :]
+    def ledger_sums_in(self, results: Sequence[Tensor]) -> list[float]:
+        """Return the numbers that `read_accounts` takes together with `ledger_entries`."""
+        scalars = list(results[2 * len(self.source_names) :])
         return torch.stack(scalars).tolist() if scalars else []
 
 
@@ -55,20 +54,30 @@ def write_program(
     *,
     accounts: bool = False,
     start: Start = start_at_output,
-    sizes: Mapping[Any, int] | None = None,
+    sizes: SymbolSizes | None = None,
     fused: bool = False,
-) -> Wanted:
-    """Writes the programs of a plan; with `accounts` the ledger is computed in the same pass.
+) -> AssembledProgram:
+    """Write the programs of a plan.
 
-    `sizes` (by symbol): where the policy weighs bytes; default are the sizes of the capture.
-    `fused`: the programs will be compiled.
+    Args:
+        plan: The rule that serves each op.
+        policy: What to keep between the programs.
+        cache: Traces of rules; sharing it between plans of one model saves time.
+        accounts: Compute the ledger in the same pass.
+        start: Seeds the output.
+        sizes: Sizes at which the policy weighs bytes; by default those of the capture.
+        fused: The programs will be compiled.
+
+    Raises:
+        PromiseError: the policy is a budget that is too small.
+        RuleError: a rule failed, or no rule passed relevance on to a source.
     """
     propagation = propagate(plan, cache, start)
     names = tuple(source.name for source in plan.sources)
-    found = [_at_source(propagation, source.node, cache) for source in plan.sources]
+    found = [_read_source(propagation, source.node, cache) for source in plan.sources]
     relevance, coefficients = [r for r, _ in found], [c for _, c in found]
     entries, sums = write_accounts(propagation, cache) if accounts else ((), [])
-    program = build(
+    program = build_program(
         propagation.joint,
         plan.captured.tensors,
         propagation.outputs,
@@ -77,31 +86,34 @@ def write_program(
         sizes,
         fused=fused,
     )
-    return Wanted(program, names, entries)
+    return AssembledProgram(program, names, entries)
 
 
-def ends(plan: Plan) -> Mapping[str, fx.Node]:
-    """The sources at which relevance stays, rather than passing on to another source."""
+def find_final_sources(plan: Plan) -> Mapping[str, fx.Node]:
+    """Return the sources at which relevance stays, rather than passing on to another source."""
     passing = {a.node for a in plan.assignments}
     return {s.name: s.node for s in plan.sources if s.node not in passing}
 
 
-def _at_source(propagation: Propagation, node: fx.Node, cache: Cache) -> tuple[fx.Node, fx.Node]:
-    """(R, c) at a source. Relevance that arrives as such stays as it is, also where a = 0."""
+def _read_source(propagation: Propagation, node: fx.Node, cache: Cache) -> tuple[fx.Node, fx.Node]:
+    """Return (R, c) at a source. Relevance that arrives as such is kept, even where a = 0."""
     relevance = None
     if propagation.flows.holds_relevance(node):
-        relevance = _collected(propagation, node, Form.RELEVANCE)
-    c = _collected(propagation, node, Form.COEFFICIENT)
+        relevance = _collect(propagation, node, Form.RELEVANCE)
+    c = _collect(propagation, node, Form.COEFFICIENT)
     if relevance is not None:
         return _write(propagation, widen, cache, node, relevance), c
     a = propagation.joint.forward(node)
     return _write(propagation, relevance_of, cache, node, c, a), c
 
 
-def _collected(propagation: Propagation, node: fx.Node, form: Form) -> fx.Node:
+def _collect(propagation: Propagation, node: fx.Node, form: Form) -> fx.Node:
     flow = propagation.flows.at(node, form)
     if flow is None:
-        raise RuleError(f"no rule passed any relevance on to {describe(node)}")
+        raise RuleError(
+            f"no rule passed relevance on to the source {describe(node)}: choose another source,"
+            " or rules under which relevance reaches it"
+        )
     return flow
 
 

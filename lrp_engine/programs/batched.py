@@ -1,31 +1,39 @@
-"""Many seeds in one run of the relevance program: torch.vmap over the seed, promises shared."""
+"""Run a relevance program for many seeds at once: torch.vmap over the seed, kept values shared."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from ..errors import RuleError
 from ..graphs.aten import LOOSE
+from ..graphs.modules import copy_graph
 from ..kernels.dense_rows import dense_rows, with_dense_rows
 
 # torch.vmap does not look into ops that are not its own.
-_LOOSE: dict[Any, Any] = {**LOOSE, dense_rows: with_dense_rows}
-Relevance = Callable[[list[Any]], Sequence[Any]]
+_BATCHABLE: dict[object, object] = dict([*LOOSE.items(), (dense_rows, with_dense_rows)])
 
 
 def run_many(
-    relevance: Relevance, seeds: Sequence[Sequence[Tensor]], promises: Sequence[Any], at_once: int
+    relevance: Callable[[list[object]], Sequence[Tensor]],
+    seeds: Sequence[Sequence[Tensor]],
+    promises: Sequence[object],
+    at_once: int,
 ) -> list[list[Tensor]]:
-    """The results for each seed. Inputs and kept values are the same for all and never copied.
+    """Return the relevance program's results for each seed.
 
-    `at_once` seeds travel together. Raises RuleError if an op of the relevance program cannot be
-    run for several seeds together.
+    Args:
+        relevance: Takes a list of the seed's tensors and the promises.
+        seeds: The tensors of each seed, of equal shapes for all seeds.
+        promises: Inputs and kept values; they are the same for all seeds and never copied.
+        at_once: So many seeds are run together.
+
+    Raises:
+        RuleError: an op of the relevance program cannot be run for several seeds together.
     """
     found: list[list[Tensor]] = []
     for start in range(0, len(seeds), at_once):
@@ -34,30 +42,25 @@ def run_many(
             found.append(list(relevance([*chunk[0], *promises])))
             continue
         stacked = [torch.stack(parts) for parts in zip(*chunk, strict=True)]
-        together = _together(relevance, stacked, promises)
+        together = _run_together(relevance, stacked, promises)
         found += [[result[i] for result in together] for i in range(len(chunk))]
     return found
 
 
-def loosened(relevance: fx.GraphModule) -> fx.GraphModule:
-    """The same program for batched tensors, whose memory may lie otherwise than views ask for."""
+def relax_views(relevance: fx.GraphModule) -> fx.GraphModule:
+    """Return the same program with views replaced by reshapes: vmap may change strides."""
     module = copy.copy(relevance)
-    graph = fx.Graph()
-    values: dict[fx.Node, fx.Node] = {}
-    result = graph.graph_copy(relevance.graph, values)
-    graph.output(result)
-    graph.set_codegen(relevance.graph._codegen)
+    graph = copy_graph(relevance.graph)
     for node in graph.nodes:
-        node.target = _LOOSE.get(node.target, node.target)
+        node.target = _BATCHABLE.get(node.target, node.target)
     module.graph = graph
     return module
 
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """An op that torch knows no batched form of is called seed by seed: slower, not wrong."""
-    functorch: Any = torch._C._functorch
-    switch = functorch._set_vmap_fallback_warning_enabled
+    """Silence vmap's warning about ops without a batched form: a loop is slower, not wrong."""
+    switch = getattr(torch._C._functorch, "_set_vmap_fallback_warning_enabled")  # noqa: B009
     switch(False)
     try:
         yield
@@ -65,18 +68,21 @@ def _without_warnings() -> Iterator[None]:
         switch(True)
 
 
-def _together(
-    relevance: Relevance, seeds: Sequence[Tensor], promises: Sequence[Any]
+def _run_together(
+    relevance: Callable[[list[object]], Sequence[Tensor]],
+    seeds: Sequence[Tensor],
+    promises: Sequence[object],
 ) -> tuple[Tensor, ...]:
     def one(*seed: Tensor) -> tuple[Tensor, ...]:
         return tuple(relevance([*seed, *promises]))
 
     with _without_warnings():
         try:
-            return torch.vmap(one)(*seeds)
+            results: tuple[Tensor, ...] = torch.vmap(one)(*seeds)
         except RuntimeError as error:
             first = str(error).strip().split("\n", 1)[0]
             raise RuleError(
                 f"the relevance program cannot be run for several targets together: {first}."
                 " Use explain_each, which runs it for one after the other"
             ) from error
+    return results

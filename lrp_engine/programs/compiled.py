@@ -1,47 +1,56 @@
-"""Both programs through torch.compile."""
+"""Compile both programs with torch.compile."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, fx
+from torch.fx.graph import CodeGen
 
 from ..errors import InputError
 from ..graphs.aten import PRODUCT, SUM
+from ..graphs.modules import copy_graph
 from ..graphs.nodes import value
 from ..graphs.precision import coarsest, half_the_digits
 from ..promises.costs import is_random
-from .program import Program, Run
-from .verified import Tried
+from .program import Program, ProgramFunction
+from .verified import VerifiedProgram
+
+_Option: TypeAlias = str | int | bool | Callable[..., object]
 
 
-def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
-    """Forward and relevance program, compiled without graph breaks.
+def compile_programs(
+    program: Program, mode: str | None = None
+) -> tuple[ProgramFunction, ProgramFunction]:
+    """Compile the forward and the relevance program, without graph breaks.
 
-    Modes that use CUDA graphs write every run into the same memory; what leaves the programs
-    is copied there. Raises CompilerError on the first call of either that gives something else than
-    the program as it is.
+    Modes that use CUDA graphs write every run into the same memory; results are copied out of it.
+    The compiled programs raise CompilerError on their first call if they disagree with the
+    uncompiled ones.
+
+    Args:
+        program: The programs to compile.
+        mode: A mode of torch.compile, for instance "reduce-overhead".
+
+    Returns:
+        The compiled forward and relevance programs.
     """
     forward, relevance = (
-        torch.compile(for_compiler(module).forward, fullgraph=True, options=_settings(mode))
+        torch.compile(
+            prepare_for_compiler(module).forward, fullgraph=True, options=_list_options(mode)
+        )
         for module in (program.forward, program.relevance)
     )
-    replayed = mode is not None and "no-cudagraphs" not in mode and torch.cuda.is_available()
+    if mode is not None and "no-cudagraphs" not in mode and torch.cuda.is_available():
+        forward, relevance = _copy_out(forward, relevance, program.outputs)
 
-    def first(*inputs: Any) -> Sequence[Any]:
-        if not replayed:
-            return forward(*inputs)
-        torch.compiler.cudagraph_mark_step_begin()
-        values = forward(*inputs)
-        return (*_copies(values[: program.outputs]), *values[program.outputs :])
-
-    def second(values: list[Any]) -> Sequence[Any]:
+    def run_relevance(values: list[object]) -> Sequence[object]:
         given = tuple(values)
         values.clear()
-        results = relevance(*given)
-        return _copies(results) if replayed else results
+        results: Sequence[object] = relevance(*given)
+        return results
 
     # Two runs of a model that draws random numbers differ anyway.
     random = any(is_random(n) for n in program.forward.graph.nodes if n.op == "call_function")
@@ -49,37 +58,28 @@ def compiled(program: Program, mode: str | None = None) -> tuple[Run, Run]:
         coarsest([*program.forward.graph.nodes, *program.relevance.graph.nodes])
     )
     return (
-        Tried("forward program", first, program.forward, slack, tried=random),
-        Tried("relevance program", second, program.relevance, slack),
+        VerifiedProgram("forward program", forward, program.forward, slack, verified=random),
+        VerifiedProgram("relevance program", run_relevance, program.relevance, slack),
     )
 
 
 def check_mode(mode: bool | str) -> None:
-    """Raises InputError unless torch.compile knows this mode."""
+    """Raise InputError unless torch.compile knows this mode."""
     known = torch._inductor.list_mode_options()
     if isinstance(mode, str) and mode not in known:
-        modes = ", ".join(known)
-        raise InputError(f"compile={mode!r} is no mode of torch.compile: {modes}, or True")
+        raise InputError(
+            f"unknown torch.compile mode {mode!r}; choose from: {', '.join(known)}, or True"
+        )
 
 
-def _settings(mode: str | None) -> dict[str, Any]:
-    """What the mode stands for; and no guards on our own module, which nobody else can change.
-
-    They took as long as all of the wrapping together. Parameters are checked in `validate`.
-    """
-    chosen = torch._inductor.list_mode_options(mode) if mode else {}
-    return {**chosen, "guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
-
-
-def for_compiler(module: fx.GraphModule) -> fx.GraphModule:
-    """The same program with one argument per value, and no op that the compiler gets wrong.
+def prepare_for_compiler(module: fx.GraphModule) -> fx.GraphModule:
+    """Return the same program with one argument per value, free of ops that compile wrongly.
 
     torch 2.13 compiles `add(x, a @ b, alpha=k)` as x + a @ b. So factors are written as products,
     which it fuses with the sum.
     """
-    graph = fx.Graph()
-    values: dict[fx.Node, fx.Node] = {}
-    graph.output(graph.graph_copy(module.graph, values))
+    graph = copy_graph(module.graph)
+    graph.set_codegen(CodeGen())
     for node in graph.find_nodes(op="call_function", target=SUM):
         factor = node.kwargs.get("alpha", 1)
         a, b = node.args
@@ -92,5 +92,31 @@ def for_compiler(module: fx.GraphModule) -> fx.GraphModule:
     return fx.GraphModule(module, graph)
 
 
-def _copies(values: Sequence[Any]) -> tuple[Any, ...]:
+def _list_options(mode: str | None) -> dict[str, _Option]:
+    """Return the options of a mode, and skip guards on our own module, which nobody can change.
+
+    Those guards took as long as everything else around the compiled code. Parameters are checked
+    before each run.
+    """
+    options = torch._inductor.list_mode_options(mode) if mode else {}
+    return {**options, "guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
+
+
+def _copy_out(
+    forward: ProgramFunction, relevance: ProgramFunction, outputs: int
+) -> tuple[ProgramFunction, ProgramFunction]:
+    """Copy what leaves both programs out of the memory that CUDA graphs use for every run."""
+
+    def run_forward(*inputs: object) -> Sequence[object]:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        values = forward(*inputs)
+        return (*_copy_tensors(values[:outputs]), *values[outputs:])
+
+    def run_relevance(*given: object) -> Sequence[object]:
+        return _copy_tensors(relevance(*given))
+
+    return run_forward, run_relevance
+
+
+def _copy_tensors(values: Sequence[object]) -> tuple[object, ...]:
     return tuple(v.clone() if isinstance(v, Tensor) else v for v in values)

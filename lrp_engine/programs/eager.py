@@ -1,4 +1,4 @@
-"""A program as eager torch runs it at the least cost: the same ops by names that are found sooner.
+"""Generate a Python function that runs a program with less dispatch overhead.
 
 Calling `torch.ops.aten.mul.Tensor` takes half as long again as calling `torch.mul`, and a module
 looks each of its tensors up in several places. Where a GPU waits for its host, that is a quarter of
@@ -7,12 +7,12 @@ the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import BuiltinFunctionType, SimpleNamespace
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, fx
@@ -22,49 +22,56 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..graphs.aten import CAST, UNFOLDED
+from ..graphs.modules import copy_graph
 from ..graphs.nodes import value, values
 from ..kernels.dense_rows import dense_rows, with_dense_rows
+from .program import ProgramFunction
 
-Heard = list[tuple[Any, ...]]
-Spelling = tuple[Any, Any]  # what fx calls the kind of call, and its target
-_PLACES = (torch, torch._C._nn)  # where torch keeps its built-in functions
-_OWN: dict[Any, Spelling] = {dense_rows: ("call_function", with_dense_rows)}
+_Dispatched: TypeAlias = list[tuple[object, ...]]
+_Spelling: TypeAlias = tuple[str, fx.node.Target]  # what fx calls the kind of call; its target
+_Size: TypeAlias = int | torch.SymInt
+
+_NAMESPACES = (torch, torch._C._nn)  # where torch keeps its built-in functions
+_OWN: dict[fx.node.Target, _Spelling] = {dense_rows: ("call_function", with_dense_rows)}
 
 
 @dataclass(frozen=True)
-class Eager:
-    """A program as one Python function. `code` is its text, `held` its tensors."""
+class EagerProgram:
+    """A program as one Python function, the code of that function, and the program's tensors."""
 
     code: str
-    held: SimpleNamespace
-    function: Callable[..., Sequence[Any]]
+    tensors: SimpleNamespace
+    function: ProgramFunction
 
-    def __call__(self, *given: Any) -> Sequence[Any]:
-        return self.function(self.held, *given)
+    def __call__(self, *given: object) -> Sequence[object]:
+        """Run the program."""
+        return self.function(self.tensors, *given)
 
 
-def eager(module: fx.GraphModule) -> Eager:
-    """Spells a program anew. An op that torch has no function or method for keeps its own name."""
-    graph = fx.Graph()
-    graph.set_codegen(module.graph._codegen)
-    graph.output(graph.graph_copy(module.graph, {}))
-    _fold_products(graph)
-    known: dict[Any, Spelling] = {}
+def generate_eager(module: fx.GraphModule) -> EagerProgram:
+    """Write a program with the shortest name that calls each of its ops.
+
+    An op that torch has no function or method for keeps its own name.
+    """
+    graph = copy_graph(module.graph)
+    _restore_products(graph)
+    known: dict[Hashable, _Spelling] = {}
     for node in graph.nodes:
         if node.op == "call_function" and isinstance(node.target, OpOverload):
-            key = _kinds(node)
+            key = _spelling_key(node)
             if key not in known:
-                known[key] = _OWN.get(node.target) or _spelling(node)
+                known[key] = _OWN.get(node.target) or _find_spelling(node, node.target)
             node.op, node.target = known[key]
-    held = {str(n.target): getattr(module, str(n.target)) for n in graph.find_nodes(op="get_attr")}
-    spelt = fx.GraphModule(held, graph)
-    return Eager(spelt.code, SimpleNamespace(**held), type(spelt).forward)
+    names = [str(node.target) for node in graph.find_nodes(op="get_attr")]
+    tensors = {name: getattr(module, name) for name in names}
+    spelled = fx.GraphModule(tensors, graph)
+    return EagerProgram(spelled.code, SimpleNamespace(**tensors), type(spelled).forward)
 
 
-def _fold_products(graph: fx.Graph) -> None:
-    """Calls a product whole that was taken apart: torch makes the same three calls of it."""
+def _restore_products(graph: fx.Graph) -> None:
+    """Call a product whole that was decomposed: torch makes the same three calls of it."""
     for last in graph.find_nodes(op="call_function", target=UNFOLDED[-1]):
-        parts = _parts(last)
+        parts = _find_parts(last)
         if not parts:
             continue
         x, w = parts[0].args[0], parts[1].args[1]
@@ -78,24 +85,24 @@ def _fold_products(graph: fx.Graph) -> None:
             graph.erase_node(node)
 
 
-def _parts(last: fx.Node) -> list[fx.Node]:
-    """The calls of a product taken apart; none if something else reads what is between them."""
+def _find_parts(last: fx.Node) -> list[fx.Node]:
+    """Return the calls of a decomposed product; none if another op reads what is between them."""
     found = [last]
     for target in reversed(UNFOLDED[:-1]):
-        before: Any = found[0].args[0]
-        if before.target is not target or len(before.users) > 1:
+        before = found[0].args[0]
+        if not isinstance(before, fx.Node) or before.target is not target or len(before.users) > 1:
             return []
         found.insert(0, before)
     return found
 
 
 def _is_product(x: Tensor, w: Tensor, flat: Tensor, result: Tensor) -> bool:
-    """Whether `flat` is x with all axes but the last made one, and the result has them again.
+    """Return whether `flat` is x with all axes but the last merged, and the result has them again.
 
     Torch keeps to one matrix product only where that needs no copy of x.
     """
     shape, strides = ([str(n) for n in numbers] for numbers in (x.shape, x.stride()))
-    dense = [str(n) for n in _dense(x)]
+    dense = [str(n) for n in _contiguous_strides(x)]
     wide = [str(n) for n in result.shape]
     return (
         len(shape) > 2
@@ -105,82 +112,88 @@ def _is_product(x: Tensor, w: Tensor, flat: Tensor, result: Tensor) -> bool:
     )
 
 
-def _dense(x: Tensor) -> list[Any]:
-    """The strides of a contiguous tensor of this shape."""
-    found: list[Any] = [1]
+def _contiguous_strides(x: Tensor) -> list[_Size]:
+    found: list[_Size] = [1]
     for size in reversed(x.shape[1:]):
         found.insert(0, found[0] * size)
     return found
 
 
-def _spelling(node: fx.Node) -> Spelling:
-    """The first that calls the very ops, with the very arguments, that the node's target does."""
-    target: Any = node.target
+def _find_spelling(node: fx.Node, op: OpOverload) -> _Spelling:
+    """Return the first that calls the very ops, with the very arguments, that the op does."""
     with suppress(Exception), FakeTensorMode():
-        args, kwargs = pytree.tree_map(_sized, values((node.args, node.kwargs)))
-        expected = _heard(partial(target, *args, **kwargs))
-        for kind, name in _candidates(node):
-            call = getattr(Tensor, name) if kind == "call_method" else name
+        args, kwargs = pytree.tree_map(_at_example_size, values((node.args, node.kwargs)))
+        expected = _record_dispatch(partial(op, *args, **kwargs))
+        for kind, name in _candidates(node, op):
+            call = getattr(Tensor, name) if isinstance(name, str) else name
             with suppress(Exception):
-                if expected and _heard(partial(call, *args, **kwargs)) == expected:
+                if expected and _record_dispatch(partial(call, *args, **kwargs)) == expected:
                     return kind, name
-    return node.op, target
+    return node.op, op
 
 
-def _candidates(node: fx.Node) -> Iterator[Spelling]:
-    """Torch's functions and methods of an op's name, if there is a tensor to tell the device."""
-    name = node.target._schema.name.split("::")[-1]  # type: ignore[union-attr]
+def _candidates(node: fx.Node, op: OpOverload) -> Iterator[_Spelling]:
+    """Yield torch's functions and methods of an op's name, if a tensor tells the device."""
+    name = op._schema.name.split("::")[-1]
     if not any(isinstance(v, Tensor) for v in pytree.tree_leaves(values(node.args))):
         return
-    for place in _PLACES:
-        function = getattr(place, name, None)
+    for namespace in _NAMESPACES:
+        function = getattr(namespace, name, None)
         if isinstance(function, BuiltinFunctionType):
             yield "call_function", function
     if isinstance(values(node.args[0]), Tensor) and hasattr(Tensor, name):
         yield "call_method", name
-    if node.target is CAST:
+    if op is CAST:
         yield "call_method", "to"
 
 
-def _kinds(node: fx.Node) -> Any:
-    """All that the choice of an op by a function's name can depend on."""
+def _spelling_key(node: fx.Node) -> Hashable:
+    """Return all that the choice of an op by a function's name can depend on."""
     leaves, spec = pytree.tree_flatten(values((node.args, node.kwargs)))
-    return node.target, str(spec), tuple(_kind(leaf) for leaf in leaves)
+    return node.target, str(spec), tuple(_kind_of(leaf) for leaf in leaves)
 
 
-def _kind(leaf: Any) -> Any:
+def _kind_of(leaf: object) -> object:
     if isinstance(leaf, Tensor):
         return leaf.dtype, leaf.device, leaf.dim()
     return type(leaf) if type(leaf) in (int, float, torch.SymInt) else leaf
 
 
-def _sized(leaf: Any) -> Any:
-    """At the sizes of the example, as a program meets them when it runs."""
+def _at_example_size(leaf: object) -> object:
+    """Return a value at the sizes of the example, as a program meets it when it runs."""
     if isinstance(leaf, torch.SymInt):
         return leaf.node.hint
     if not isinstance(leaf, Tensor):
         return leaf
-    shape, strides = ([_sized(n) for n in numbers] for numbers in (leaf.shape, leaf.stride()))
+    shape, strides = (
+        [n.node.hint if isinstance(n, torch.SymInt) else n for n in numbers]
+        for numbers in (leaf.shape, leaf.stride())
+    )
     return torch.empty_strided(shape, strides, dtype=leaf.dtype, device=leaf.device)
 
 
-class _Listening(TorchDispatchMode):
-    """Writes down which ops arrive at torch's dispatcher, with what arguments."""
+class _DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the ops that arrive at torch's dispatcher, and their arguments."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.heard: Heard = []
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dispatched: _Dispatched = []
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         leaves, spec = pytree.tree_flatten((args, kwargs or {}))
         shown = tuple("tensor" if isinstance(leaf, Tensor) else str(leaf) for leaf in leaves)
-        self.heard.append((func, str(spec), shown))
+        self.dispatched.append((func, str(spec), shown))
         return func(*args, **(kwargs or {}))
 
 
-def _heard(call: Callable[[], Any]) -> Heard:
-    with torch.no_grad(), _Listening() as mode:
+def _record_dispatch(call: Callable[[], object]) -> _Dispatched:
+    recorder = _DispatchRecorder()
+    with torch.no_grad(), recorder:
         call()
-    return mode.heard
+    return recorder.dispatched

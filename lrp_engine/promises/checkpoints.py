@@ -74,7 +74,7 @@ class ForwardSequence:
         return np.cumsum([self.costs.bytes(n) if n in owners else 0 for n in self.order])
 
     def find_boundaries(self, segment: float) -> tuple[int, ...]:
-        """Return places with about `segment` bytes of promises between them, where least crosses."""
+        """Return places where little crosses, with about `segment` bytes of promises between."""
         found: list[int] = []
         start, before = 0, 0.0
         for i, total in enumerate(self.promised_bytes):

@@ -89,9 +89,9 @@ class Promises(Sequence[Promise]):
         """Return counts, bytes and work in one line."""
         fates = ", ".join(f"{n} {fate}" for fate, n in self.counts().items())
         return (
-            f"{len(self.made)} promises ({fates}); {format_bytes(self.kept_bytes)} kept between the"
-            f" programs, peak {format_bytes(self.peak_bytes)}, {self.work_again:.0%} of the work done"
-            " twice"
+            f"{len(self.made)} promises ({fates}); {format_bytes(self.kept_bytes)} kept between"
+            f" the programs, peak {format_bytes(self.peak_bytes)}, {self.work_again:.0%} of the"
+            " work done twice"
         )
 
     def __str__(self) -> str:

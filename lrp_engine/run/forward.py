@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import InputError
-from ..programs.assemble import Wanted, ends
+from ..programs.assemble import AssembledProgram, find_final_sources
 from ..programs.batched import run_many
 from ..propagate.accounts import read_accounts
 from ..propagate.ledger import Ledger, ledger_of
@@ -81,10 +81,10 @@ class ModelRun:
         return Explanation(
             known_output=self.output,
             explained=seed.explained,
-            relevance=wanted.relevance(results),
-            coefficient=wanted.coefficients(results),
+            relevance=wanted.relevance_in(results),
+            coefficient=wanted.coefficients_in(results),
             provenance=self.pairs.provenance,
-            known_ledger=self._ledger(wanted, results, seed) if wanted.entries else None,
+            known_ledger=self._ledger(wanted, results, seed) if wanted.ledger_entries else None,
             run_again=partial(self._run_again, versions) if self.output_later else None,
             recount=lambda: self._recount(seed.detached(), versions),
         )
@@ -112,11 +112,11 @@ class ModelRun:
             results = list(pair.relevance([*pair.seed_tensors(seed), *self.leaves, *kept]))
         return self._ledger(pair.wanted, results, seed)
 
-    def _ledger(self, wanted: Wanted, results: list[Tensor], seed: Seed) -> Ledger:
+    def _ledger(self, wanted: AssembledProgram, results: list[Tensor], seed: Seed) -> Ledger:
         plan = self.pairs.plan
-        found = wanted.relevance(results)
-        arrived = {name: float(found[name].double().sum()) for name in ends(plan)}
-        accounts = read_accounts(wanted.entries, wanted.sums(results), plan)
+        found = wanted.relevance_in(results)
+        arrived = {name: float(found[name].double().sum()) for name in find_final_sources(plan)}
+        accounts = read_accounts(wanted.ledger_entries, wanted.ledger_sums_in(results), plan)
         total = float(seed.explained.sum())
         return ledger_of(total, arrived, accounts, plan.coarsest_dtype())
 

@@ -14,11 +14,11 @@ from ..capture.captured import CaptureMode
 from ..errors import InputError, PromiseError
 from ..plan.plan import Plan
 from ..plan.provenance import Provenance, provenance_of
-from ..programs.assemble import Wanted, write_program
-from ..programs.compiled import compiled as through_compiler
-from ..programs.differentiable import made_differentiable
-from ..programs.eager import eager
-from ..programs.program import Run, forward_alone
+from ..programs.assemble import AssembledProgram, write_program
+from ..programs.compiled import compile_programs
+from ..programs.differentiable import make_differentiable
+from ..programs.eager import generate_eager
+from ..programs.program import ProgramFunction, build_forward_only
 from ..promises.costs import is_random
 from ..promises.policy import MemoryBudget, PolicyOrBudget, format_bytes
 from ..propagate.at_row import can_start_at_row, start_at_only_row, start_at_row
@@ -52,16 +52,16 @@ class ProgramPair:
     `seed_tensors` gives what the relevance program starts from.
     """
 
-    wanted: Wanted
-    forward: Run
-    relevance: Run
+    wanted: AssembledProgram
+    forward: ProgramFunction
+    relevance: ProgramFunction
     seed_tensors: SeedTensors = seed_in_full
     with_grad: bool = False
 
     @classmethod
     def of(
         cls,
-        wanted: Wanted,
+        wanted: AssembledProgram,
         *,
         compiled: bool | str,
         seed_tensors: SeedTensors = seed_in_full,
@@ -69,9 +69,9 @@ class ProgramPair:
         """Make written programs ready to run, as they are or through torch.compile."""
         program = wanted.program
         if compiled:
-            runs = through_compiler(program, compiled if isinstance(compiled, str) else None)
+            runs = compile_programs(program, compiled if isinstance(compiled, str) else None)
         else:
-            runs = (eager(program.forward), eager(program.relevance))
+            runs = (generate_eager(program.forward), generate_eager(program.relevance))
         return cls(wanted, *runs, seed_tensors)
 
 
@@ -171,7 +171,7 @@ class ProgramPairs:
     @cached_property
     def output_alone(self) -> fx.GraphModule:
         """The forward pass with nothing kept: flat outputs."""
-        return forward_alone(self.plan.captured)
+        return build_forward_only(self.plan.captured)
 
     @cached_property
     def audited(self) -> ProgramPair:
@@ -186,7 +186,7 @@ class ProgramPairs:
         """
         with sdpa_kernel(SDPBackend.MATH):
             wanted = write_program(self.plan, self.policy, {}, sizes=self._sizes)
-        made_differentiable(wanted.program)
+        wanted = replace(wanted, program=make_differentiable(wanted.program))
         return replace(ProgramPair.of(wanted, compiled=False), with_grad=True)
 
     def for_rows(self, rows: bool) -> ProgramPair:
@@ -202,7 +202,7 @@ class ProgramPairs:
         key = (id(program), tuple(sizes.values()))
         if key in self._within_budget or sizes == self._sizes:
             return
-        peak = program.foretell(sizes).peak
+        peak = program.predict_memory(sizes).peak
         if peak > self.policy.bytes:
             raise InputError(
                 f"inputs of these sizes need {peak} bytes ({format_bytes(peak)}), the budget is"
@@ -211,6 +211,6 @@ class ProgramPairs:
             )
         self._within_budget.add(key)
 
-    def _write(self, **options: Any) -> Wanted:
+    def _write(self, **options: Any) -> AssembledProgram:
         options = {"fused": bool(self.compile)} | options
         return write_program(self.plan, self.policy, self._traces, sizes=self._sizes, **options)
