@@ -1,4 +1,4 @@
-"""What the README shows is true: its Python runs, its commands exist, its picture is small."""
+"""Check that README and docs/ are true: code runs, commands exist, links point to files."""
 
 import re
 import shlex
@@ -12,62 +12,127 @@ from lrp_engine.checks.config import read_cases
 from lrp_engine.cli.app import app
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]
+# Compiling is slow: the blocks of this page run once, in a fixture of the tests that need them.
+RUN_BY = {"docs/packages.md": "tests/test_package.py"}
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of one language, in order. Every `python` block must run."""
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
-def table(holding: str) -> str:
-    """The one TOML block with that heading."""
-    (found,) = [block for block in blocks("toml") if holding in block]
-    return found
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[list[str]]:
-    """The words of every `lrp ...` line in the shell blocks."""
-    lines = [line.rpartition("&& ")[2] for block in blocks("sh") for line in block.splitlines()]
-    return [shlex.split(line)[1:] for line in lines if line.startswith("lrp ")]
+def write_files(page: Path, folder: Path) -> None:
+    """Write every TOML block that begins with `# NAME.toml` to a file of that name."""
+    for block in blocks(page, "toml"):
+        named = re.match(r"# (\w+\.toml)\n", block)
+        assert named, f"{name_of(page)}: a TOML block must begin with the name of its file"
+        (folder / named[1]).write_text(block)
 
 
-def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("sklearn")
-    pytest.importorskip("transformers")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.toml").write_text(table("[[rule]]"))
+def run_blocks(page: Path, folder: Path) -> dict[str, object]:
+    """Execute the Python blocks of a page in one namespace, and return it."""
+    write_files(page, folder)
     names: dict[str, object] = {}
-    for number, block in enumerate(blocks("python")):
-        exec(compile(block, f"README.md, python block {number}", "exec"), names)
-    explanation = names["explanation"]
+    for number, block in enumerate(blocks(page, "python")):
+        exec(compile(block, f"{name_of(page)}, python block {number}", "exec"), names)
+    return names
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the words of every `lrp ...` line in the shell blocks of a page."""
+    lines = [
+        line.rpartition("&& ")[2] for block in blocks(page, "sh") for line in block.splitlines()
+    ]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("lrp ")]
+
+
+def names_after_running(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, object]:
+    for module in (
+        "sklearn",
+        "transformers",
+        "matplotlib",
+        "onnxscript",
+        "skl2onnx",
+        "onnxruntime",
+    ):
+        pytest.importorskip(module)
+    monkeypatch.chdir(folder)
+    return run_blocks(ROOT / name, folder)
+
+
+RUNNABLE = [name_of(p) for p in PAGES if blocks(p, "python") and name_of(p) not in RUN_BY]
+
+
+@pytest.mark.parametrize("name", [n for n in RUNNABLE if n not in {"README.md", "docs/presets.md"}])
+def test_python_blocks_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names_after_running(name, tmp_path, monkeypatch)
+
+
+def test_python_blocks_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = names_after_running("README.md", tmp_path, monkeypatch)
+    assert "doctor" in str(names["page"])
+    saved = names["same"]
+    assert isinstance(saved, lrp.Explanation)
+    assert saved.explained.shape == (8,)
+
+
+def test_the_preset_of_the_page_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explanation = names_after_running("docs/presets.md", tmp_path, monkeypatch)["explanation"]
     assert isinstance(explanation, lrp.Explanation)
     assert explanation.ledger.absorbed["stabiliser"] > 1
-    assert "doctor" in str(names["page"])
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_commands_exist(words: list[str]) -> None:
+@pytest.mark.parametrize("page, test", RUN_BY.items())
+def test_pages_left_out_are_run_elsewhere(page: str, test: str) -> None:
+    assert f'compile(block, "{page}"' in (ROOT / test).read_text()
+
+
+@pytest.mark.parametrize(
+    "page, words",
+    [(page, words) for page in PAGES for words in commands(page)],
+    ids=lambda value: name_of(value) if isinstance(value, Path) else " ".join(value),
+)
+def test_commands_exist(page: Path, words: list[str]) -> None:
     found = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
     known = {name for parameter in found.params for name in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
 
 
 def test_file_of_checks_is_read(tmp_path: Path) -> None:
-    (tmp_path / "lrp.toml").write_text(table("[[check]]"))
-    assert [case.name for case in read_cases(tmp_path / "lrp.toml")] == [
-        "digits[epsilon]",
-        "digits[attnlrp]",
-    ]
+    write_files(ROOT / "docs" / "checks.md", tmp_path)
+    names = [case.name for case in read_cases(tmp_path / "lrp.toml")]
+    assert names == ["digits[epsilon]", "digits[attnlrp]"]
 
 
 def test_named_presets_exist() -> None:
-    section = TEXT[TEXT.index("## Presets") : TEXT.index("Your own is a small TOML file")]
+    section = README.read_text().partition("## Presets")[2].partition("\n## ")[0]
     rows = "".join(line for line in section.splitlines() if line.startswith("|"))
     assert set(re.findall(r"`(\w+)`", rows)) == set(lrp.presets())
 
 
-def test_linked_files_exist_and_are_small() -> None:
-    links = re.findall(r'\]\((?!https?:)([^)]+)\)|src="([^"]+)"', TEXT)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
+def test_linked_files_exist_and_are_small(page: Path) -> None:
+    links = re.findall(r'\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)|src="([^"]+)"', page.read_text())
     for link in (a or b for a, b in links):
-        assert (ROOT / link).stat().st_size < 200_000
+        assert (page.parent / link).stat().st_size < 200_000, link
+
+
+def test_the_readme_is_short_and_names_every_page() -> None:
+    text = README.read_text()
+    assert len(text.splitlines()) <= 250
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in text, page.name
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
+def test_no_page_promises_a_package_index(page: Path) -> None:
+    assert not re.search(r"pip install '?lrp[-_]engine", page.read_text())
