@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is followed to the letter: a new op and a new rule, one file each."""
+"""Execute the code of CONTRIBUTING.md: a new op, a new rule, a new estimator, one file each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lrp_engine as lrp
+from lrp_engine.circuits import CircuitModel, Pairs, patch, score
 from lrp_engine.method.registry import entries_of, standard
 from lrp_engine.testing.rule_case import cases_of
 from tests.rules.checks import assert_balanced, assert_matches_definition
@@ -20,7 +21,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 def module_with(word: str, folder: Path) -> ModuleType:
-    """The code block that holds a word, saved as a file and imported."""
+    """Save the code block that holds a word as a file, and import it."""
     (code,) = [block for block in BLOCKS if word in block]
     path = folder / "written.py"
     path.write_text(code)
@@ -61,3 +62,45 @@ def test_a_rule_of_ones_own_is_proved_and_used(tmp_path: Path) -> None:
     engine = lrp.Engine(model, x, preset=preset, rules=[absolute])
     assert engine.plan.assignments[0].rule is absolute
     engine.explain(x, 1).check()
+
+
+class Blocks(nn.Module):
+    """A residual stream of blocks f(x), (batch, position, feature) -> (batch, class)."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(5, 5), activation, nn.Linear(5, 5)) for _ in range(2)
+        )
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x).sum(1)
+
+
+def subject_of(activation: nn.Module) -> tuple[CircuitModel, Pairs]:
+    torch.manual_seed(0)
+    clean, corrupt = torch.randn(2, 4, 3, 5, dtype=torch.float64)
+    pairs = Pairs(clean, corrupt, lambda out: out[:, 0] - out[:, 1])
+    return CircuitModel(Blocks(activation).double().eval(), clean), pairs
+
+
+def test_a_new_estimator_is_one_record(tmp_path: Path) -> None:
+    written = module_with("relp_both", tmp_path)
+    assert set(written.scores.values) >= {"blocks.3.attn.hook_z", "blocks.3.hook_mlp_out"}
+
+    model, pairs = subject_of(nn.Identity())
+    exact = patch(model, pairs, "mlp_out")
+    found = score(model, pairs, "mlp_out", estimator=written.relp_both)
+    for name, values in found.values.items():
+        torch.testing.assert_close(values, exact[name])
+
+    model, pairs = subject_of(nn.GELU())
+    swapped = Pairs(pairs.corrupt, pairs.clean, pairs.metric)
+    both = score(model, pairs, "mlp_out", estimator=written.relp_both)
+    at_corrupt = score(model, pairs, "mlp_out", estimator="relp")
+    at_clean = score(model, swapped, "mlp_out", estimator="relp")
+    for name, values in both.values.items():
+        torch.testing.assert_close(values, (at_corrupt[name] - at_clean[name]) / 2)
