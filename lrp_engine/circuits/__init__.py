@@ -1,12 +1,6 @@
-"""Circuits by relevance patching: scores of components and edges, verified by exact patching."""
+"""Find circuits by relevance patching: score components and edges, verify by exact patching."""
 
-from .ablation import (
-    Ablation,
-    Curve,
-    Quality,
-    curve,
-    quality,
-)
+from .ablation import Ablation
 from .agreement import Trust, Verification
 from .circuit import (
     Circuit,
@@ -31,10 +25,11 @@ from .exports import (
     write_eap_json,
     write_graphml,
 )
+from .faithfulness import Curve, Quality, curve, quality
+from .feature_ablation import FeatureCurve, feature_curve
 from .features import (
     FeatureScores,
     Splice,
-    feature_curve,
     patch_features,
     score_features,
 )
@@ -56,6 +51,7 @@ __all__ = [
     "Drawing",
     "EdgeScores",
     "Estimator",
+    "FeatureCurve",
     "FeatureScores",
     "LogitDifference",
     "Pairs",

@@ -1,4 +1,4 @@
-"""How far an estimate agrees with exact patching, and what that means in words."""
+"""Summarise how far an estimate agrees with exact patching, and what that means in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Trust(Enum):
-    """How far scores may be trusted, from the agreement on the measured components."""
+    """The trust that scores deserve, by their agreement on the measured components."""
 
     VALUES = "trust the scores: sizes and order agree with exact patching"
     ORDER = "trust the order more than the sizes: confirm what matters by exact patching"
@@ -20,8 +20,8 @@ class Trust(Enum):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One component: what was estimated and what exact patching gives."""
+class MeasuredComponent:
+    """One component: its estimate and what exact patching gives, in units of the metric."""
 
     name: str
     estimate: float
@@ -40,7 +40,7 @@ class Verification:
     """
 
     estimator: str
-    rows: tuple[Measured, ...]
+    rows: tuple[MeasuredComponent, ...]
     pearson: float
     rank: float
     pearson_sample: float
@@ -50,7 +50,7 @@ class Verification:
 
     @property
     def trust(self) -> Trust:
-        """Both correlations count, over all measured and over the sample alone."""
+        """The trust by both correlations, over all measured and over the sample alone."""
         r = min(self.pearson, self.pearson_sample)
         if min(r, self.rank) > 0.9:
             return Trust.VALUES
@@ -62,7 +62,7 @@ class Verification:
 
     @property
     def statement(self) -> str:
-        """One plain sentence."""
+        """The agreement as one plain sentence."""
         tops = sum(row.top for row in self.rows)
         ratio = self.top_effect / self.random_effect if self.random_effect else float("inf")
         return (
@@ -73,10 +73,16 @@ class Verification:
         )
 
 
-def verification_of(
-    estimator: str, rows: Sequence[Measured], sample: Sequence[int]
+def summarise_agreement(
+    estimator: str, rows: Sequence[MeasuredComponent], sample: Sequence[int]
 ) -> Verification:
-    """The record of measured components; `sample` holds the rows drawn at random."""
+    """Summarise measured components.
+
+    Args:
+        estimator: the name of what gave the estimates.
+        rows: the components, each measured once.
+        sample: indices of the rows that were drawn at random.
+    """
     estimate = torch.tensor([row.estimate for row in rows], dtype=torch.float64)
     exact = torch.tensor([row.exact for row in rows], dtype=torch.float64)
     drawn = torch.tensor(list(sample))
@@ -94,19 +100,20 @@ def verification_of(
 
 
 def pearson(a: Tensor, b: Tensor) -> float:
-    """Pearson's correlation of two vectors; 0 where one of them is constant."""
+    """Return Pearson's correlation of two vectors; 0 where one of them is constant."""
     a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
     norm = float(a.norm() * b.norm())
     return float(a @ b) / norm if norm > 0 else 0.0
 
 
 def spearman(a: Tensor, b: Tensor) -> float:
-    """Rank correlation: Pearson's of the ranks, equal values sharing their mean rank."""
+    """Return the rank correlation: Pearson's of the ranks, equal values sharing their mean rank."""
     return pearson(ranks(a), ranks(b))
 
 
 def ranks(x: Tensor) -> Tensor:
-    """Rank of each entry from 0, ties at their mean."""
+    """Return the rank of each entry from 0, ties at their mean."""
     _, group, counts = torch.unique(x, return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
-    return (last - (counts.double() + 1) / 2)[group]
+    means: Tensor = last - (counts.double() + 1) / 2
+    return means[group]

@@ -1,16 +1,18 @@
-"""Circuits: the edges that are kept, as a networkx graph; how to choose and to compare them."""
+"""Choose circuits, that is, edges to keep; give them as networkx graphs; compare them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .edges import EdgeScores, Reads
+from .edges import EdgeScores, ReaderKind
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 INPUT, OUTPUT = "input", "logits"
 
@@ -26,7 +28,7 @@ class Circuit:
     keep: Tensor
 
     def __len__(self) -> int:
-        """How many edges are in it."""
+        """Return how many edges are in it."""
         return int(self.keep.sum())
 
     @property
@@ -35,22 +37,27 @@ class Circuit:
         return len(self) / len(self.edges)
 
     def names(self) -> list[str]:
-        """`a0.h1->a2.h3<q>` for each edge, strongest first."""
+        """Return `a0.h1->a2.h3<q>` for each edge, strongest first."""
         mean = self.edges.mean()
         found = [(abs(float(mean[u, d])), u, d) for u, d in torch.nonzero(self.keep).tolist()]
         return [self._name(u, d) for _, u, d in sorted(found, reverse=True)]
 
     def components(self) -> list[str]:
-        """The components in it, input and output included, in the order of the forward pass."""
+        """Return its components, input and output included, in the order of the forward pass."""
         graph = self.graph()
         order = [w.name for w in self.edges.writers] + [OUTPUT]
         return [name for name in order if name in graph]
 
     def graph(self) -> nx.DiGraph:
-        """A DiGraph of components. An edge has `score` (the sum over what reads it), `inputs`
-        (`q`, `k`, `v`, `mlp` or `logits`) and one score per input; a node has `score`, `kind`."""
+        """Return a DiGraph of components.
+
+        An edge has `score` (the sum over its inputs), `inputs` (`q`, `k`, `v`, `mlp` or `logits`,
+        separated by commas) and a score per input (`score_q`); a node has `score` and `kind`.
+        """
+        import networkx as nx  # slow to import
+
         graph = nx.DiGraph(estimator=self.edges.estimator)
-        mean, scores = self.edges.mean(), self.edges.out_of()
+        mean, scores = self.edges.mean(), self.edges.node_scores()
         for u, d in torch.nonzero(self.keep).tolist():
             writer, reader = self.edges.writers[u].name, self.edges.readers[d]
             value = float(mean[u, d])
@@ -63,60 +70,72 @@ class Circuit:
                 **{f"score_{reader.reads.value}": value},
             )
         for name in graph:
-            graph.nodes[name]["kind"] = kind_of(name)
+            graph.nodes[name]["kind"] = component_kind(name)
             graph.nodes[name]["score"] = scores.get(name, 0.0)
         return graph
 
     def without(self, component: str) -> Circuit:
-        """The circuit with every edge from and to a component cut."""
+        """Return the circuit with every edge from and to a component cut."""
         keep = self.keep.clone()
         keep[[w.name == component for w in self.edges.writers]] = False
         keep[:, [r.component == component for r in self.edges.readers]] = False
         return Circuit(self.edges, keep)
 
     def complement(self) -> Circuit:
-        """All edges outside: the model with the circuit cut out."""
+        """Return all edges outside: the model with the circuit cut out."""
         return Circuit(self.edges, self.edges.possible & ~self.keep)
 
     def _name(self, u: int, d: int) -> str:
         return f"{self.edges.writers[u].name}->{self.edges.readers[d].name}"
 
 
-def kind_of(name: str) -> str:
-    """`input`, `attention`, `mlp` or `logits`, by a component's short name."""
+def component_kind(name: str) -> str:
+    """Return `input`, `attention`, `mlp` or `logits`, by a component's short name."""
     if name in (INPUT, OUTPUT):
         return name
     return "mlp" if name.startswith("m") else "attention"
 
 
-def whole(edges: EdgeScores) -> Circuit:
-    """The circuit of all edges: the model itself."""
+def whole_circuit(edges: EdgeScores) -> Circuit:
+    """Return the circuit of all edges: the model itself."""
     return Circuit(edges, edges.possible.clone())
 
 
 def by_threshold(edges: EdgeScores, threshold: float) -> Circuit:
-    """Edges of at least that absolute mean score, then what lies on no path is dropped."""
-    return connected(edges, edges.possible & (edges.mean().abs() >= threshold))
+    """Keep the edges of at least that absolute mean score that lie on a path of such edges.
+
+    `threshold` is in units of the metric.
+    """
+    return drop_disconnected(edges, edges.possible & (edges.mean().abs() >= threshold))
 
 
 def top_edges(edges: EdgeScores, count: int) -> Circuit:
-    """The `count` edges of largest absolute mean score; what lies on no path is dropped.
+    """Keep the `count` edges of largest absolute mean score; those that lie on no path are dropped.
 
-    Raises InputError if there are not that many edges.
+    Raises:
+        InputError: there are not that many edges.
+
+    Example:
+        >>> from lrp_engine.demo.ioi import ioi_subject
+        >>> from lrp_engine.circuits import edge_scores
+        >>> model, pairs = ioi_subject()
+        >>> circuit = top_edges(edge_scores(model, pairs), 40)
+        >>> circuit.components()[0], circuit.components()[-1]
+        ('input', 'logits')
     """
     if not 0 <= count <= len(edges):
-        raise InputError(f"there are {len(edges)} edges, not {count}")
+        raise InputError(f"the model has {len(edges)} edges, a circuit cannot keep {count}")
     strength = edges.mean().abs().masked_fill(~edges.possible, -1.0)
     keep = torch.zeros_like(edges.possible)
     keep.view(-1)[strength.view(-1).argsort(descending=True)[:count]] = True
-    return connected(edges, keep)
+    return drop_disconnected(edges, keep)
 
 
 def greedy(edges: EdgeScores, count: int) -> Circuit:
-    """Grows from the output: the strongest edge into what is already in, `count` times."""
+    """Grow from the output: add the strongest edge into what is already in, `count` times."""
     strength = edges.mean().abs().masked_fill(~edges.possible, -1.0)
     keep = torch.zeros_like(edges.possible)
-    inside = torch.tensor([r.reads is Reads.OUTPUT for r in edges.readers])
+    inside = torch.tensor([r.reads is ReaderKind.OUTPUT for r in edges.readers])
     for _ in range(count):
         open_edges = strength.masked_fill(keep | ~inside, -1.0)
         best = int(open_edges.argmax())
@@ -126,11 +145,16 @@ def greedy(edges: EdgeScores, count: int) -> Circuit:
         keep[u, d] = True
         name = edges.writers[u].name
         inside |= torch.tensor([r.component == name for r in edges.readers])
-    return connected(edges, keep)
+    return drop_disconnected(edges, keep)
 
 
-def connected(edges: EdgeScores, keep: Tensor) -> Circuit:
-    """Drops edges that lie on no path from the input to the output."""
+def drop_disconnected(edges: EdgeScores, keep: Tensor) -> Circuit:
+    """Drop edges that lie on no path from the input to the output.
+
+    `keep` is (writer, reader).
+    """
+    import networkx as nx  # slow to import
+
     graph = nx.DiGraph()
     graph.add_nodes_from([INPUT, OUTPUT])
     pairs = [
@@ -148,7 +172,10 @@ def connected(edges: EdgeScores, keep: Tensor) -> Circuit:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much two circuits share: of edges and of components, as intersection over union."""
+    """The share of edges and components that two circuits have in common (intersection over union).
+
+    The names are those of edges.
+    """
 
     edges: float
     components: float
@@ -158,14 +185,13 @@ class Overlap:
 
 
 def overlap(first: Circuit, second: Circuit) -> Overlap:
-    """Compares two circuits of one model by the names of their edges and components."""
+    """Compare two circuits of one model by the names of their edges and components."""
     a, b = set(first.names()), set(second.names())
     x, y = set(first.components()), set(second.components())
-    ordered: Iterable[str] = first.names()
     return Overlap(
         edges=_jaccard(a, b),
         components=_jaccard(x, y),
-        shared=tuple(n for n in ordered if n in b),
+        shared=tuple(n for n in first.names() if n in b),
         only_first=tuple(sorted(a - b)),
         only_second=tuple(sorted(b - a)),
     )

@@ -89,7 +89,7 @@ class CircuitModel:
         return self._prepared.output
 
     def choose(self, components: Iterable[str] | str) -> tuple[Site, ...]:
-        """Return sites by kind (`z`), hook name or glob, module path or glob. Raises SourceError."""
+        """Return sites by kind (`z`), hook name, module path or glob; raise SourceError."""
         return choose_sites(self.sites, self.graph, components)
 
     def leaves(self, inputs: Any) -> list[Tensor]:

@@ -1,6 +1,6 @@
-"""What follows some nodes: a program from their values to others, with all else given.
+"""Write programs from some nodes of a graph to others, with all other values given.
 
-Patching a node changes only what comes after it. So the rest is run once, and a patched run
+Patching a node changes only what is computed from it. So the rest is run once, and a patched run
 starts at the node. Many patches are stacked along the batch: sample p * batch + b is patch p
 of prompt b.
 """
@@ -17,12 +17,17 @@ from ..capture import Captured
 from ..errors import InputError
 from ..graphs.modules import module_of
 from ..graphs.nodes import value
-from ..graphs.walk import downstream
+from ..graphs.walk import closure, downstream, inputs
+from .circuit_model import CircuitModel
 
 
 @dataclass(frozen=True)
-class Suffix:
-    """`program(*inputs, *boundary, *values of the starts) -> values of the ends`."""
+class DownstreamProgram:
+    """A program(*inputs, *boundary, *values of the starts) -> values of the ends.
+
+    `boundary` holds the nodes whose values have to be given beside the starts; `stacked` says of
+    each model input whether its axis 0 is the batch.
+    """
 
     program: fx.GraphModule
     boundary: tuple[fx.Node, ...]
@@ -35,45 +40,71 @@ class Suffix:
         given: Sequence[Tensor],
         copies: int,
     ) -> Sequence[Tensor]:
-        """The ends, with `given`, (copies * batch, ...) each, in the place of the starts."""
-        leaves = [stack(x, copies) if s else x for x, s in zip(inputs, self.stacked, strict=True)]
-        beside = [stack(x, copies) for x in boundary]
+        """Compute the ends with other values at the starts.
+
+        Args:
+            inputs: the model's inputs for one batch.
+            boundary: the values of `self.boundary` in the run of these inputs.
+            given: a value for each start, (copies * batch, ...).
+            copies: how many patches are stacked.
+
+        Returns:
+            The value of each end, (copies * batch, ...).
+        """
+        leaves = [
+            repeat_batch(x, copies) if s else x for x, s in zip(inputs, self.stacked, strict=True)
+        ]
+        beside = [repeat_batch(x, copies) for x in boundary]
         with torch.no_grad():
             ends: Sequence[Tensor] = self.program(*leaves, *beside, *given)
         return ends
 
 
-def stack(x: Tensor, copies: int) -> Tensor:
-    """`copies` of a tensor along axis 0, one behind the other, its other axes laid out as before.
+def repeat_batch(x: Tensor, copies: int) -> Tensor:
+    """Repeat a tensor along axis 0, its other axes laid out in memory as before.
 
     Later views rely on the layout: attention, for one, returns its heads transposed.
     """
     inner = sorted(range(1, x.dim()), key=x.stride().__getitem__, reverse=True)
     order = [0, *inner]
-    stacked = x.permute(order).repeat(copies, *([1] * len(inner)))
-    return stacked.permute([order.index(axis) for axis in range(x.dim())])
+    repeated = x.permute(order).repeat(copies, *([1] * len(inner)))
+    return repeated.permute([order.index(axis) for axis in range(x.dim())])
 
 
-def suffix(
+def downstream_program(
+    model: CircuitModel, starts: Sequence[fx.Node], ends: Sequence[fx.Node]
+) -> DownstreamProgram:
+    """Return the program from some nodes of a model to others, written once per model.
+
+    Raises:
+        InputError: the batch size was fixed at capture.
+    """
+    return model.remember(
+        ("downstream", tuple(starts), tuple(ends)),
+        lambda: write_downstream(model.graph, starts, ends, model.graph.inputs[0].node),
+    )
+
+
+def write_downstream(
     captured: Captured, starts: Sequence[fx.Node], ends: Sequence[fx.Node], batch: fx.Node
-) -> Suffix:
-    """Writes the program from `starts` to `ends`. Axis 0 of `batch`, an input, is the batch.
+) -> DownstreamProgram:
+    """Write the program from `starts` to `ends`. Axis 0 of `batch`, an input, is the batch.
 
-    Raises InputError if the batch size was fixed at capture or lies on another axis.
+    Raises:
+        InputError: the batch size was fixed at capture.
     """
     symbol = _batch_symbol(batch)
-    behind = {*downstream(set(starts))}
     graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {p.node: graph.placeholder(p.name) for p in captured.inputs}
-    boundary, needed = _boundary(ends, starts, behind, symbol, set(copies))
+    copies = {port.node: graph.placeholder(port.name) for port in captured.inputs}
+    boundary, needed = _find_boundary(ends, starts, symbol, set(copies))
     for n in [*boundary, *starts]:
         copies[n] = graph.placeholder(f"given_{n.name}")
     for n in captured.graph.nodes:
         if n in needed and n not in copies:
             copies[n] = graph.node_copy(n, lambda a: copies[a])
     graph.output(tuple(copies[end] for end in ends))
-    stacked = tuple(_axis_of(symbol, p.node) == 0 for p in captured.inputs)
-    return Suffix(module_of(captured.tensors, graph), boundary, stacked)
+    stacked = tuple(_batch_axis(symbol, p.node) == 0 for p in captured.inputs)
+    return DownstreamProgram(module_of(captured.tensors, graph), boundary, stacked)
 
 
 def _batch_symbol(batch: fx.Node) -> str:
@@ -86,32 +117,22 @@ def _batch_symbol(batch: fx.Node) -> str:
     return str(size)
 
 
-def _boundary(
-    ends: Sequence[fx.Node],
-    starts: Sequence[fx.Node],
-    behind: set[fx.Node],
-    symbol: str,
-    inputs: set[fx.Node],
+def _find_boundary(
+    ends: Sequence[fx.Node], starts: Sequence[fx.Node], symbol: str, given: set[fx.Node]
 ) -> tuple[tuple[fx.Node, ...], set[fx.Node]]:
-    """(batched values beside the starts, all nodes) that the ends need, from the ends backward."""
-    found: dict[fx.Node, None] = {}
-    seen = {*ends, *starts}
-    pending = [end for end in ends if end not in starts]
-    while pending:
-        n = pending.pop()
-        for operand in n.all_input_nodes:
-            if operand in seen:
-                continue
-            seen.add(operand)
-            if operand not in behind and operand not in inputs and _axis_of(symbol, operand) == 0:
-                found[operand] = None
-            else:
-                pending.append(operand)
-    return tuple(found), seen
+    """Find (batched values beside the starts, all nodes) that the ends need."""
+    behind = downstream(starts)
+    never = {*behind, *given, *starts, *ends}
+
+    def beside(n: fx.Node) -> bool:
+        return n not in never and _batch_axis(symbol, n) == 0
+
+    needed = closure(ends, inputs, stop=lambda n: n in starts or beside(n))
+    return tuple(n for n in needed if beside(n)), set(needed)
 
 
-def _axis_of(symbol: str, node: fx.Node) -> int | None:
-    """The one axis of a tensor that grows with the batch; None for anything else."""
+def _batch_axis(symbol: str, node: fx.Node) -> int | None:
+    """Return the one axis of a tensor that grows with the batch; None for anything else."""
     fake = value(node)
     if not isinstance(fake, Tensor):
         return None

@@ -1,4 +1,4 @@
-"""Edge scores: every upstream component to every downstream input, as one batched product.
+"""Score edges: every upstream component to every downstream input, as one batched product.
 
 The residual stream adds up what the embedding, every head and every MLP write into it, and every
 head's query, key and value, every MLP and the output read from it. For upstream u and downstream d
@@ -20,24 +20,19 @@ from torch import Tensor, fx
 
 from ..errors import InputError, SourceError
 from ..graphs.nodes import value
-from .blocks import Block, Branch
+from ..method.relevance import widen
+from .blocks import Block, BlockKind
 from .circuit_model import CircuitModel
-from .downstream import stack, suffix
-from .estimators import (
-    Both,
-    Estimator,
-    both_runs,
-    coefficients,
-    estimator,
-)
+from .downstream import downstream_program, repeat_batch
+from .estimators import Estimator, estimate_coefficients, find_estimator
 from .pairs import Pairs
-from .reader_paths import segments, starts_of
+from .reader_paths import reader_paths
+from .run_pair import RunPair, run_both
 from .scores import Direction
-from .sites import wide
 
 
-class Reads(Enum):
-    """What a downstream input is."""
+class ReaderKind(Enum):
+    """The kinds of downstream inputs."""
 
     QUERY = "q"
     KEY = "k"
@@ -61,7 +56,7 @@ class ReaderInput:
 
     name: str
     order: int
-    reads: Reads
+    reads: ReaderKind
     head: int | None = None
 
     @property
@@ -72,10 +67,12 @@ class ReaderInput:
 
 @dataclass(frozen=True)
 class EdgeScores:
-    """`values` has shape (batch, writer, reader), 0 where `possible` says there is no edge.
+    """Scores of all edges, in units of the metric.
 
-    `by_position`, (position, writer, reader), is the mean over prompts, position by position: what
-    a component writes at a position is read at that position. It sums to the mean of `values`.
+    `values` is (batch, writer, reader), 0 where `possible`, (writer, reader), says there is no
+    edge. `by_position`, (position, writer, reader), is the mean over prompts, position by position:
+    what a component writes at a position is read at that position. It sums to the mean of `values`.
+    `clean` and `corrupt`, (batch,), are the metric of the two runs.
     """
 
     estimator: str
@@ -89,25 +86,25 @@ class EdgeScores:
     corrupt: Tensor
 
     def mean(self) -> Tensor:
-        """(writer, reader), averaged over prompts."""
+        """Average over prompts: (writer, reader)."""
         return self.values.mean(0)
 
     def __len__(self) -> int:
-        """How many edges there are."""
+        """Return how many edges there are."""
         return int(self.possible.sum())
 
     def above(self, threshold: float) -> Iterator[tuple[str, str, float]]:
-        """(writer, reader, mean score) of every edge of at least that absolute score."""
+        """Yield (writer, reader, mean score) of every edge of at least that absolute score."""
         mean = self.mean()
         for u, d in torch.nonzero((mean.abs() >= threshold) & self.possible).tolist():
             yield self.writers[u].name, self.readers[d].name, float(mean[u, d])
 
     def top(self, count: int = 10) -> list[tuple[str, str, float]]:
-        """The edges of largest absolute mean score, largest first."""
+        """Return the `count` edges of largest absolute mean score, largest first."""
         return sorted(self.above(0.0), key=lambda edge: -abs(edge[2]))[:count]
 
-    def out_of(self) -> dict[str, float]:
-        """Sum of the mean scores of all edges out of each writer: its node score."""
+    def node_scores(self) -> dict[str, float]:
+        """Sum the mean scores of all edges out of each writer."""
         sums = self.mean().sum(1).tolist()
         return {w.name: total for w, total in zip(self.writers, sums, strict=True)}
 
@@ -119,10 +116,18 @@ def edge_scores(
     estimator: str | Estimator = "relp",
     direction: Direction | str = Direction.DENOISE,
 ) -> EdgeScores:
-    """Scores every edge between components (positions summed), per prompt.
+    """Score every edge between components (positions summed), per prompt.
 
-    Raises SourceError if the model has no residual stream of attention and MLP blocks, or one that
-    is normalised between blocks (post-norm), where "what a component writes" is not a sum.
+    Args:
+        model: the model to score.
+        pairs: a batch of clean and corrupt prompts with their metric.
+        estimator: a name in `ESTIMATORS`, or one of your own.
+        direction: the run that is patched.
+
+    Raises:
+        SourceError: the model has no residual stream of attention and MLP blocks, or one that is
+            normalised between blocks (post-norm), where "what a component writes" is not a sum.
+        InputError: the estimator is unknown, or the prompts do not fit the capture.
 
     Example:
         >>> from lrp_engine.demo.ioi import ioi_subject
@@ -131,21 +136,18 @@ def edge_scores(
         >>> len(edges)
         479
     """
-    direction, chosen = Direction(direction), _estimator(estimator)
-    branches = checked_branches(model)
-    both = both_runs(model, pairs, _written(branches), direction)
-    writers, results = _results(model, both, branches)
-    readers = readers_of(model, branches, both)
-    values, by_position = None, None
-    for point in chosen.points:
-        one = Estimator(chosen.name, (point,), chosen.cites, chosen.about)
-        product, places = _product(results, _read(model, pairs, both, branches, one))
-        values = product if values is None else values + product
-        by_position = places if by_position is None else by_position + places
-    assert values is not None
-    assert by_position is not None
+    direction, chosen = Direction(direction), find_estimator(estimator)
+    blocks = require_blocks(model)
+    runs = run_both(model, pairs, _compared(blocks), direction)
+    writers, results = _results(model, runs, blocks)
+    readers = list_readers(blocks, runs)
     possible = _possible(writers, readers)
-    clean, corrupt = both.clean_and_corrupt(pairs)
+    parts = [
+        _product(results, _read(model, pairs, runs, blocks, replace(chosen, points=(point,))))
+        for point in chosen.points
+    ]
+    values, by_position = (sum(several[1:], several[0]) for several in zip(*parts, strict=True))
+    clean, corrupt = runs.metrics(pairs)
     return EdgeScores(
         estimator=chosen.name,
         direction=direction,
@@ -159,87 +161,83 @@ def edge_scores(
     )
 
 
-_estimator = estimator
+def require_blocks(model: CircuitModel) -> tuple[Block, ...]:
+    """Return the blocks of a model whose residual stream is a plain sum.
 
-
-def checked_branches(model: CircuitModel) -> tuple[Branch, ...]:
-    """The blocks of a model whose residual stream is a plain sum; raises SourceError else."""
-    branches = model.structure.branches
-    if not branches:
+    Raises:
+        SourceError: there are no blocks, the stream is changed between them, or heads cannot be
+            told apart.
+    """
+    blocks = model.structure.blocks
+    if not blocks:
         raise SourceError("no residual stream with attention and MLP blocks was found: no edges")
-    ends = {b.after for b in branches} | {branches[0].skip}
-    for b in branches:
-        if b.skip not in ends and b.skip is not branches[0].skip:
+    sums = {b.after for b in blocks} | {blocks[0].skip}
+    for b in blocks:
+        if b.skip not in sums:
             raise SourceError(
                 f"the residual stream is changed between blocks, before {b.path}: what a component"
                 " writes does not reach later ones as a sum, so edges are not defined. Score"
                 " components instead."
             )
-        if b.kind is Block.ATTENTION and b.heads is None:
-            raise SourceError(f"the heads of {b.path} could not be told apart: no edges")
-    return branches
+        if b.kind is BlockKind.ATTENTION and b.heads is None:
+            raise SourceError(
+                f"the heads of {b.path} have no axis of their own: edges are not defined. Score"
+                " components instead."
+            )
+    return blocks
 
 
-def _written(branches: Sequence[Branch]) -> list[fx.Node]:
-    """What is compared between the runs: the stream's start, each z, each MLP's output."""
-    found = [branches[0].skip]
-    found += [b.heads.z if b.heads is not None else b.out for b in branches]
-    return found
+def _compared(blocks: Sequence[Block]) -> list[fx.Node]:
+    """Return what is compared between the runs: the stream's start, each z, each MLP's output."""
+    return [blocks[0].skip, *(b.heads.z if b.heads is not None else b.out for b in blocks)]
 
 
 def _results(
-    model: CircuitModel, both: Both, branches: Sequence[Branch]
+    model: CircuitModel, runs: RunPair, blocks: Sequence[Block]
 ) -> tuple[tuple[Writer, ...], Tensor]:
-    """Every writer with clean - corrupt of what it writes: (writer, batch, position, feature)."""
-    writers, results = [Writer("input", -1)], [both.delta(branches[0].skip)]
-    for order, b in enumerate(branches):
+    """Return all writers, and clean - corrupt of each: (writer, batch, position, feature)."""
+    writers, results = [Writer("input", -1)], [runs.delta(blocks[0].skip)]
+    for order, b in enumerate(blocks):
         if b.heads is None:
             writers.append(Writer(f"m{b.layer}", order))
-            results.append(both.delta(b.out))
+            results.append(runs.delta(b.out))
             continue
-        for head, result in enumerate(_head_results(model, both, b)):
+        for head, result in enumerate(_head_results(model, runs, b.heads.z, b.out)):
             writers.append(Writer(f"a{b.layer}.h{head}", order, head))
             results.append(result)
     return tuple(writers), torch.stack(results)
 
 
-def _head_results(model: CircuitModel, both: Both, b: Branch) -> Iterator[Tensor]:
-    """What each head alone changes in the block's output: the other heads stay as in the base."""
-    assert b.heads is not None
-    rest = model.remember(
-        ("result", b.out),
-        lambda: suffix(model.graph, [b.heads.z], [b.out], model.graph.inputs[0].node),
-    )
-    base, other = both.base_values[b.heads.z], both.other_values[b.heads.z]
+def _head_results(model: CircuitModel, runs: RunPair, z: fx.Node, out: fx.Node) -> Iterator[Tensor]:
+    """Yield what each head alone changes in the block's output: the others stay as in the base."""
+    rest = downstream_program(model, [z], [out])
+    base, other = runs.base_values[z], runs.other_values[z]
     heads, batch = base.shape[1], base.shape[0]
-    stacked = stack(base, heads + 1)
+    patched = repeat_batch(base, heads + 1)
     for head in range(heads):
-        stacked[head * batch : (head + 1) * batch, head] = other[:, head]
-    _, boundary = model.activations(rest.boundary, both.base)
-    (together,) = rest.run(both.base, boundary, [stacked], heads + 1)
-    outs = wide(together).split(batch)
+        patched[head * batch : (head + 1) * batch, head] = other[:, head]
+    _, boundary = model.activations(rest.boundary, runs.base)
+    (stacked,) = rest.run(runs.base, boundary, [patched], heads + 1)
+    outs = widen(stacked).chunk(heads + 1)
     for head in range(heads):
-        change = outs[head] - outs[-1]
-        yield change if both.direction is Direction.DENOISE else -change
+        yield runs.sign * (outs[head] - outs[-1])
 
 
-def readers_of(
-    model: CircuitModel, branches: Sequence[Branch], both: Both
-) -> tuple[ReaderInput, ...]:
-    """Every downstream input in the order of the columns."""
+def list_readers(blocks: Sequence[Block], runs: RunPair) -> tuple[ReaderInput, ...]:
+    """List every downstream input in the order of the columns of `EdgeScores.values`."""
     found = []
-    places = {b.after: order + 1 for order, b in enumerate(branches)} | {branches[0].skip: 0}
-    for b in branches:
-        order = places.get(b.reads, 0)
+    orders = {b.after: order + 1 for order, b in enumerate(blocks)} | {blocks[0].skip: 0}
+    for b in blocks:
+        order = orders.get(b.reads, 0)
         if b.heads is None:
-            found.append(ReaderInput(f"m{b.layer}", order, Reads.MLP))
+            found.append(ReaderInput(f"m{b.layer}", order, ReaderKind.MLP))
             continue
-        heads = both.base_values[b.heads.z].shape[1]
-        for kind in (Reads.QUERY, Reads.KEY, Reads.VALUE):
+        heads = runs.base_values[b.heads.z].shape[1]
+        for kind in (ReaderKind.QUERY, ReaderKind.KEY, ReaderKind.VALUE):
             for head in range(heads):
                 name = f"a{b.layer}.h{head}<{kind.value}>"
                 found.append(ReaderInput(name, order, kind, head))
-    return (*found, ReaderInput("logits", len(branches), Reads.OUTPUT))
+    return (*found, ReaderInput("logits", len(blocks), ReaderKind.OUTPUT))
 
 
 def _possible(writers: Sequence[Writer], readers: Sequence[ReaderInput]) -> Tensor:
@@ -247,9 +245,10 @@ def _possible(writers: Sequence[Writer], readers: Sequence[ReaderInput]) -> Tens
 
 
 def _product(results: Tensor, read: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
-    """What is written times what is read, summed over features.
+    """Multiply what is written with what is read, summed over features.
 
-    (batch, writer, reader) summed over positions, (position, writer, reader) averaged over prompts.
+    Returns (batch, writer, reader) summed over positions, and (position, writer, reader) averaged
+    over prompts.
     """
     written = results.permute(1, 2, 0, 3)
     found = [written @ part.permute(1, 2, 3, 0) for part in read]
@@ -257,37 +256,34 @@ def _product(results: Tensor, read: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _read(
-    model: CircuitModel,
-    pairs: Pairs,
-    both: Both,
-    branches: Sequence[Branch],
-    one: Estimator,
+    model: CircuitModel, pairs: Pairs, runs: RunPair, blocks: Sequence[Block], point: Estimator
 ) -> Iterator[Tensor]:
-    """The coefficient that each reader alone sends into the stream, block by block:
-    (reader, batch, position, feature)."""
-    ((t, _, preset),) = one.points
-    ends = [n for b in branches for n in starts_of(b)]
-    found = coefficients(model, pairs, both, one, (*ends, model.output.node))
-    leaves = list(both.base)
-    for i in model.embedding_places() if t else ():
-        leaves[i] = torch.lerp(both.base[i], both.other[i], t)
-    back = segments(model, preset, branches).run(leaves, found)
-    like = both.delta(branches[0].skip)
-    for b in branches:
-        for node in starts_of(b):
+    """Yield the coefficient that each reader alone sends into the stream, block by block.
+
+    `point` is an estimator of one point. Each tensor is (reader, batch, position, feature).
+    """
+    ((t, _, preset),) = point.points
+    readers = (*(n for b in blocks for n in b.readers), model.output.node)
+    seeds = estimate_coefficients(model, pairs, runs, point, readers)
+    back = reader_paths(model, preset, blocks).run(runs.inputs_at(model, t), seeds)
+    like = runs.delta(blocks[0].skip)
+    for b in blocks:
+        for node in b.readers:
             if node in back:
-                yield wide(back[node])
+                yield widen(back[node])
             else:
                 heads = value(node).shape[1] if b.heads is not None else 1
                 yield like.new_zeros(int(heads), *like.shape)
-    yield wide(back[model.output.node])
+    yield widen(back[model.output.node])
 
 
-def merged(parts: Sequence[EdgeScores]) -> EdgeScores:
-    """Edge scores of several batches as one; `by_position` is that of the first.
+def merge_edge_scores(parts: Sequence[EdgeScores]) -> EdgeScores:
+    """Concatenate edge scores of several batches; `by_position` is that of the first.
 
-    Positions are summed in `values`, so prompts of any length go together. Raises InputError if
-    the parts are of different models or estimators.
+    Positions are summed in `values`, so prompts of any length go together.
+
+    Raises:
+        InputError: the parts are of different models, estimators or directions.
     """
     first = parts[0]
     for part in parts[1:]:

@@ -1,4 +1,4 @@
-"""Estimators of what patching would do: where a coefficient is taken, and under which rules."""
+"""Estimate what patching would do: where a coefficient is taken, and under which rules."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, fx
 
 from ..errors import InputError
+from ..method.relevance import widen
 from .circuit_model import CircuitModel
-from .pairs import Pairs, measured, slope
+from .pairs import Pairs, differentiate_metric
+from .run_pair import RunPair, run_both
 from .scores import Direction, Scores
-from .sites import Site, wide
+from .sites import Site
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """score = sum of weight * coefficient at the points of a path, times (clean - corrupt).
+    """An estimate of patching: weighted coefficients at points of a path, times (clean - corrupt).
 
     The path runs over embeddings: point t is base + t (other - base), where `base` is the run that
     is patched. `points` holds (t, weight, preset); one point at t = 0 is attribution patching.
@@ -36,12 +38,12 @@ class Estimator:
 
 
 def at_base(name: str, preset: str, cites: str, about: str) -> Estimator:
-    """One coefficient, on the patched run itself."""
+    """Make the estimator that takes one coefficient, on the patched run itself."""
     return Estimator(name, ((0.0, 1.0, preset),), cites, about)
 
 
 def along_path(name: str, preset: str, steps: int, cites: str, about: str) -> Estimator:
-    """The mean coefficient at the midpoints of `steps` equal parts of the path."""
+    """Make the estimator that averages coefficients at the midpoints of `steps` equal parts."""
     points = tuple(((i + 0.5) / steps, 1 / steps, preset) for i in range(steps))
     return Estimator(name, points, cites, about)
 
@@ -60,76 +62,17 @@ ESTIMATORS: Mapping[str, Estimator] = {
 }
 
 
-def estimator(chosen: str | Estimator) -> Estimator:
-    """An estimator by name. Raises InputError for unknown names."""
-    if isinstance(chosen, Estimator):
-        return chosen
-    if chosen not in ESTIMATORS:
-        raise InputError(f"unknown estimator {chosen!r}; there is {', '.join(ESTIMATORS)}")
-    return ESTIMATORS[chosen]
+def find_estimator(estimator: str | Estimator) -> Estimator:
+    """Return an estimator by name, or the one given.
 
-
-@dataclass(frozen=True)
-class Both:
-    """The two runs of a batch: base (patched) and other (what it is patched with).
-
-    Inputs of each, then its output, then activations by node. `known` holds coefficients on the
-    base run by preset, where they came with it.
+    Raises:
+        InputError: the name is unknown.
     """
-
-    direction: Direction
-    base: list[Tensor]
-    other: list[Tensor]
-    base_output: Tensor
-    other_output: Tensor
-    base_values: Mapping[fx.Node, Tensor]
-    other_values: Mapping[fx.Node, Tensor]
-    known: Mapping[str, Mapping[fx.Node, Tensor]]
-
-    def delta(self, node: fx.Node) -> Tensor:
-        """Clean less corrupt activation."""
-        change = wide(self.other_values[node]) - wide(self.base_values[node])
-        return change if self.direction is Direction.DENOISE else -change
-
-    def clean_and_corrupt(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """The metric of the two runs."""
-        a, b = (measured(pairs.metric, o) for o in (self.base_output, self.other_output))
-        return (b, a) if self.direction is Direction.DENOISE else (a, b)
-
-
-def both_runs(
-    model: CircuitModel,
-    pairs: Pairs,
-    nodes: Iterable[fx.Node],
-    direction: Direction,
-    first: str | None = None,
-) -> Both:
-    """Runs clean and corrupt inputs and keeps the activations at the nodes.
-
-    `first` names a preset whose coefficients on the base run are taken along: the base is then run
-    only once.
-    """
-    wanted = tuple(dict.fromkeys(nodes))
-    given = [model.leaves(pairs.corrupt), model.leaves(pairs.clean)]
-    base, other = given if direction is Direction.DENOISE else given[::-1]
-    known: dict[str, Mapping[fx.Node, Tensor]] = {}
-    if first is None:
-        base_output, found = model.activations(wanted, base)
-        base_values: Mapping[fx.Node, Tensor] = dict(zip(wanted, found, strict=True))
-    else:
-        run = model.coefficients(first, wanted).run(base, partial(slope, pairs.metric))
-        base_output, base_values, known[first] = run.output, run.activations, run.coefficients
-    other_output, other_values = model.activations(wanted, other)
-    return Both(
-        direction,
-        base,
-        other,
-        base_output,
-        other_output,
-        base_values,
-        dict(zip(wanted, other_values, strict=True)),
-        known,
-    )
+    if isinstance(estimator, Estimator):
+        return estimator
+    if estimator not in ESTIMATORS:
+        raise InputError(f"unknown estimator {estimator!r}; choose from: {', '.join(ESTIMATORS)}")
+    return ESTIMATORS[estimator]
 
 
 def score(
@@ -140,12 +83,25 @@ def score(
     estimator: str | Estimator = "relp",
     direction: Direction | str = Direction.DENOISE,
 ) -> Scores:
-    """Scores components with one estimator: how far patching each would move the metric.
+    """Score components with one estimator: how far patching each would move the metric.
 
     score = sum over features of c * (clean - corrupt activation), per prompt and position. Two
     forward passes and one relevance pass per batch (more for estimators with several points).
 
-    Raises SourceError for unknown components, InputError, TargetError.
+    Args:
+        model: the model to score.
+        pairs: a batch of clean and corrupt prompts with their metric.
+        components: kinds, hook names or module paths, or globs of these.
+        estimator: a name in `ESTIMATORS`, or one of your own.
+        direction: the run that is patched.
+
+    Returns:
+        Scores in units of the metric, (batch, position) or (batch, position, unit) per site.
+
+    Raises:
+        SourceError: a component is unknown.
+        InputError: the estimator is unknown, or the prompts do not fit the capture.
+        TargetError: the metric does not give one number per prompt.
 
     Example:
         >>> from lrp_engine.demo.ioi import ioi_subject
@@ -165,37 +121,45 @@ def compare(
     estimators: Iterable[str | Estimator] = tuple(ESTIMATORS),
     direction: Direction | str = Direction.DENOISE,
 ) -> list[Scores]:
-    """Scores by several estimators side by side; the two runs are shared."""
+    """Score components with several estimators, which share the two runs.
+
+    Takes and raises what `score` does; returns one `Scores` per estimator, in their order.
+
+    Example:
+        >>> from lrp_engine.demo.ioi import ioi_subject
+        >>> model, pairs = ioi_subject()
+        >>> [s.estimator for s in compare(model, pairs, "z", estimators=["gradient", "relp"])]
+        ['gradient', 'relp']
+    """
     direction, sites = Direction(direction), model.choose(components)
     nodes = tuple(dict.fromkeys(site.node for site in sites))
-    candidates = [_estimator(e) for e in estimators]
-    starts = [preset for e in candidates for t, _, preset in e.points if t == 0]
-    both = both_runs(model, pairs, nodes, direction, first=starts[0] if starts else None)
+    candidates = [find_estimator(e) for e in estimators]
+    at_start = [preset for e in candidates for t, _, preset in e.points if t == 0]
+    runs = run_both(model, pairs, nodes, direction, first=at_start[0] if at_start else None)
     found = []
-    for chosen in candidates:
-        total = coefficients(model, pairs, both, chosen, nodes)
-        found.append(_scores(chosen.name, sites, both, total, pairs))
+    for candidate in candidates:
+        coefficients = estimate_coefficients(model, pairs, runs, candidate, nodes)
+        found.append(_scores(candidate.name, sites, runs, coefficients, pairs))
     return found
 
 
-_estimator = estimator
-
-
-def coefficients(
-    model: CircuitModel, pairs: Pairs, both: Both, chosen: Estimator, nodes: tuple[fx.Node, ...]
+def estimate_coefficients(
+    model: CircuitModel, pairs: Pairs, runs: RunPair, estimator: Estimator, nodes: Iterable[fx.Node]
 ) -> dict[fx.Node, Tensor]:
-    """The estimator's coefficient at each node that relevance reaches."""
+    """Compute the estimator's coefficient at each node that relevance reaches.
+
+    Returns:
+        Coefficients of the shape of each node's activation, in metric units per unit of it.
+    """
     total: dict[fx.Node, Tensor] = {}
-    for t, weight, preset in chosen.points:
-        found = both.known.get(preset) if t == 0 else None
+    for t, weight, preset in estimator.points:
+        found = runs.known.get(preset) if t == 0 else None
         if found is None:
-            leaves = list(both.base)
-            for i in model.embedding_places() if t else ():
-                leaves[i] = torch.lerp(both.base[i], both.other[i], t)
-            program = model.coefficients(preset, nodes)
-            found = program.run(leaves, partial(slope, pairs.metric)).coefficients
+            program = model.coefficients(preset, tuple(nodes))
+            seed = partial(differentiate_metric, pairs.metric)
+            found = program.run(runs.inputs_at(model, t), seed).coefficients
         for node, c in found.items():
-            c = c if weight == 1.0 else weight * wide(c)
+            c = c if weight == 1.0 else weight * widen(c)
             total[node] = total[node] + c if node in total else c
     return total
 
@@ -203,18 +167,18 @@ def coefficients(
 def _scores(
     name: str,
     sites: tuple[Site, ...],
-    both: Both,
-    found: Mapping[fx.Node, Tensor],
+    runs: RunPair,
+    coefficients: Mapping[fx.Node, Tensor],
     pairs: Pairs,
 ) -> Scores:
     values, unreached = {}, []
     for site in sites:
-        delta = both.delta(site.node)
-        if site.node in found:
-            values[site.name] = site.reduced(wide(found[site.node]) * delta)
+        delta = runs.delta(site.node)
+        if site.node in coefficients:
+            values[site.name] = site.sum_features(widen(coefficients[site.node]) * delta)
         else:
             unreached.append(site.name)
-            values[site.name] = torch.zeros_like(site.reduced(delta))
-    clean, corrupt = both.clean_and_corrupt(pairs)
+            values[site.name] = torch.zeros_like(site.sum_features(delta))
+    clean, corrupt = runs.metrics(pairs)
     notes = (f"no relevance reaches: {', '.join(unreached)}",) if unreached else ()
-    return Scores(name, both.direction, sites, values, clean, corrupt, notes)
+    return Scores(name, runs.direction, sites, values, clean, corrupt, notes)

@@ -1,40 +1,42 @@
-"""Circuits in other tools' formats: GraphML, DOT, and the JSON of EAP-IG and MIB."""
+"""Write circuits in other tools' formats: GraphML, DOT, and the JSON of EAP-IG and MIB."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-import networkx as nx
 import torch
 
 from .circuit import Circuit
 from .circuit_model import CircuitModel
-from .edges import Reads
+from .edges import ReaderKind
 
 _COLOURS = {"q": "#b0309a", "k": "#2f8f2f", "v": "#2f5fc0"}
 
 
 def write_graphml(circuit: Circuit, path: str | Path) -> None:
-    """The circuit as GraphML, with `score`, `kind` and `inputs` as attributes."""
+    """Write the circuit as GraphML, with `score`, `kind` and `inputs` as attributes."""
+    import networkx as nx  # slow to import
+
     nx.write_graphml(circuit.graph(), path)
 
 
-def eap_json(circuit: Circuit, model: CircuitModel) -> dict[str, Any]:
-    """The JSON form of EAP-IG's `Graph`: `cfg`, `nodes` and every possible edge, each with
-    `in_graph` and its score. MIB takes the same files."""
+def eap_json(circuit: Circuit, model: CircuitModel) -> dict[str, object]:
+    """Return the JSON form of EAP-IG's `Graph`, which MIB takes as well.
+
+    It holds `cfg`, `nodes`, and every possible edge with `in_graph` and its score.
+    """
     edges, inside = circuit.edges, set(circuit.components())
     mean = edges.mean()
-    heads = sum(r.reads is Reads.QUERY and r.name.startswith("a0.") for r in edges.readers)
-    branches = model.structure.branches
+    heads = sum(r.reads is ReaderKind.QUERY and r.name.startswith("a0.") for r in edges.readers)
+    blocks = model.structure.blocks
     names = [w.name for w in edges.writers] + ["logits"]
     return {
         "cfg": {
             "n_layers": model.structure.layers,
             "n_heads": heads,
-            "parallel_attn_mlp": len({b.after for b in branches}) < len(branches),
-            "d_model": int(branches[0].skip.meta["val"].shape[-1]),
+            "parallel_attn_mlp": len({b.after for b in blocks}) < len(blocks),
+            "d_model": int(blocks[0].skip.meta["val"].shape[-1]),
         },
         "nodes": {name: {"in_graph": name in inside} for name in names},
         "edges": {
@@ -48,12 +50,15 @@ def eap_json(circuit: Circuit, model: CircuitModel) -> dict[str, Any]:
 
 
 def write_eap_json(circuit: Circuit, model: CircuitModel, path: str | Path) -> None:
-    """Writes `eap_json` to a file."""
+    """Write what `eap_json` returns to a file."""
     Path(path).write_text(json.dumps(eap_json(circuit, model)))
 
 
 def dot(circuit: Circuit) -> str:
-    """The circuit in Graphviz' DOT language, edges as wide as their scores, q, k, v by colour."""
+    """Return the circuit in Graphviz' DOT language.
+
+    Edges are as wide as their scores; those into q, k and v have colours.
+    """
     graph = circuit.graph()
     largest = max((abs(s) for *_, s in graph.edges.data("score")), default=1.0) or 1.0
     lines = ["digraph circuit {", "  rankdir=BT; node [shape=box, style=rounded];"]

@@ -1,4 +1,4 @@
-"""Sparse features: an SAE or transcoder at a place in the model, its features and its error term.
+"""Score and patch sparse features: an SAE or transcoder in the model, and its error term.
 
 An SAE splits an activation: x = decode(f) + error with f = encode(x). Spliced in this way the model
 computes what it did before, and every feature, and the error, is a component. A transcoder reads
@@ -9,26 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, fx
 
 from ..errors import InputError
-from .ablation import Ablation
+from ..method.relevance import widen
 from .circuit_model import CircuitModel
-from .downstream import stack
-from .estimators import (
-    Both,
-    Estimator,
-    both_runs,
-    coefficients,
-    estimator,
-)
-from .pairs import Pairs, measured
-from .patching import suffix_of
+from .downstream import repeat_batch
+from .estimators import Estimator, estimate_coefficients, find_estimator
+from .pairs import Pairs, evaluate_metric
+from .patching import program_behind
+from .run_pair import RunPair, run_both
 from .scores import Direction
-from .sites import Layout, Site, wide
+from .sites import Site, SiteLayout
 
 _TINY = 1e-3
 
@@ -37,16 +32,21 @@ class Dictionary(Protocol):
     """Any module with `encode` and `decode`; decode must be affine."""
 
     def encode(self, x: Tensor, /) -> Tensor:
-        """(..., width) -> (..., features)."""
+        """Return features, (..., feature), of activations, (..., width)."""
 
     def decode(self, features: Tensor, /) -> Tensor:
-        """(..., features) -> (..., width)."""
+        """Return activations, (..., width), of features, (..., feature)."""
 
 
 @dataclass(frozen=True)
 class Splice:
-    """A dictionary at a place: `at` is a component kind, hook name or module path that it writes;
-    `reads` is where it reads, for a transcoder (default: the same place)."""
+    """A dictionary at a place.
+
+    Args:
+        at: what it writes: a component kind, hook name or module path.
+        dictionary: the SAE or transcoder.
+        reads: what it reads, for a transcoder; default: what it writes.
+    """
 
     at: str
     dictionary: Dictionary
@@ -68,10 +68,12 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureScores:
-    """`features[site]` is (batch, position, feature), `errors[site]` (batch, position).
+    """Scores of features and error terms, in units of the metric.
 
-    score of a feature = c_f (f_clean - f_corrupt), with c_f the decoder's transpose of the site's
-    coefficient; features and error sum to the site's own score.
+    `features[site]` is (batch, position, feature), `errors[site]` (batch, position). The score of a
+    feature is c_f (f_clean - f_corrupt), with c_f the decoder's transpose of the site's
+    coefficient; features and error sum to the site's own score. `clean` and `corrupt`, (batch,),
+    are the metric of the two runs.
     """
 
     estimator: str
@@ -81,8 +83,8 @@ class FeatureScores:
     clean: Tensor
     corrupt: Tensor
 
-    def ranked(self) -> list[tuple[Feature, float]]:
-        """Features and errors by absolute mean score, positions summed, largest first."""
+    def ranking(self) -> list[tuple[Feature, float]]:
+        """Rank features and errors by absolute mean score, positions summed, largest first."""
         found = []
         for site, values in self.features.items():
             sums = values.mean(0).sum(0)
@@ -93,12 +95,12 @@ class FeatureScores:
         return sorted(found, key=lambda item: -abs(item[1]))
 
     def top(self, count: int = 10) -> list[tuple[Feature, float]]:
-        """The `count` features of largest absolute score."""
-        return self.ranked()[:count]
+        """Return the `count` features of largest absolute score."""
+        return self.ranking()[:count]
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedDictionary:
     """A splice with its sites."""
 
     site: Site
@@ -106,13 +108,13 @@ class Placed:
     dictionary: Dictionary
 
     def encode(self, values: Mapping[fx.Node, Tensor]) -> tuple[Tensor, Tensor]:
-        """(features, error) of one run."""
+        """Return (features, error) of one run."""
         with torch.no_grad():
             features = self.dictionary.encode(values[self.reads.node])
             return features, values[self.site.node] - self.dictionary.decode(features)
 
-    def written(self, change: Tensor) -> Tensor:
-        """What a change of the features writes: the decoder without its bias."""
+    def decode_change(self, change: Tensor) -> Tensor:
+        """Return what a change of the features writes: the decoder without its bias."""
         with torch.no_grad():
             decode = self.dictionary.decode
             return decode(change) - decode(torch.zeros_like(change[:1, :1]))
@@ -126,52 +128,81 @@ def score_features(
     estimator: str | Estimator = "relp",
     direction: Direction | str = Direction.DENOISE,
 ) -> FeatureScores:
-    """Scores every feature of every dictionary, and its error term, in one relevance pass.
+    """Score every feature of every dictionary, and its error term, in one relevance pass.
 
-    Raises SourceError for an unknown place; InputError if a place is not (batch, position,
-    feature) or a decoder is not affine.
+    Args:
+        model: the model to score.
+        pairs: a batch of clean and corrupt prompts with their metric.
+        splices: dictionaries with their places.
+        estimator: a name in `ESTIMATORS`, or one of your own.
+        direction: the run that is patched.
+
+    Raises:
+        SourceError: a place is unknown.
+        InputError: a place is not one (batch, position, feature) activation, or a decoder is not
+            affine.
+
+    Example:
+        >>> import torch
+        >>> from lrp_engine.demo.ioi import ioi_subject
+        >>> class Identity:  # an SAE whose features are the activation's own entries
+        ...     def encode(self, x):
+        ...         return x
+        ...
+        ...     def decode(self, features):
+        ...         return features
+        >>> model, pairs = ioi_subject()
+        >>> scores = score_features(model, pairs, [Splice("blocks.3.hook_mlp_out", Identity())])
+        >>> scores.features["blocks.3.hook_mlp_out"].shape  # (prompt, position, feature)
+        torch.Size([4, 15, 96])
     """
-    direction, chosen = Direction(direction), _estimator(estimator)
-    placed = [place(model, splice) for splice in splices]
-    nodes = tuple(dict.fromkeys(n for p in placed for n in (p.site.node, p.reads.node)))
-    both = both_runs(model, pairs, nodes, direction)
-    found = coefficients(model, pairs, both, chosen, nodes)
+    direction, chosen = Direction(direction), find_estimator(estimator)
+    placed = [place_dictionary(model, splice) for splice in splices]
+    nodes = nodes_of(placed)
+    runs = run_both(model, pairs, nodes, direction)
+    found = estimate_coefficients(model, pairs, runs, chosen, nodes)
     features, errors = {}, {}
     for p in placed:
-        _refuse_curved(p, both.base_values[p.reads.node])
-        change, lost = _changes(p, both)
+        _require_affine(p, runs.base_values[p.reads.node])
+        change, lost = _changes(p, runs)
         c = found.get(p.site.node, torch.zeros_like(lost)).to(lost.dtype)
-        features[p.site.name] = _pulled_back(p, c, change) * change
-        errors[p.site.name] = p.site.reduced(c * lost)
-    clean, corrupt = both.clean_and_corrupt(pairs)
+        features[p.site.name] = _pull_back(p, c, change) * change
+        errors[p.site.name] = p.site.sum_features(c * lost)
+    clean, corrupt = runs.metrics(pairs)
     return FeatureScores(chosen.name, direction, features, errors, clean, corrupt)
 
 
-_estimator = estimator
+def place_dictionary(model: CircuitModel, splice: Splice) -> PlacedDictionary:
+    """Find the sites of a splice.
 
-
-def place(model: CircuitModel, splice: Splice) -> Placed:
-    """Finds the sites of a splice. Raises SourceError and InputError."""
+    Raises:
+        SourceError: a place is unknown.
+        InputError: a place is not one (batch, position, feature) activation.
+    """
     found = [model.choose(name) for name in (splice.at, splice.reads or splice.at)]
     for name, sites in zip((splice.at, splice.reads), found, strict=True):
-        if len(sites) != 1 or sites[0].layout is not Layout.POSITION:
+        if len(sites) != 1 or sites[0].layout is not SiteLayout.POSITION:
             raise InputError(
                 f"a dictionary belongs at one (batch, position, feature) activation; {name!r} names"
                 f" {', '.join(s.name for s in sites)}"
             )
-    return Placed(found[0][0], found[1][0], splice.dictionary)
+    return PlacedDictionary(found[0][0], found[1][0], splice.dictionary)
 
 
-def _changes(p: Placed, both: Both) -> tuple[Tensor, Tensor]:
-    """Clean less corrupt features, and the same of the error term."""
-    base, other = p.encode(both.base_values), p.encode(both.other_values)
-    sign = 1 if both.direction is Direction.DENOISE else -1
-    changes = [sign * (wide(o) - wide(b)) for b, o in zip(base, other, strict=True)]
+def nodes_of(placed: Iterable[PlacedDictionary]) -> tuple[fx.Node, ...]:
+    """Return every node that dictionaries write or read, once."""
+    return tuple(dict.fromkeys(n for p in placed for n in (p.site.node, p.reads.node)))
+
+
+def _changes(p: PlacedDictionary, runs: RunPair) -> tuple[Tensor, Tensor]:
+    """Return clean - corrupt features, and the same of the error term."""
+    base, other = p.encode(runs.base_values), p.encode(runs.other_values)
+    changes = [runs.sign * (widen(o) - widen(b)) for b, o in zip(base, other, strict=True)]
     return changes[0], changes[1]
 
 
-def _pulled_back(p: Placed, c: Tensor, like: Tensor) -> Tensor:
-    """The decoder's transpose: what c at the activation is at its features."""
+def _pull_back(p: PlacedDictionary, c: Tensor, like: Tensor) -> Tensor:
+    """Apply the decoder's transpose: c at the activation becomes c at its features."""
     zero = torch.zeros_like(like, requires_grad=True)
     with torch.enable_grad():
         out = p.dictionary.decode(zero)
@@ -179,15 +210,15 @@ def _pulled_back(p: Placed, c: Tensor, like: Tensor) -> Tensor:
     return back
 
 
-def _refuse_curved(p: Placed, x: Tensor) -> None:
+def _require_affine(p: PlacedDictionary, x: Tensor) -> None:
     with torch.no_grad():
         f = p.dictionary.encode(x[:1, :1])
         f = f + torch.linspace(0, 1, f.shape[-1], dtype=f.dtype, device=f.device)
-        once, twice = p.written(f), p.written(2 * f)
+        once, twice = p.decode_change(f), p.decode_change(2 * f)
     if not torch.allclose(2 * once, twice, rtol=_TINY, atol=_TINY * float(once.abs().max())):
         raise InputError(
-            f"the decoder at {p.site.name} is not affine: features could not be told from each"
-            " other's effect"
+            f"the decoder at {p.site.name} is not affine, so one feature's effect depends on the"
+            " others: use a dictionary with an affine decoder"
         )
 
 
@@ -199,117 +230,32 @@ def patch_features(
     *,
     direction: Direction | str = Direction.DENOISE,
 ) -> dict[int | None, Tensor]:
-    """Exact patching, per prompt: one feature (None: the error) at all positions at a time."""
-    direction, p = Direction(direction), place(model, splice)
-    both = both_runs(model, pairs, (p.site.node, p.reads.node), direction)
-    change, lost = _changes(p, both)
-    sign = 1 if direction is Direction.DENOISE else -1
-    rest = suffix_of(model, p.site)
-    _, boundary = model.activations(rest.boundary, both.base)
-    start = measured(pairs.metric, both.base_output)
+    """Patch one feature at a time, exactly, at all positions at once.
+
+    Args:
+        model: the model to patch.
+        pairs: a batch of clean and corrupt prompts with their metric.
+        splice: a dictionary with its place.
+        features: numbers of features; None is the error term.
+        direction: the run that is patched.
+
+    Returns:
+        The score of each feature in units of the metric, (batch,).
+    """
+    direction, p = Direction(direction), place_dictionary(model, splice)
+    runs = run_both(model, pairs, nodes_of([p]), direction)
+    change, lost = _changes(p, runs)
+    rest = program_behind(model, p.site)
+    _, boundary = model.activations(rest.boundary, runs.base)
+    start = evaluate_metric(pairs.metric, runs.base_output)
     found: dict[int | None, Tensor] = {}
     for index in features:
         only = torch.zeros_like(change)
         if index is not None:
             only[..., index] = change[..., index]
-        moved = lost if index is None else p.written(only)
-        patched = stack(both.base_values[p.site.node], 1) + sign * moved.to(start.dtype)
-        (output,) = rest.run(both.base, boundary, [patched], 1)
-        found[index] = sign * (measured(pairs.metric, output) - start)
+        moved = lost if index is None else p.decode_change(only)
+        base = repeat_batch(runs.base_values[p.site.node], 1)
+        patched = base + runs.sign * moved.to(start.dtype)
+        (output,) = rest.run(runs.base, boundary, [patched], 1)
+        found[index] = runs.sign * (evaluate_metric(pairs.metric, output) - start)
     return found
-
-
-@dataclass(frozen=True)
-class FeatureCurve:
-    """Faithfulness f = (m(kept) - m(none)) / (m(all) - m(none)) with only `counts[i]` features (and
-    errors) kept, and with just those taken away (`without`: completeness wants it near 0)."""
-
-    counts: tuple[int, ...]
-    faithfulness: tuple[float, ...]
-    without: tuple[float, ...]
-
-
-def feature_curve(
-    model: CircuitModel,
-    pairs: Pairs,
-    splices: Sequence[Splice],
-    scores: FeatureScores,
-    counts: Sequence[int],
-    *,
-    ablation: Ablation | str = Ablation.RESAMPLE,
-) -> FeatureCurve:
-    """Keeps the top features of a clean run and ablates the others, at every dictionary at once.
-
-    RESAMPLE puts the corrupt run's features in their place, MEAN the mean over the clean prompts.
-    """
-    placed = [place(model, splice) for splice in splices]
-    nodes = tuple(dict.fromkeys(n for p in placed for n in (p.site.node, p.reads.node)))
-    clean = model.leaves(pairs.clean)
-    base = clean if Ablation(ablation) is Ablation.MEAN else model.leaves(pairs.corrupt)
-    _, values = model.activations(nodes, base)
-    if Ablation(ablation) is Ablation.MEAN:
-        values = [torch.empty_like(v).copy_(v.mean(0, keepdim=True)) for v in values]
-    stand_in = {p.site.node: p.encode(dict(zip(nodes, values, strict=True))) for p in placed}
-    ranked = [feature for feature, _ in scores.ranked()]
-
-    def metric(kept: set[Feature]) -> float:
-        run = _Spliced(model, placed, stand_in, kept)
-        return float(measured(pairs.metric, run.model_output(clean)).mean())
-
-    everything = _all_features(placed, stand_in)
-    full, none = metric(everything), metric(set())
-    chosen = [set(ranked[:count]) for count in counts]
-    faith = [(metric(kept) - none) / (full - none) for kept in chosen]
-    without = [(metric(everything - kept) - none) / (full - none) for kept in chosen]
-    return FeatureCurve(tuple(counts), tuple(faith), tuple(without))
-
-
-def _all_features(
-    placed: Sequence[Placed], stand_in: Mapping[fx.Node, tuple[Tensor, Tensor]]
-) -> set[Feature]:
-    widths = {p.site.name: stand_in[p.site.node][0].shape[-1] for p in placed}
-    named = {Feature(site, i) for site, count in widths.items() for i in range(count)}
-    return named | {Feature(p.site.name, None) for p in placed}
-
-
-class _Spliced(fx.Interpreter):
-    """Runs the captured graph with dictionaries spliced in, features outside `kept` ablated."""
-
-    def __init__(
-        self,
-        model: CircuitModel,
-        placed: Sequence[Placed],
-        stand_in: Mapping[fx.Node, tuple[Tensor, Tensor]],
-        kept: set[Feature],
-    ) -> None:
-        super().__init__(fx.GraphModule(dict(model.graph.tensors), model.graph.graph))
-        # The module holds a copy of the graph: its nodes go by name.
-        self.places = {p.site.node.name: p for p in placed}
-        self.stand_in, self.kept, self.seen = stand_in, kept, dict[str, Tensor]()
-        self.output_name = model.output.node.name
-
-    def model_output(self, leaves: Sequence[Tensor]) -> Tensor:
-        """The model's output."""
-        with torch.no_grad():
-            self.run(*leaves)
-        return self.seen[self.output_name]
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Runs one node; at a dictionary's place its result is put together anew."""
-        result = super().run_node(n)
-        if n.name in self.places:
-            result = self._spliced(self.places[n.name], result)
-        reads = {p.reads.node.name for p in self.places.values()}
-        if n.name in reads or n.name == self.output_name:
-            self.seen[n.name] = result
-        return result
-
-    def _spliced(self, p: Placed, x: Tensor) -> Tensor:
-        read = x if p.reads.node is p.site.node else self.seen[p.reads.node.name]
-        features, error = p.encode({p.reads.node: read, p.site.node: x})
-        other, other_error = self.stand_in[p.site.node]
-        site = p.site.name
-        keep = torch.tensor([Feature(site, i) in self.kept for i in range(features.shape[-1])])
-        features = torch.where(keep.to(features.device), features, other)
-        error = error if Feature(site, None) in self.kept else other_error
-        return p.dictionary.decode(features) + error

@@ -1,10 +1,9 @@
-"""Clean and corrupted inputs of one length, and the number that their difference is about."""
+"""Hold clean and corrupted inputs of one length, with the metric that compares their outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,20 +12,30 @@ from torch.utils import _pytree as pytree
 from ..errors import InputError, TargetError
 
 Metric = Callable[[Tensor], Tensor]
+ModelInputs = Tensor | tuple[object, ...] | Mapping[str, object]
+Tokens = Tensor | Sequence[int] | Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Prompt i of `clean` goes with prompt i of `corrupt`; `metric` gives one number per prompt.
+    """A batch of clean prompts and one of corrupted prompts: prompt i goes with prompt i.
 
-    The metric takes the model's output (logits) for this batch and returns (batch,). Each input is
-    what the model is called with: a tensor, a tuple, or a mapping of keyword arguments.
+    Args:
+        clean: what the model is called with: a tensor, a tuple, or a mapping of keyword arguments.
+        corrupt: the same, of the same structure and shapes.
+        metric: takes the model's output (logits) for this batch and returns (batch,).
 
-    Raises InputError if clean and corrupt differ in structure or shape.
+    Raises:
+        InputError: clean and corrupt differ in structure or shape.
+
+    Example:
+        >>> import torch
+        >>> clean, corrupt = torch.tensor([[3, 1, 4]]), torch.tensor([[2, 1, 4]])
+        >>> pairs = Pairs(clean, corrupt, logit_difference(answer=[7], wrong=[5]))
     """
 
-    clean: Any
-    corrupt: Any
+    clean: ModelInputs
+    corrupt: ModelInputs
     metric: Metric
 
     def __post_init__(self) -> None:
@@ -44,9 +53,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class LogitDifference:
-    """logit(answer) - logit(wrong) at one position, per prompt.
+    """The metric logit(answer) - logit(wrong) at one position, per prompt.
 
-    `answer` and `wrong` are one token per prompt, or several, (batch, k), whose mean is taken.
+    Args:
+        answer: one token id per prompt, (batch,), or several, (batch, k), whose mean is taken.
+        wrong: the same.
+        position: of the logits that are compared.
 
     Example:
         >>> import torch
@@ -60,18 +72,22 @@ class LogitDifference:
     position: int = -1
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """(batch,) from logits (batch, position, vocabulary) or (batch, vocabulary)."""
+        """Return (batch,) from logits, (batch, position, vocabulary) or (batch, vocabulary)."""
         row = logits if logits.dim() == 2 else logits[:, self.position]
         return _mean_at(row, self.answer) - _mean_at(row, self.wrong)
 
 
-def logit_difference(answer: Any, wrong: Any, position: int = -1) -> LogitDifference:
-    """logit(answer) - logit(wrong) at `position`, per prompt; see `LogitDifference`."""
+def logit_difference(answer: Tokens, wrong: Tokens, position: int = -1) -> LogitDifference:
+    """Make the metric logit(answer) - logit(wrong) at `position`; see `LogitDifference`."""
     return LogitDifference(torch.as_tensor(answer), torch.as_tensor(wrong), position)
 
 
-def measured(metric: Metric, output: Tensor) -> Tensor:
-    """The metric of an output, checked to be one number per prompt. Raises TargetError."""
+def evaluate_metric(metric: Metric, output: Tensor) -> Tensor:
+    """Compute the metric of an output, (batch,).
+
+    Raises:
+        TargetError: the metric does not return one number per prompt.
+    """
     number = metric(output)
     if not isinstance(number, Tensor) or number.shape != output.shape[:1]:
         shape = tuple(number.shape) if isinstance(number, Tensor) else type(number).__name__
@@ -81,13 +97,19 @@ def measured(metric: Metric, output: Tensor) -> Tensor:
     return number
 
 
-def slope(metric: Metric, output: Tensor) -> Tensor:
-    """The gradient of the metric by the output: the coefficient that relevance starts from."""
+def differentiate_metric(metric: Metric, output: Tensor) -> Tensor:
+    """Return the gradient of the metric by the output: the coefficient that relevance starts from.
+
+    Raises:
+        TargetError: the metric does not depend on the output, or is not one number per prompt.
+    """
     with torch.enable_grad():
         variable = output.detach().requires_grad_()
-        number = measured(metric, variable)
+        number = evaluate_metric(metric, variable)
         if not number.requires_grad:
-            raise TargetError("the metric must be computed from the output it is given")
+            raise TargetError(
+                "the metric must be computed from the output it is given, with torch operations"
+            )
         (gradient,) = torch.autograd.grad(number.sum(), variable)
     return gradient
 

@@ -1,4 +1,4 @@
-"""Exact activation patching, batched: the ground truth that estimators are held against."""
+"""Patch activations exactly, in batches: the ground truth that estimators are compared with."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from .circuit_model import CircuitModel
-from .downstream import Suffix, stack, suffix
-from .estimators import Both, both_runs
-from .pairs import Pairs, measured
+from .downstream import DownstreamProgram, downstream_program, repeat_batch
+from .pairs import Pairs, evaluate_metric
+from .run_pair import RunPair, run_both
 from .scores import Component, Direction, Scores
-from .sites import Layout, Site
+from .sites import Site, SiteLayout
 
 Progress = Callable[[int, int], None]
+Index = tuple[int | slice, ...]
 _TOKENS = 4096
 
 
@@ -29,12 +30,21 @@ def patch(
     progress: Progress | None = None,
     at_once: int | None = None,
 ) -> Scores:
-    """Patches every position (head, neuron) of the components, one at a time, and runs the rest.
+    """Patch every position (head, neuron) of the components, one at a time, and run the rest.
 
-    DENOISE: score = metric(corrupt run with the clean activation) - metric(corrupt run). With
-    `only`, just those components are measured and the rest is NaN. `at_once` patches are stacked
-    along the batch (default: as many as make 4096 rows). `progress(done, all)` is called as it
-    goes.
+    DENOISE: score = metric(corrupt run with the clean activation) - metric(corrupt run).
+
+    Args:
+        model: the model to patch.
+        pairs: a batch of clean and corrupt prompts with their metric.
+        components: kinds, hook names or module paths, or globs of these.
+        only: measure just these components; the rest is NaN.
+        direction: the run that is patched.
+        progress: called as `progress(done, all)` after each patch.
+        at_once: how many patches are stacked along the batch (default: those of 4096 rows).
+
+    Returns:
+        Scores in units of the metric, (batch, position) or (batch, position, unit) per site.
 
     Example:
         >>> from lrp_engine.demo.ioi import ioi_subject
@@ -47,76 +57,65 @@ def patch(
     sites = model.choose(components)
     if only is not None:
         sites = tuple({c.site.name: c.site for c in only}.values())
-    nodes = tuple(dict.fromkeys(site.node for site in sites))
-    both = both_runs(model, pairs, nodes, direction)
-    wanted = {site: _places(site, both.base_values[site.node], only) for site in sites}
-    total, done = sum(map(len, wanted.values())), 0
-    clean, corrupt = both.clean_and_corrupt(pairs)
+    runs = run_both(model, pairs, tuple(dict.fromkeys(s.node for s in sites)), direction)
+    wanted = {site: _places(site, runs.base_values[site.node], only) for site in sites}
+    clean, corrupt = runs.metrics(pairs)
     start = corrupt if direction is Direction.DENOISE else clean
-    values = {}
-    for site in sites:
-        empty = torch.full_like(site.reduced(both.delta(site.node)), torch.nan)
-        for place, number in _measure(model, pairs, both, site, wanted[site], at_once):
-            change = number - start
-            index: tuple[int | slice, ...] = (slice(None), *place)
-            empty[index] = change if direction is Direction.DENOISE else -change
+    values = {s.name: torch.full_like(s.sum_features(runs.delta(s.node)), torch.nan) for s in sites}
+    total, done = sum(map(len, wanted.values())), 0
+    for site, places in wanted.items():
+        for place, metric in _measure(model, pairs, runs, site, places, at_once):
+            index: Index = (slice(None), *place)
+            values[site.name][index] = runs.sign * (metric - start)
             done += 1
             if progress is not None:
                 progress(done, total)
-        values[site.name] = empty
     return Scores("exact", direction, sites, values, clean, corrupt)
 
 
 def _places(
     site: Site, activation: Tensor, only: Sequence[Component] | None
 ) -> list[tuple[int, ...]]:
-    """(position[, unit]) of every patch at a site."""
+    """Return (position[, unit]) of every patch at a site."""
     if only is None:
-        return list(product(*(range(n) for n in site.units(activation))))
-    chosen = [c for c in only if c.site.name == site.name]
-    places = [tuple(i for i in (c.position, c.unit) if i is not None) for c in chosen]
-    return list(dict.fromkeys(places))
+        return list(product(*(range(n) for n in site.score_shape(activation))))
+    return list(dict.fromkeys(c.index for c in only if c.site.name == site.name))
 
 
 def _measure(
     model: CircuitModel,
     pairs: Pairs,
-    both: Both,
+    runs: RunPair,
     site: Site,
     places: list[tuple[int, ...]],
     at_once: int | None,
 ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
-    """The metric, per prompt, with each place patched."""
-    rest = suffix_of(model, site)
-    _, boundary = model.activations(rest.boundary, both.base)
-    base, other = both.base_values[site.node], both.other_values[site.node]
+    """Yield each place with the metric, (batch,), of the run that is patched there."""
+    rest = program_behind(model, site)
+    _, boundary = model.activations(rest.boundary, runs.base)
+    base, other = runs.base_values[site.node], runs.other_values[site.node]
     batch = base.shape[0]
-    rows = max(1, batch * (site.units(base) or (1,))[0])
+    rows = max(1, batch * (site.score_shape(base) or (1,))[0])
     size = at_once or max(1, _TOKENS // rows)
     for first in range(0, len(places), size):
         chunk = places[first : first + size]
-        patched = stack(base, len(chunk))
+        patched = repeat_batch(base, len(chunk))
         for i, place in enumerate(chunk):
-            own = patched[i * batch : (i + 1) * batch]
-            where = index_of(site, place)
-            own[where] = other[where]
-        (output,) = rest.run(both.base, boundary, [patched], len(chunk))
+            where = _index_of(site, place)
+            patched[i * batch : (i + 1) * batch][where] = other[where]
+        (output,) = rest.run(runs.base, boundary, [patched], len(chunk))
         for i, place in enumerate(chunk):
-            yield place, measured(pairs.metric, output[i * batch : (i + 1) * batch])
+            yield place, evaluate_metric(pairs.metric, output[i * batch : (i + 1) * batch])
 
 
-def suffix_of(model: CircuitModel, site: Site) -> Suffix:
-    """The program behind a site, written once per model."""
-    found: Suffix = model.remember(
-        ("suffix", site.node),
-        lambda: suffix(model.graph, [site.node], [model.output.node], model.graph.inputs[0].node),
-    )
-    return found
+def program_behind(model: CircuitModel, site: Site) -> DownstreamProgram:
+    """Return the program from a site to the model's output, written once per model."""
+    return downstream_program(model, [site.node], [model.output.node])
 
 
-def index_of(site: Site, place: tuple[int, ...]) -> tuple[int | slice, ...]:
-    """Where one component lies in the activation: (position[, unit]) -> index."""
-    if site.layout is Layout.HEAD:
+def _index_of(site: Site, place: tuple[int, ...]) -> Index:
+    """Return where a component, (position[, unit]), lies in the activation."""
+    if site.layout is SiteLayout.HEAD:
         position, head = place
         return (slice(None), head, position)
     return (slice(None), *place)

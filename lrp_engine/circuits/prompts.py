@@ -1,4 +1,4 @@
-"""Prompt files -> pairs: CSV or JSONL with a clean and a corrupted prompt and the answers."""
+"""Read prompt files, CSV or JSONL with clean and corrupted prompts and answers, as pairs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ..errors import InputError
 from .pairs import Metric, Pairs, logit_difference
 
-Tokenizer = Callable[[Any], Sequence[int]]
+Row = Mapping[str, object]
+Tokenizer = Callable[..., Sequence[int]]
 MetricOf = Callable[[torch.Tensor, torch.Tensor | None], Metric]
 
-# The names that columns go by, ours first.
+# Accepted column names, ours first.
 _CLEAN = ("clean",)
 _CORRUPT = ("corrupt", "corrupted")
 _ANSWER = ("answer", "label", "correct_idx", "correct")
@@ -37,48 +37,64 @@ class Prompt:
 
 
 def read_prompts(path: str | Path, tokenizer: Tokenizer | None = None) -> list[Prompt]:
-    """Reads a .csv (with a header) or .jsonl file.
+    """Read prompt pairs from a .csv (with a header) or .jsonl file.
 
     Columns: `clean`, `corrupt` (or `corrupted`), `answer` (or `label`, `correct_idx`), and
-    `wrong` (or `incorrect_idx`); a label may be a list [answer, wrong]. Prompts are text for the
-    tokenizer, lists of words for it, or lists of token ids; answers are token ids or one token's
-    text.
+    `wrong` (or `incorrect_idx`); a label may be a list [answer, wrong]. Prompts are text or lists
+    of words for the tokenizer, or lists of token ids; answers are token ids or one token's text.
 
-    Raises InputError naming the line for a missing column, or prompts of unequal length.
+    Args:
+        path: the file.
+        tokenizer: maps a text, or a list of words, to token ids. Not needed for token ids.
+
+    Raises:
+        InputError: a column is missing, or a pair's prompts differ in length; names the prompt.
     """
     path = Path(path)
-    if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            rows: list[Mapping[str, Any]] = list(csv.DictReader(file))
-    elif path.suffix == ".jsonl":
-        lines = path.read_text().splitlines()
-        rows = [json.loads(line) for line in lines if line.strip()]
-    else:
-        raise InputError(f"{path}: prompts are read from .csv or .jsonl files")
+    rows = _read_rows(path)
     if not rows:
         raise InputError(f"{path} holds no prompts")
     return [_prompt(row, f"{path}, prompt {i}", tokenizer) for i, row in enumerate(rows)]
 
 
+def _read_rows(path: Path) -> Sequence[Row]:
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    if path.suffix == ".jsonl":
+        lines = path.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.strip()]
+    raise InputError(f"{path}: prompts are read from .csv or .jsonl files")
+
+
 def by_length(
     prompts: Sequence[Prompt], metric: MetricOf | None = None, *, argument: str = "input_ids"
 ) -> list[Pairs]:
-    """Pairs of equal length, the largest batch first.
+    """Batch prompts of equal length, the largest batch first.
 
-    `metric(answers, wrongs)` makes the metric of a batch; default: the logit difference at the last
-    position, or the answer's logit alone where no wrong answer is named.
+    Args:
+        prompts: as `read_prompts` gives them.
+        metric: `metric(answers, wrongs)` makes the metric of a batch from token ids, (batch,).
+            Default: the logit difference at the last position, or the answer's logit alone where
+            no wrong answer is named.
+        argument: name of the model's argument that takes the token ids.
     """
     groups: dict[tuple[int, bool], list[Prompt]] = defaultdict(list)
     for prompt in prompts:
         groups[len(prompt.clean), prompt.wrong is None].append(prompt)
     return [
-        _pairs(group, metric or default_metric, argument)
+        _pairs(group, metric or make_default_metric, argument)
         for group in sorted(groups.values(), key=len, reverse=True)
     ]
 
 
-def default_metric(answers: torch.Tensor, wrongs: torch.Tensor | None) -> Metric:
-    """logit(answer) - logit(wrong) at the last position; logit(answer) if there is no wrong."""
+def make_default_metric(answers: torch.Tensor, wrongs: torch.Tensor | None) -> Metric:
+    """Make the metric logit(answer) - logit(wrong), or logit(answer), at the last position.
+
+    Args:
+        answers: token ids, (batch,).
+        wrongs: token ids, (batch,), or None.
+    """
     if wrongs is not None:
         return logit_difference(answers, wrongs)
     return lambda logits: logits[torch.arange(len(answers)), -1, answers.to(logits.device)]
@@ -94,7 +110,7 @@ def _pairs(group: Sequence[Prompt], metric: MetricOf, argument: str) -> Pairs:
     )
 
 
-def _prompt(row: Mapping[str, Any], where: str, tokenizer: Tokenizer | None) -> Prompt:
+def _prompt(row: Row, where: str, tokenizer: Tokenizer | None) -> Prompt:
     clean = _ids(_column(row, _CLEAN, where), where, tokenizer)
     corrupt = _ids(_column(row, _CORRUPT, where), where, tokenizer)
     if len(clean) != len(corrupt):
@@ -102,8 +118,7 @@ def _prompt(row: Mapping[str, Any], where: str, tokenizer: Tokenizer | None) -> 
             f"{where}: {len(clean)} clean and {len(corrupt)} corrupted tokens; patching needs"
             " prompts of equal length"
         )
-    answer, wrong = _column(row, _ANSWER, where), _optional(row, _WRONG)
-    answer = _literal(answer)
+    answer, wrong = _literal(_column(row, _ANSWER, where)), _optional(row, _WRONG)
     if isinstance(answer, (list, tuple)) and len(answer) == 2 and wrong is None:
         answer, wrong = answer
     return Prompt(
@@ -114,38 +129,38 @@ def _prompt(row: Mapping[str, Any], where: str, tokenizer: Tokenizer | None) -> 
     )
 
 
-def _optional(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+def _optional(row: Row, names: Sequence[str]) -> object:
     return next((row[n] for n in names if row.get(n) not in (None, "")), None)
 
 
-def _column(row: Mapping[str, Any], names: Sequence[str], where: str) -> Any:
+def _column(row: Row, names: Sequence[str], where: str) -> object:
     found = _optional(row, names)
     if found is None:
-        raise InputError(f"{where} has no {' or '.join(names)}; there is {', '.join(row)}")
+        raise InputError(f"{where} has no {' or '.join(names)}; its columns: {', '.join(row)}")
     return found
 
 
-def _literal(value: Any) -> Any:
-    """Numbers and lists written as text, as in a CSV file."""
+def _literal(value: object) -> object:
+    """Parse numbers and lists written as text, as in a CSV file."""
     if not isinstance(value, str) or not value.strip():
         return value
     try:
-        found = ast.literal_eval(value.strip())
+        found: object = ast.literal_eval(value.strip())
     except (ValueError, SyntaxError):
         return value
     return found if isinstance(found, (int, list, tuple)) else value
 
 
-def _ids(value: Any, where: str, tokenizer: Tokenizer | None) -> list[int]:
+def _ids(value: object, where: str, tokenizer: Tokenizer | None) -> list[int]:
     value = _literal(value) if isinstance(value, str) and value.startswith("[") else value
     if isinstance(value, (list, tuple)) and all(isinstance(v, int) for v in value):
         return list(value)
     if tokenizer is None:
-        raise InputError(f"{where} is text: a tokenizer is needed to turn it into token ids")
+        raise InputError(f"{where} is text: a tokenizer is needed to make token ids of it")
     return [int(i) for i in tokenizer(value)]
 
 
-def _one(value: Any, where: str, tokenizer: Tokenizer | None) -> int:
+def _one(value: object, where: str, tokenizer: Tokenizer | None) -> int:
     value = _literal(value)
     if isinstance(value, int):
         return value

@@ -1,4 +1,4 @@
-"""Scores: one number per component, prompt and position, with their names."""
+"""Hold scores: one number per component, prompt and position, with their names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from .agreement import Verification
-from .sites import Kind, Site
+from .sites import Site, SiteKind
 
 
 class Direction(Enum):
-    """Which run is patched. Either way a positive score moves the metric towards the clean run.
+    """The run that is patched. Either way a positive score moves the metric towards the clean run.
 
     DENOISE: coefficient on the corrupt run times (clean - corrupt); the exact score is the metric
     of the corrupt run with the clean activation, less that without (RelP's choice).
@@ -30,25 +30,30 @@ class Direction(Enum):
 
 @dataclass(frozen=True)
 class Component:
-    """One scored thing: a site, a position (None: all), a head or neuron (None: all)."""
+    """One thing that has a score: a site, a position (None: all), a head or neuron (None: all)."""
 
     site: Site
     position: int | None = None
     unit: int | None = None
 
     @property
+    def index(self) -> tuple[int, ...]:
+        """Where its mean score lies among those of its site: (position[, unit])."""
+        return tuple(i for i in (self.position, self.unit) if i is not None)
+
+    @property
     def name(self) -> str:
         """The short name, with the position if there is one: `a5.h3@14`."""
         where = "" if self.position is None else f"@{self.position}"
-        return self.site.short(self.unit) + where
+        return self.site.short_name(self.unit) + where
 
 
 @dataclass(frozen=True)
 class Scores:
-    """`values[name]` has shape (batch, position) or (batch, position, unit).
+    """Scores of components: score = sum over features of c * (clean - corrupt activation).
 
-    score = sum over features of c * (clean - corrupt activation), in units of the metric. NaN marks
-    what was not measured. `clean` and `corrupt` are the metric of the two runs, per prompt;
+    `values[name]`, in units of the metric, is (batch, position) or (batch, position, unit); NaN
+    marks what was not measured. `clean` and `corrupt`, (batch,), are the metric of the two runs;
     `verification` is filled in by `verify`.
     """
 
@@ -62,7 +67,7 @@ class Scores:
     verification: Verification | None = None
 
     def __getitem__(self, name: str) -> Tensor:
-        """The scores at a site, by hook name: (batch, position[, unit])."""
+        """Return the scores at a site, by hook name: (batch, position[, unit])."""
         return self.values[name]
 
     @property
@@ -71,63 +76,75 @@ class Scores:
         return float((self.clean - self.corrupt).mean())
 
     def mean(self) -> dict[str, Tensor]:
-        """Scores by site, averaged over prompts: (position[, unit])."""
+        """Average over prompts, site by site: (position[, unit])."""
         return {name: v.mean(0) for name, v in self.values.items()}
 
     def over_positions(self) -> dict[str, Tensor]:
-        """Scores by site, averaged over prompts and summed over positions: () or (unit,)."""
+        """Average over prompts and sum over positions, site by site: () or (unit,)."""
         return {name: v.sum(0) if v.dim() else v for name, v in self.mean().items()}
 
-    def grid(self, kind: Kind | str) -> tuple[list[str], Tensor]:
-        """(row names, mean scores (row, position)) of a kind: a row per layer, head by head."""
+    def grid(self, kind: SiteKind | str) -> tuple[list[str], Tensor]:
+        """Return the mean scores of a kind as a table: a row per layer, head by head.
+
+        Returns:
+            The short names of the rows, and the scores, (row, position).
+
+        Raises:
+            InputError: no site of this kind was scored.
+        """
         names, rows = [], []
         for site in self.sites:
-            if site.kind is Kind(kind):
+            if site.kind is SiteKind(kind):
                 v = self.values[site.name].mean(0)
                 heads = [None] if v.dim() == 1 else range(v.shape[1])
                 for unit in heads:
-                    names.append(site.short(unit))
+                    names.append(site.short_name(unit))
                     rows.append(v if unit is None else v[:, unit])
         if not rows:
-            raise InputError(f"there are no scores of kind {Kind(kind).value!r} here")
+            known = ", ".join(sorted({s.kind.value for s in self.sites}))
+            raise InputError(f"no scores of kind {SiteKind(kind).value!r}; choose from: {known}")
         return names, torch.stack(rows)
 
     def components(self) -> Iterator[tuple[Component, float]]:
-        """Every component with its mean score; what was not measured is left out."""
+        """Yield every component with its mean score; what was not measured is left out."""
         for site in self.sites:
             v = self.values[site.name].mean(0)
             for place in torch.nonzero(~torch.isnan(v)).tolist() if v.dim() else [[]]:
                 yield Component(site, *place), float(v[tuple(place)])
 
     def top(self, count: int = 10) -> list[tuple[Component, float]]:
-        """The components of largest absolute score, largest first."""
+        """Return the `count` components of largest absolute mean score, largest first."""
         return sorted(self.components(), key=lambda found: -abs(found[1]))[:count]
 
     def table(self, count: int = 10) -> str:
-        """The `top` components as text: short name, the model's own name, score."""
-        rows = [(c.name, c.site.own, f"{score:+.4f}") for c, score in self.top(count)]
+        """Write the `top` components as text: short name, the model's own name, score."""
+        rows = [(c.name, c.site.own_name, f"{score:+.4f}") for c, score in self.top(count)]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = ["  ".join(x.ljust(w) for x, w in zip(r, widths, strict=True)) for r in rows]
         return "\n".join([f"{self.estimator}: score by component", *lines])
 
     def save(self, path: str | Path) -> None:
-        """Writes values and metrics as safetensors, with names and settings as metadata."""
+        """Write values and metrics as safetensors, with names and settings as metadata."""
         from safetensors.torch import save_file
 
         tensors = {name: v.contiguous() for name, v in self.values.items()}
-        own = {f"own:{s.name}": s.own for s in self.sites}
+        own = {f"own:{s.name}": s.own_name for s in self.sites}
         extra = {"metric:clean": self.clean, "metric:corrupt": self.corrupt}
         settings = {"estimator": self.estimator, "direction": self.direction.value}
         save_file(tensors | extra, path, metadata=own | settings)
 
 
-def together(parts: Sequence[Scores]) -> Scores:
-    """Scores of several batches of equal length as one. Raises InputError if they do not fit."""
+def merge_scores(parts: Sequence[Scores]) -> Scores:
+    """Concatenate scores of several batches of equal length.
+
+    Raises:
+        InputError: the parts differ in length, sites or estimator.
+    """
     first = parts[0]
     shapes = [{name: v.shape[1:] for name, v in p.values.items()} for p in parts]
     if any(s != shapes[0] for s in shapes) or any(p.estimator != first.estimator for p in parts):
         raise InputError(
-            "scores of different lengths, components or estimators cannot be put together;"
+            "scores of different lengths, components or estimators cannot be merged;"
             " sum them over positions first (over_positions)"
         )
     return Scores(

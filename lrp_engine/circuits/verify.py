@@ -1,4 +1,4 @@
-"""Holds scores against exact patching on a sample, and picks an estimator by such a sample."""
+"""Compare scores with exact patching on a sample, and choose an estimator by such a sample."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import InputError
-from .agreement import Measured, Verification, verification_of
+from .agreement import MeasuredComponent, Verification, summarise_agreement
 from .circuit_model import CircuitModel
-from .estimators import (
-    ESTIMATORS,
-    Estimator,
-    both_runs,
-    compare,
-    estimator,
-)
+from .estimators import ESTIMATORS, Estimator, compare, find_estimator
 from .pairs import Pairs
 from .patching import Progress, patch
+from .run_pair import run_both
 from .scores import Component, Scores
 
 
@@ -32,11 +27,21 @@ def verify(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Scores:
-    """The same scores with a `Verification`: exact patching of a random sample and of the top.
+    """Patch a random sample and the top components exactly; return scores with a `Verification`.
 
     The sample is drawn among components whose activations differ between the runs at all.
 
-    Raises InputError if there are fewer than three components.
+    Args:
+        model: the model that was scored.
+        pairs: the pairs that were scored.
+        scores: the scores to verify.
+        sample: how many components are drawn at random.
+        top: how many components of highest score are measured.
+        seed: of the random draw.
+        progress: called as `progress(done, all)` after each patch.
+
+    Raises:
+        InputError: fewer than three components differ between the runs.
 
     Example:
         >>> from lrp_engine.demo.ioi import ioi_subject
@@ -46,18 +51,18 @@ def verify(
         >>> scores.verification.pearson > 0.5
         True
     """
-    return _verified(model, pairs, [scores], sample, top, seed, progress)[0]
+    return _verify_all(model, pairs, [scores], _Sampling(sample, top, seed), progress)[0]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The estimator picked, and how every candidate did on the same sample."""
+    """The chosen estimator, and every candidate's agreement on the same sample."""
 
     estimator: Estimator
     verifications: Mapping[str, Verification]
 
     def table(self) -> str:
-        """The candidates, best first: Pearson, rank, passes per batch."""
+        """Write the candidates as text, best first: Pearson and rank correlation."""
         rows = sorted(self.verifications.values(), key=_quality, reverse=True)
         lines = [f"{v.estimator:10} Pearson {v.pearson:.3f}  rank {v.rank:.3f}" for v in rows]
         return "\n".join([*lines, f"chosen: {self.estimator.name}"])
@@ -75,62 +80,88 @@ def choose_estimator(
     slack: float = 0.01,
     progress: Progress | None = None,
 ) -> Choice:
-    """Picks the estimator that agrees best with exact patching on a random sample of components.
+    """Choose the estimator that agrees best with exact patching on a random sample of components.
 
     Quality is the mean of Pearson and rank correlation; among those within `slack` of the best,
     the one with the fewest passes is taken. Every candidate is measured on the same components.
+
+    Args:
+        model: the model to score.
+        pairs: a batch of clean and corrupt prompts with their metric.
+        components: kinds, hook names or module paths, or globs of these.
+        estimators: the candidates.
+        sample: how many components are drawn at random.
+        top: how many components of highest score are measured, per candidate.
+        seed: of the random draw.
+        slack: how much quality may be given up for fewer passes.
+        progress: called as `progress(done, all)` after each patch.
+
+    Raises:
+        InputError: fewer than three components differ between the runs.
     """
-    chosen = [estimator(e) for e in estimators]
-    found = compare(model, pairs, components, estimators=chosen)
-    verified = _verified(model, pairs, found, sample, top, seed, progress)
+    candidates = [find_estimator(e) for e in estimators]
+    found = compare(model, pairs, components, estimators=candidates)
+    verified = _verify_all(model, pairs, found, _Sampling(sample, top, seed), progress)
     by_name = {s.estimator: s.verification for s in verified if s.verification is not None}
     best = max(map(_quality, by_name.values()))
-    close = [e for e in chosen if _quality(by_name[e.name]) >= best - slack]
+    close = [e for e in candidates if _quality(by_name[e.name]) >= best - slack]
     picked = min(close, key=lambda e: (e.passes, -_quality(by_name[e.name])))
     return Choice(picked, by_name)
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """How many components are measured: `count` at random, and the `top` of every estimator."""
+
+    count: int
+    top: int
+    seed: int
+
+    def draw(self, components: Sequence[Component]) -> list[Component]:
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(components), generator=generator)[: self.count].tolist()
+        return [components[i] for i in order]
 
 
 def _quality(v: Verification) -> float:
     return (v.pearson + v.rank) / 2
 
 
-def _verified(
+def _verify_all(
     model: CircuitModel,
     pairs: Pairs,
     several: Sequence[Scores],
-    sample: int,
-    top: int,
-    seed: int,
+    sampling: _Sampling,
     progress: Progress | None,
 ) -> list[Scores]:
-    """Measures the random sample and every estimator's top once; each is held against both."""
+    """Measure the random sample and every estimator's top once; compare each with both."""
     everything = list(_differing(model, pairs, several[0]))
     if len(everything) < 3:
-        raise InputError("a correlation needs at least three components that differ between runs")
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(everything), generator=generator)[:sample].tolist()
-    drawn = [everything[i] for i in order]
-    tops = {s.estimator: [c for c, _ in s.top(top)] for s in several}
+        raise InputError(
+            f"{len(everything)} components differ between the clean and the corrupt run; a"
+            " correlation needs at least three: choose more components or other prompts"
+        )
+    drawn = sampling.draw(everything)
+    tops = {s.estimator: [c for c, _ in s.top(sampling.top)] for s in several}
     wanted = list(dict.fromkeys([*drawn, *(c for found in tops.values() for c in found)]))
     exact = patch(model, pairs, (), only=wanted, direction=several[0].direction, progress=progress)
     truth = dict(exact.components())
     return [
-        replace(s, verification=_held_against(s, truth, drawn, wanted, set(tops[s.estimator])))
+        replace(s, verification=_compare(s, truth, drawn, wanted, set(tops[s.estimator])))
         for s in several
     ]
 
 
 def _differing(model: CircuitModel, pairs: Pairs, scores: Scores) -> Iterator[Component]:
-    """Components whose activations differ between the runs; the others agree at 0 trivially."""
-    both = both_runs(model, pairs, [s.node for s in scores.sites], scores.direction)
-    moved = {s.name: s.reduced(both.delta(s.node).abs()).sum(0) for s in scores.sites}
+    """Yield components whose activations differ between the runs; others agree at 0 trivially."""
+    runs = run_both(model, pairs, [s.node for s in scores.sites], scores.direction)
+    moved = {s.name: s.sum_features(runs.delta(s.node).abs()).sum(0) for s in scores.sites}
     for component, _ in scores.components():
-        place = tuple(i for i in (component.position, component.unit) if i is not None)
-        if float(moved[component.site.name][place]) > 0:
+        if float(moved[component.site.name][component.index]) > 0:
             yield component
 
 
-def _held_against(
+def _compare(
     scores: Scores,
     truth: Mapping[Component, float],
     drawn: Sequence[Component],
@@ -138,7 +169,7 @@ def _held_against(
     tops: set[Component],
 ) -> Verification:
     estimate, sampled = dict(scores.components()), set(drawn)
-    rows = [Measured(c.name, estimate[c], truth[c], c in tops) for c in wanted]
-    return verification_of(
+    rows = [MeasuredComponent(c.name, estimate[c], truth[c], c in tops) for c in wanted]
+    return summarise_agreement(
         scores.estimator, rows, [i for i, c in enumerate(wanted) if c in sampled]
     )

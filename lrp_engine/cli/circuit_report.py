@@ -80,9 +80,9 @@ def _write_drawings(found: CircuitResult, inputs: CircuitInputs, paths: Mapping[
     if "html" in paths:
         paths["html"].write_text(circuits.page(drawing, notes=tuple(_statements(found))))
     if "plot" in paths:
-        from ..circuits.drawing.figure import save as save_picture  # needs matplotlib
+        from ..circuits.drawing.figure import save_figure  # needs matplotlib
 
-        save_picture(drawing, paths["plot"])
+        save_figure(drawing, paths["plot"])
 
 
 def _statements(found: CircuitResult) -> Iterator[str]:

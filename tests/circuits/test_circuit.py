@@ -10,9 +10,9 @@ from torch import nn
 
 from lrp_engine import circuits
 from lrp_engine.circuits import CircuitModel, EdgeScores, Pairs
-from lrp_engine.circuits.ablation import cut
-from lrp_engine.circuits.circuit import Circuit, connected, whole
-from lrp_engine.circuits.drawing.figure import save
+from lrp_engine.circuits.ablation import prepare_ablation
+from lrp_engine.circuits.circuit import Circuit, drop_disconnected, whole_circuit
+from lrp_engine.circuits.drawing.figure import save_figure
 from lrp_engine.demo.ioi import words_of
 from lrp_engine.errors import InputError
 
@@ -25,12 +25,12 @@ def edges(model: CircuitModel, pairs: Pairs) -> EdgeScores:
 def test_all_edges_are_the_model_and_none_the_ablated_run(
     model: CircuitModel, pairs: Pairs, edges: EdgeScores
 ) -> None:
-    ready = cut(model, pairs)
+    ready = prepare_ablation(model, pairs)
     nothing = Circuit(edges, torch.zeros_like(edges.possible))
-    torch.testing.assert_close(ready.run(whole(edges)), edges.clean)
+    torch.testing.assert_close(ready.run(whole_circuit(edges)), edges.clean)
     torch.testing.assert_close(ready.run(nothing), edges.corrupt)
-    mean = cut(model, pairs, "mean")
-    torch.testing.assert_close(mean.run(whole(edges)), edges.clean)
+    mean = prepare_ablation(model, pairs, "mean")
+    torch.testing.assert_close(mean.run(whole_circuit(edges)), edges.clean)
 
 
 def test_cutting_one_edge_changes_one_input(
@@ -40,7 +40,7 @@ def test_cutting_one_edge_changes_one_input(
     keep = edges.possible.clone()
     writers, readers = [w.name for w in edges.writers], [r.name for r in edges.readers]
     keep[writers.index("m1"), readers.index("m3")] = False
-    found = cut(model, pairs).run(Circuit(edges, keep))
+    found = prepare_ablation(model, pairs).run(Circuit(edges, keep))
     outs: list[torch.Tensor] = []
     mlp, norm = (hf_model.get_submodule(f"transformer.h.{p}") for p in ("1.mlp", "3.ln_2"))
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_cutting_one_query_edge_changes_one_head(
     keep = edges.possible.clone()
     writers, readers = [w.name for w in edges.writers], [r.name for r in edges.readers]
     keep[writers.index("m2"), readers.index("a3.h1<q>")] = False
-    found = cut(model, pairs).run(Circuit(edges, keep))
+    found = prepare_ablation(model, pairs).run(Circuit(edges, keep))
     block = hf_model.get_submodule("transformer.h.3")
     outs: list[torch.Tensor] = []
     stream: list[torch.Tensor] = []
@@ -97,7 +97,7 @@ def test_every_edge_kept_lies_on_a_path(edges: EdgeScores) -> None:
         assert total == pytest.approx(float(edges.mean()[circuit.keep].sum()))
     alone = torch.zeros_like(edges.possible)
     alone[3, 20] = True
-    assert len(connected(edges, alone)) == 0
+    assert len(drop_disconnected(edges, alone)) == 0
     with pytest.raises(InputError, match="479 edges"):
         circuits.top_edges(edges, 480)
 
@@ -158,8 +158,8 @@ def test_pictures_and_page(edges: EdgeScores, pairs: Pairs, tmp_path: Path) -> N
         a, b = drawing.places[line.source], drawing.places[line.target]
         assert (a.name == b.name) == (line.input == "moves")
         assert a.row < b.row or line.input == "moves"
-    save(drawing, tmp_path / "c.png")
-    save(drawing, tmp_path / "c.svg")
+    save_figure(drawing, tmp_path / "c.png")
+    save_figure(drawing, tmp_path / "c.svg")
     assert (tmp_path / "c.png").stat().st_size > 10_000
     page = circuits.page(drawing, notes=("trust & check",))
     assert "trust &amp; check" in page

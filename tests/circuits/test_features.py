@@ -5,12 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from lrp_engine.circuits import CircuitModel, Pairs, score
-from lrp_engine.circuits.features import (
-    Splice,
-    feature_curve,
-    patch_features,
-    score_features,
-)
+from lrp_engine.circuits.feature_ablation import feature_curve
+from lrp_engine.circuits.features import Splice, patch_features, score_features
 from lrp_engine.errors import InputError
 from tests.circuits import references as slow
 
@@ -91,7 +87,7 @@ def test_patching_a_feature_is_what_a_hook_gives(
 def test_all_features_are_the_model(model: CircuitModel, pairs: Pairs, ablation: str) -> None:
     splices = [TRANSCODER, SAE]
     scores = score_features(model, pairs, splices)
-    every = len(scores.ranked())
+    every = len(scores.ranking())
     curve = feature_curve(model, pairs, splices, scores, [0, every], ablation=ablation)
     assert curve.faithfulness[0] == pytest.approx(0)
     assert curve.without[0] == pytest.approx(1)

@@ -1,5 +1,7 @@
-"""A circuit as one self-contained HTML page: hover for names and scores, a slider for the
-threshold. It needs no network."""
+"""Write a circuit as one self-contained HTML page.
+
+Hovering shows names and scores, a slider sets the threshold. It needs no network.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,19 @@ import html
 import json
 from importlib import resources
 
-from .figure import places_of
+from .figure import place_components
 from .layout import Drawing
 
 
 def page(drawing: Drawing, *, notes: tuple[str, ...] = ()) -> str:
-    """The page as text. `notes`, such as the verification's statement, stand below the title."""
-    data = drawing.as_dict() | {
-        "where": [places_of(drawing)[i] for i in range(len(drawing.places))]
-    }
+    """Return the page as text.
+
+    Args:
+        drawing: as `arrange` gives it.
+        notes: lines below the title, such as the verification's statement.
+    """
+    where = place_components(drawing)
+    data = drawing.as_dict() | {"where": [where[i] for i in range(len(drawing.places))]}
     template = resources.files(__package__ or "").joinpath("circuit_page.html").read_text()
     filled = {
         "{{title}}": html.escape(drawing.title),

@@ -1,4 +1,4 @@
-"""Draws a circuit with matplotlib: layers upward, positions to the right, edges by their weight."""
+"""Draw a circuit with matplotlib: layers upward, positions to the right, edges by their weight."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .layout import Drawing, Line, Place
+from .layout import Drawing, DrawnComponent, DrawnEdge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +18,8 @@ _MOST_LINES = 80
 _FAINT = 0.005  # of the strongest line
 
 
-def places_of(drawing: Drawing) -> dict[int, tuple[float, float]]:
-    """(x, y) of every place; those that share a cell lie side by side, staggered."""
+def place_components(drawing: Drawing) -> dict[int, tuple[float, float]]:
+    """Return (x, y) of every component; those that share a cell lie side by side, staggered."""
     cells: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i, place in enumerate(drawing.places):
         cells[place.position, place.row].append(i)
@@ -35,9 +35,9 @@ def places_of(drawing: Drawing) -> dict[int, tuple[float, float]]:
     return where
 
 
-def figure(drawing: Drawing, *, lines: int = _MOST_LINES) -> Figure:
-    """A picture of the circuit's `lines` strongest lines and what they join."""
-    from matplotlib.figure import Figure
+def draw_figure(drawing: Drawing, *, lines: int = _MOST_LINES) -> Figure:
+    """Draw the circuit's `lines` strongest edges and what they join."""
+    from matplotlib.figure import Figure  # slow to import
 
     shown = _shown(drawing, lines)
     joined = {i for m in shown for i in (m.source, m.target)}
@@ -48,7 +48,7 @@ def figure(drawing: Drawing, *, lines: int = _MOST_LINES) -> Figure:
     wide, rows = drawing.columns[-1] + 1, len(drawing.rows)
     made = Figure(figsize=(max(6.0, 0.9 * wide + 1.6), max(3.5, 0.62 * rows + 1.2)))
     axes = made.add_subplot()
-    where = places_of(drawing)
+    where = place_components(drawing)
     largest = max((abs(m.score) for m in shown), default=1.0) or 1.0
     for m in moved:
         _line(axes, where[m.source], where[m.target], "#b9b9b9", 0.8, "dotted")
@@ -63,15 +63,15 @@ def figure(drawing: Drawing, *, lines: int = _MOST_LINES) -> Figure:
     return made
 
 
-def _shown(drawing: Drawing, count: int) -> list[Line]:
-    """The strongest lines, less those too thin to be seen."""
+def _shown(drawing: Drawing, count: int) -> list[DrawnEdge]:
+    """Return the strongest edges, less those too thin to be seen."""
     scored = sorted((m for m in drawing.lines if m.input != "moves"), key=lambda m: -abs(m.score))
     return [m for m in scored[:count] if abs(m.score) >= _FAINT * abs(scored[0].score)]
 
 
-def save(drawing: Drawing, path: str | Path, *, lines: int = _MOST_LINES) -> None:
-    """Writes the picture; the file's ending (.png, .svg, .pdf) says in which form."""
-    figure(drawing, lines=lines).savefig(path, dpi=130)
+def save_figure(drawing: Drawing, path: str | Path, *, lines: int = _MOST_LINES) -> None:
+    """Write the figure to a file; its suffix (.png, .svg, .pdf) says in which format."""
+    draw_figure(drawing, lines=lines).savefig(path, dpi=130)
 
 
 def _line(
@@ -93,7 +93,7 @@ def _line(
     )
 
 
-def _box(axes: Axes, place: Place, at: tuple[float, float]) -> None:
+def _box(axes: Axes, place: DrawnComponent, at: tuple[float, float]) -> None:
     axes.text(
         *at,
         place.name.split(".")[-1] if place.kind == "attention" else place.name,
