@@ -1,8 +1,7 @@
-"""ONNX files: graph -> torch module -> the very same capture."""
+"""ONNX files: from the file to a torch module that captures itself, in the file's own names."""
 
-from .capture_onnx import capture_onnx
-from .load_model import load, with_output
+from .load_model import load
 from .onnx_module import OnnxModule
 from .unsupported import Unsupported
 
-__all__ = ["OnnxModule", "Unsupported", "capture_onnx", "load", "with_output"]
+__all__ = ["OnnxModule", "Unsupported", "load"]

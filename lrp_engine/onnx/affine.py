@@ -1,4 +1,4 @@
-"""A matrix product and the bias added to it are one affine map, as in torch's `linear`.
+"""Join a matrix product and the bias added to it into one affine map, as in torch's `linear`.
 
 Exporters write them as two nodes. Rules that stabilise a weighted sum look at the sum with its
 bias, so the two have to be one op for a file to get the relevance of the network that it came from.
@@ -20,7 +20,10 @@ DOMAIN = "lrp_engine"  # of the one op that no file contains
 
 
 def join_biases(folded: FoldedGraph) -> FoldedGraph:
-    """Joins each MatMul by a constant with the constant that is added to it and to nothing else."""
+    """Join each MatMul by a constant with the constant that is added to its result alone.
+
+    A product that is used elsewhere, too, stays as it is.
+    """
     graph, constants = folded.graph, folded.constants
     uses = Counter(name for step in graph.steps for name in step.uses) + Counter(graph.outputs)
     products = {s.outputs[0]: s for s in graph.steps if _has_matrix(s, constants)}
@@ -45,7 +48,7 @@ def _joined(
     uses: Mapping[str, int],
     constants: Mapping[str, OnnxValue],
 ) -> OnnxStep | None:
-    """The affine map in the place of an Add of a product and a constant row."""
+    """Return the affine map that replaces an Add of a product and a constant row; None if none."""
     if step.op != "Add" or step.domain:
         return None
     for value, bias in (step.inputs, step.inputs[::-1]):

@@ -1,7 +1,8 @@
-"""Quantised embedding tables are dequantised as a whole, before rows are looked up in them.
+"""Dequantise quantised embedding tables as a whole, before rows are looked up in them.
 
 A row of integers carries no relevance, and an integer input is explained at its embedding. So the
-rows that are looked up are real; who wants them as integers gets them quantised again, exactly.
+rows that are looked up are real; an op that takes them as integers gets them quantised again, which
+is exact.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _CODES = (torch.int8, torch.uint8)
 
 
 def dequantise_tables(graph: OnnxGraph, constants: Mapping[str, OnnxValue]) -> OnnxGraph:
-    """Rewrites lookups in 8-bit tables whose rows are dequantised, or enter a quantised op."""
+    """Rewrite lookups in 8-bit tables whose rows are dequantised, or enter a quantised op."""
     parameters = {
         lookup.outputs[0]: found
         for lookup in graph.steps
@@ -40,7 +41,7 @@ def _is_lookup(step: OnnxStep, constants: Mapping[str, OnnxValue]) -> bool:
 def _parameters(
     codes: str, steps: Sequence[OnnxStep], constants: Mapping[str, OnnxValue]
 ) -> tuple[str, ...]:
-    """Names of scale and zero point: they follow the codes among the inputs of who takes them."""
+    """Return the names of scale and zero point: they follow the codes in the op that reads them."""
     for step in steps:
         takes_codes = step.op == "DequantizeLinear" or step.op.startswith("QLinear")
         if takes_codes and codes in step.inputs:
@@ -57,7 +58,7 @@ def _is_number(scale: OnnxValue | None) -> bool:
 
 
 def _rewritten(step: OnnxStep, parameters: Mapping[str, tuple[str, ...]]) -> Iterator[OnnxStep]:
-    """A lookup becomes three steps; its dequantisation is only another name then."""
+    """Yield three steps for a lookup; its dequantisation becomes a mere Identity."""
     if step.outputs and (own := parameters.get(step.outputs[0])):
         table, codes = f"{step.inputs[0]} for {step.name}", step.outputs[0]
         yield _instead(step, "DequantizeLinear", (step.inputs[0], *own), table)
@@ -70,7 +71,7 @@ def _rewritten(step: OnnxStep, parameters: Mapping[str, tuple[str, ...]]) -> Ite
 
 
 def _instead(step: OnnxStep, op: str, inputs: tuple[str, ...], output: str) -> OnnxStep:
-    """An ai.onnx step without attributes, at the place of another."""
+    """Return an ai.onnx step without attributes, in the place of another."""
     return replace(step, op=op, domain="", inputs=inputs, outputs=(output,), attributes={})
 
 

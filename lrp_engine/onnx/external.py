@@ -1,6 +1,6 @@
-"""Weights that lie beside the model: found, checked and mapped into memory, never copied.
+"""Find, check and map weights that lie beside the model; they are never copied.
 
-A file may come from anywhere, so what it says about other files is not believed: only regular files
+A file may come from anywhere, so what it says about other files is not trusted: only regular files
 below the model's own folder are opened, reached without a link of either kind.
 """
 
@@ -34,6 +34,7 @@ class MappedFile:
 
     @property
     def size(self) -> int:
+        """How many bytes the file has."""
         return self.data.numel()
 
 
@@ -50,13 +51,13 @@ MappedFiles = Mapping[str, MappedFile]
 
 
 def span_of(tensor: TensorProto) -> ByteSpan:
-    """What a tensor says about where its bytes are. Raises OnnxFileError on anything unclear."""
+    """Return where a tensor says that its bytes are. Raises OnnxFileError if that is unclear."""
     entries: dict[str, str] = {}
     for entry in tensor.external_data:
         if entry.key not in _KEYS:
             continue
         if entry.key in entries:
-            raise OnnxFileError(f"weight {tensor.name!r} names its {entry.key} twice")
+            raise OnnxFileError(f"weight {tensor.name!r} gives its {entry.key} twice")
         entries[entry.key] = entry.value
     if "location" not in entries:
         raise OnnxFileError(f"weight {tensor.name!r} is external but names no file")
@@ -72,7 +73,7 @@ def _number(tensor: TensorProto, key: str, text: str) -> int:
 
 
 def find_beside(folder: Path, location: str) -> Path:
-    """The regular file at `location` below `folder`, with no link on the way. Reads nothing.
+    """Find the regular file at `location` below `folder`, with no link on the way; read nothing.
 
     Raises OnnxFileError for absolute paths, paths that leave the folder, symbolic and hard links,
     devices, pipes, and files that are not there.
@@ -95,7 +96,7 @@ def find_beside(folder: Path, location: str) -> Path:
 
 
 def _inner_parts(location: str) -> tuple[str, ...]:
-    """The parts of a relative path, refused on the terms of either kind of system."""
+    """Return the parts of a relative path. Raises OnnxFileError if POSIX or Windows lets it out."""
     unsafe = (
         "\0" in location
         or "\\" in location
@@ -111,7 +112,7 @@ def _inner_parts(location: str) -> tuple[str, ...]:
 
 
 def map_file(path: Path) -> MappedFile:
-    """The whole file as a tensor of bytes. Takes address space, not memory."""
+    """Map the whole file as a tensor of bytes: this takes address space, not memory."""
     size = os.stat(path).st_size
     if not size:
         return MappedFile(path, torch.empty(0, dtype=torch.uint8))
@@ -123,7 +124,17 @@ def map_file(path: Path) -> MappedFile:
 
 
 def read_span(file: MappedFile, offset: int, length: int, element: int) -> Tensor:
-    """Bytes of a file: mapped where they are aligned for elements of that size, else read."""
+    """Return bytes of a file: mapped where they are aligned for elements of that size, else read.
+
+    Args:
+        file: The file.
+        offset: Where the bytes begin.
+        length: How many there are.
+        element: The size of one element in bytes.
+
+    Returns:
+        A uint8 tensor of shape (length,).
+    """
     if offset % element == 0:
         return file.data[offset : offset + length]
     out = torch.empty(length, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""An ONNX file in memory: its graph checked, its weights mapped where they lie.
+"""Read an ONNX file: check its graph, and map its weights where they lie.
 
 Files may come from anywhere. Nothing outside the model's folder is opened, nothing is executed, and
 a file that is damaged, contradicts itself or asks for too much is refused before anything is built.
@@ -34,10 +34,11 @@ LARGE = 1 << 16  # weights inside the file of this many bytes or more are mapped
 class OnnxModel:
     """A checked ONNX model.
 
-    path: the file; the graph's name where there is no file.
-    proto: the model without its large weights.
-    initializers: the top graph's initialisers by name, as the file describes them.
-    files: the files that the weights lie in.
+    Attributes:
+        path: The file; the graph's name where there is no file.
+        proto: The model without its large weights.
+        initializers: The top graph's initialisers by name, as the file describes them.
+        files: The files that the weights lie in.
     """
 
     path: Path
@@ -46,13 +47,13 @@ class OnnxModel:
     files: MappedFiles
 
     def weight(self, name: str) -> Tensor:
-        """An initialiser of the top graph. Raises OnnxFileError if there is none of that name."""
+        """Return an initialiser of the top graph. Raises OnnxFileError if there is none."""
         if name not in self.initializers:
             raise OnnxFileError(f"{self.path.name} has no initialiser {name!r}")
         return self.tensor(self.initializers[name])
 
     def tensor(self, proto: TensorProto) -> Tensor:
-        """Any tensor of this model: an initialiser, also of a subgraph, or an attribute."""
+        """Return the value of one of this model's tensors: an initialiser or an attribute."""
         return tensor_of(proto, self.files)
 
     @property
@@ -63,7 +64,7 @@ class OnnxModel:
 
 
 def read(path: str | Path) -> OnnxModel:
-    """Reads and checks an ONNX file.
+    """Read and check an ONNX file.
 
     Weights are mapped: memory is taken when they are used, and writing to one never reaches the
     file. External data must lie in the model's folder, reached without links.
@@ -90,7 +91,7 @@ def read(path: str | Path) -> OnnxModel:
 
 
 def from_proto(proto: ModelProto, folder: str | Path | None = None) -> OnnxModel:
-    """Checks a model that is in memory already; its external data lies in `folder`, if given."""
+    """Check a model that is in memory already; its external data lies in `folder`, if given."""
     name = str(proto.graph.name) or "the model"
     try:
         return _checked(Path(name), proto, None if folder is None else Path(folder), {})
@@ -112,7 +113,9 @@ def _open(path: Path) -> MappedFile:
 
 def _parse(data: bytes) -> ModelProto:
     try:
-        return ModelProto.FromString(data)
+        proto = ModelProto()
+        proto.ParseFromString(data)
+        return proto
     except (DecodeError, RecursionError) as error:
         raise OnnxFileError("it is cut off, damaged or not an ONNX model") from error
 
@@ -128,7 +131,7 @@ def _checked(path: Path, proto: ModelProto, folder: Path | None, files: MappedFi
 
 
 def _files_beside(tensors: list[TensorProto], folder: Path | None) -> MappedFiles:
-    """The files of external weights. Location "" is the model file itself, which is open."""
+    """Map the files of external weights. Location "" is the model file itself, which is open."""
     if folder is None:
         return {}
     external = (t for t in tensors if t.data_location == TensorProto.EXTERNAL)

@@ -1,4 +1,4 @@
-"""Computes what depends on constants alone before the graph is traced, within a byte budget."""
+"""Compute what depends on constants alone before the graph is traced, within a quota of bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .steps import OnnxGraph, prune
 from .unsupported import Unsupported
 from .values import OnnxValue, as_constant
 
-# What these give is not a function of their inputs.
+# Ops whose results are not a function of their inputs.
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}
     | {"Multinomial"}
@@ -29,16 +29,16 @@ class FoldedGraph:
 
 
 def fold(
-    graph: OnnxGraph, constants: Mapping[str, OnnxValue], scope: ImportScope, budget: Quota
+    graph: OnnxGraph, constants: Mapping[str, OnnxValue], scope: ImportScope, quota: Quota
 ) -> FoldedGraph:
-    """Folds constant steps. Raises Unsupported for constants beyond the budget."""
+    """Fold constant steps. Raises OnnxFileError for constants beyond the quota."""
     held, left = dict(constants), []
     for step in graph.steps:
         if step.op in _RANDOM or not all(name in held for name in step.uses):
             left.append(step)
             continue
         try:
-            with AllocationGuard(budget, "it"):
+            with AllocationGuard(quota, "it"):
                 results = evaluate(step, held, scope)
         except Unsupported:
             left.append(step)  # refused later, with everything else that cannot be done

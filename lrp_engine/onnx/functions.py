@@ -1,4 +1,4 @@
-"""Ops that are made of other ops: functions in the file, and bodies in ONNX's own op schemas."""
+"""Expand ops that are made of other ops: by the file's functions or ONNX's own op schemas."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class OnnxFunction:
     read: ReadTensor
     opsets: Mapping[str, int]
 
-    def body(self, attributes: Mapping[str, Any]) -> OnnxGraph:
-        """The body for a call with these attributes."""
+    def body(self, attributes: Mapping[str, object]) -> OnnxGraph:
+        """Return the body for a call with these attributes."""
         with _untraced():
             return self._body(attributes)
 
-    def _body(self, attributes: Mapping[str, Any]) -> OnnxGraph:
+    def _body(self, attributes: Mapping[str, object]) -> OnnxGraph:
         given = {a.name: decode_attribute(a, self.read) for a in self.proto.attribute_proto}
         given |= attributes
         steps = [decode_step(node, i, self.read, given) for i, node in enumerate(self.proto.node)]
@@ -51,32 +51,29 @@ class OnnxFunction:
 
 @contextmanager
 def _untraced() -> Iterator[None]:
-    """Constants that are read while torch.export watches are real tensors, and no traced ones."""
+    """Suspend tracing, so that constants read meanwhile are real tensors and no traced ones."""
     with _disable_current_modes(), torch._C.DisableTorchFunction():
         yield
 
 
 def functions_of(model: ModelProto, read: ReadTensor) -> dict[tuple[str, str], OnnxFunction]:
-    """The file's own functions by (domain, name)."""
+    """Return the file's own functions by (domain, name)."""
     return {(f.domain, f.name): _function(f, read) for f in model.functions}
 
 
 def find_local_function(
     step: OnnxStep, functions: Mapping[tuple[str, str], OnnxFunction]
 ) -> OnnxFunction | None:
-    """The file's own function for a step."""
+    """Return the file's own function for a step; None if there is none."""
     return functions.get((step.domain, step.op))
 
 
 def find_schema_function(
     step: OnnxStep, opset: int, inputs: tuple[OnnxValue | None, ...]
 ) -> OnnxFunction | None:
-    """The body that the op's schema gives at this opset, for inputs of these types."""
-    if not onnx.defs.has(step.op, step.domain):
-        return None
-    try:
-        schema: Any = onnx.defs.get_schema(step.op, opset, step.domain)
-    except onnx.defs.SchemaError:
+    """Return the body that the op's schema gives at this opset, for inputs of these types."""
+    schema = find_schema(step.op, opset, step.domain)
+    if schema is None:
         return None
     if schema.has_function:
         versions = schema.function_opset_versions
@@ -93,6 +90,17 @@ def find_schema_function(
     return None
 
 
+def find_schema(op: str, opset: int, domain: str) -> Any:
+    """Return ONNX's schema of an op at an opset; None if there is none.
+
+    Untyped, because onnx's stubs leave out what a schema says about function bodies.
+    """
+    try:
+        return onnx.defs.get_schema(op, opset, domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
 @lru_cache(maxsize=256)
 def _parsed(body: bytes) -> OnnxFunction:
     return _function(FunctionProto.FromString(body), lambda proto: tensor_of(proto, {}))
@@ -104,7 +112,7 @@ def _function(proto: FunctionProto, read: ReadTensor) -> OnnxFunction:
 
 
 def _type_of(value: OnnxValue | None) -> onnx.TypeProto:
-    """What a body that depends on types may ask: element type, and sizes where they are known."""
+    """Return what a body may ask about an input: element type, and sizes where they are known."""
     if value is None:
         return onnx.TypeProto()
     if isinstance(value, tuple):

@@ -1,13 +1,14 @@
-"""Runs a graph's steps with torch: plainly, or while torch.export watches."""
+"""Run a graph's steps with torch: plainly, or while torch.export traces them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import OnnxFileError
 from .functions import OnnxFunction, find_local_function, find_schema_function
@@ -22,41 +23,51 @@ from .values import HostArray, OnnxValue, all_known
 _WRONG = (TypeError, KeyError, IndexError, ValueError, AttributeError, NotImplementedError)
 _DEEPEST = 32  # functions within functions
 
-
+MARK = "onnx"  # under this key, traced nodes say which ONNX nodes they come from
 NodeMark = tuple[str, str, tuple[str, ...]]  # an ONNX node: name, op, outputs
+Annotate = Callable[[tuple[NodeMark, ...]], AbstractContextManager[object]]
 
 
-def _no_mark(path: tuple[NodeMark, ...]) -> AbstractContextManager[Any]:
+def _no_mark(path: tuple[NodeMark, ...]) -> AbstractContextManager[object]:
     return nullcontext()
 
 
 @dataclass(frozen=True)
 class ImportScope:
-    """What holds for every step: opsets, functions, nodes that may still be run, the way here."""
+    """What all steps of a graph share.
+
+    Attributes:
+        table: The op table.
+        opsets: The version of each domain.
+        functions: The file's own functions by (domain, name).
+        nodes: How many nodes may still be run.
+        mark: Marks what is traced with the ONNX nodes that it comes from.
+        path: The functions that we are inside of, outermost first.
+    """
 
     table: OpTable
     opsets: Mapping[str, int]
     functions: Mapping[tuple[str, str], OnnxFunction]
     nodes: Quota = field(default_factory=unrolling_quota)
-    mark: Callable[[tuple[NodeMark, ...]], AbstractContextManager[Any]] = _no_mark
+    mark: Annotate = _no_mark
     path: tuple[NodeMark, ...] = ()
 
     def opset(self, domain: str) -> int:
-        """The opset version of a domain; the first one if the file names none."""
+        """Return the opset version of a domain; the first one if the file names none."""
         return self.opsets.get(domain, 1)
 
     def entry(self, step: OnnxStep, *, on_host: bool = False) -> OpEntry | None:
-        """The table's entry for a step."""
+        """Return the table's entry for a step."""
         return self.table.find(step.domain, step.op, self.opset(step.domain), on_host=on_host)
 
-    def inside(self, node: NodeMark, **changes: Any) -> ImportScope:
-        """The scope of a function's body."""
-        return replace(self, path=(*self.path, node), **changes)
+    def inside(self, node: NodeMark, opsets: Mapping[str, int]) -> ImportScope:
+        """Return the scope of a function's body, which brings opsets of its own."""
+        return replace(self, path=(*self.path, node), opsets={**self.opsets, **opsets})
 
 
 @dataclass(frozen=True)
 class RunningStep:
-    """A step as its entry sees it (`table.Node`)."""
+    """A step as its table entry sees it: the `NodeContext` of the op table."""
 
     step: OnnxStep
     scope: ImportScope
@@ -78,7 +89,7 @@ class RunningStep:
         return self.step.outputs
 
     def run(self, graph: OnnxGraph, inputs: Sequence[OnnxValue]) -> tuple[OnnxValue, ...]:
-        """Runs a subgraph, given as an attribute; names outside it are visible."""
+        """Run a subgraph, given as an attribute; names outside it are visible."""
         return run_graph(graph, inputs, self.scope, self.around)
 
 
@@ -88,7 +99,18 @@ def run_graph(
     scope: ImportScope,
     around: Mapping[str, OnnxValue] = {},
 ) -> tuple[OnnxValue, ...]:
-    """The graph's outputs; `around` are values that the graph may read by name."""
+    """Run a graph's steps in order and return its outputs.
+
+    Args:
+        graph: The graph.
+        inputs: A value for each of its inputs.
+        scope: What its steps share.
+        around: Values from outside that the graph may read by name.
+
+    Raises:
+        Unsupported: for the first step that cannot be run.
+        OnnxFileError: if it asks for more than a file may ask for.
+    """
     environment: dict[str, OnnxValue] = {**around, **graph.constants}
     environment.update(zip(graph.inputs, inputs, strict=True))
     for step in graph.steps:
@@ -105,7 +127,7 @@ def collect_refusals(
     scope: ImportScope,
     around: Mapping[str, OnnxValue],
 ) -> list[Refusal]:
-    """Every step that cannot be run, and not only the first; what depends on it is left out."""
+    """Return every step that cannot be run, not only the first; leave out what depends on one."""
     environment: dict[str, OnnxValue] = {**around, **dict(zip(graph.inputs, inputs, strict=True))}
     found: list[Refusal] = []
     for step in graph.steps:
@@ -127,7 +149,7 @@ def collect_refusals(
 def evaluate(
     step: OnnxStep, environment: Mapping[str, OnnxValue], scope: ImportScope
 ) -> tuple[OnnxValue, ...]:
-    """One step's outputs. Raises Unsupported, naming it, for what cannot be done."""
+    """Return one step's outputs. Raises Unsupported, naming the step, for what cannot be done."""
     try:
         scope.nodes.spend(1, "unrolling it")
         inputs = tuple(environment[name] if name else None for name in step.inputs)
@@ -148,13 +170,13 @@ def evaluate(
 
 
 def mark_node(step: OnnxStep, scope: ImportScope) -> NodeMark:
-    """The step's name as seen from the top graph, its op and its outputs."""
+    """Return the step's name as seen from the top graph, its op and its outputs."""
     above = f"{scope.path[-1][0]}/" if scope.path else ""
     return above + step.name, step.op, step.outputs
 
 
 def describe_refusal(step: OnnxStep, scope: ImportScope, reason: str) -> Refusal:
-    """What cannot be done, with its place in the file."""
+    """Return a refusal that says which step of the file it is about."""
     domain = f"{step.domain}." if step.domain else ""
     name = mark_node(step, scope)[0]
     return Refusal(f"{domain}{step.op}", name, scope.opset(step.domain), reason)
@@ -181,13 +203,13 @@ def _results(node: RunningStep, inputs: tuple[OnnxValue | None, ...]) -> tuple[O
 def _call(
     function: OnnxFunction, step: OnnxStep, inputs: tuple[OnnxValue | None, ...], scope: ImportScope
 ) -> tuple[OnnxValue, ...]:
-    """Runs a function's body in the place of a step."""
+    """Run a function's body in the place of a step."""
     if len(scope.path) >= _DEEPEST:
         raise Refused(f"functions are nested deeper than {_DEEPEST}")
     graph = function.body(step.attributes)
     given = dict(zip(graph.inputs, inputs, strict=False))
     missing = {name for name in graph.inputs if given.get(name) is None}
-    inner = scope.inside(mark_node(step, scope), opsets={**scope.opsets, **function.opsets})
+    inner = scope.inside(mark_node(step, scope), function.opsets)
     wanted = [i for i, name in enumerate(step.outputs) if name]
     names = tuple(graph.outputs[i] for i in wanted)
     graph = replace(graph, outputs=names, steps=prune(graph.steps, names))
@@ -198,7 +220,7 @@ def _call(
 def _run_body(
     graph: OnnxGraph, given: Mapping[str, OnnxValue | None], missing: set[str], scope: ImportScope
 ) -> tuple[OnnxValue, ...]:
-    """Runs a function's body, with inputs that the caller left out left out in it too."""
+    """Run a function's body; inputs that the caller left out are left out in it, too."""
     steps = tuple(
         replace(s, inputs=tuple("" if name in missing else name for name in s.inputs))
         for s in graph.steps
@@ -208,16 +230,14 @@ def _run_body(
     return run_graph(replace(graph, inputs=names, steps=steps), values, scope)
 
 
-def _as_outputs(found: Any, inputs: tuple[OnnxValue | None, ...]) -> tuple[OnnxValue, ...]:
-    """A single result, or several in a list; arrays get the type of the first input."""
+def _as_outputs(found: object, inputs: tuple[OnnxValue | None, ...]) -> tuple[OnnxValue, ...]:
+    """Read a single result, or several in a list; arrays get the type of the first input."""
     results = found if isinstance(found, list) else [found]
     return tuple(_as_value(result, inputs) for result in results)
 
 
-def _as_value(result: Any, inputs: tuple[OnnxValue | None, ...]) -> Any:
-    import numpy as np
-
-    if not isinstance(result, (np.ndarray, np.generic)):
+def _as_value(result: object, inputs: tuple[OnnxValue | None, ...]) -> OnnxValue:
+    if isinstance(result, (Tensor, HostArray, tuple)):
         return result
     first = next((v for v in inputs if isinstance(v, HostArray)), None)
     dtype = torch.int64 if first is None else first.dtype

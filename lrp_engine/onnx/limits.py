@@ -1,17 +1,17 @@
-"""How much a file may ask for before it runs: bytes of folded constants, unrolled nodes, turns.
+"""Limit what a file may ask for before it runs: bytes of folded constants, nodes, iterations.
 
-A file of 146 bytes can ask for gigabytes of constants, or for a loop of a billion turns.
+A file of 146 bytes can ask for gigabytes of constants, or for a loop of a billion iterations.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -26,7 +26,7 @@ MAX_ITERATIONS = 4096
 
 @dataclass
 class Quota:
-    """An amount that is spent bit by bit and refuses to be overdrawn.
+    """An amount that is spent bit by bit and cannot be overdrawn.
 
     Example:
         >>> nodes = Quota("nodes", 100)
@@ -41,7 +41,7 @@ class Quota:
     spent: int = field(default=0)
 
     def spend(self, amount: int, what: str) -> None:
-        """Takes `amount`. Raises OnnxFileError, before anything is done, if it is too much."""
+        """Spend `amount`. Raises OnnxFileError, before anything is done, if it is too much."""
         if self.spent + amount > self.limit:
             raise OnnxFileError(
                 f"{what} would bring the {self.unit} to {self.spent + amount:,}; "
@@ -51,30 +51,30 @@ class Quota:
 
 
 def folding_quota(weight_bytes: int) -> Quota:
-    """For constants computed at import: 1 GiB, and four times what the file brings itself."""
+    """Return the quota of constants computed at import: 1 GiB and four times the file's weights."""
     return Quota(
         "bytes of folded constants", MAX_FOLDED_BYTES + FOLDED_PER_WEIGHT_BYTE * weight_bytes
     )
 
 
 def unrolling_quota() -> Quota:
-    """For the nodes of the module that the file becomes."""
+    """Return the quota of nodes of the module that the file becomes."""
     return Quota("nodes", MAX_NODES)
 
 
-def check_iterations(turns: int, name: str) -> int:
-    """The turns of a loop that is to be unrolled. Raises OnnxFileError if there are too many."""
-    if turns > MAX_ITERATIONS:
+def check_iterations(count: int, name: str) -> int:
+    """Return the iterations of a loop to unroll. Raises OnnxFileError if there are too many."""
+    if count > MAX_ITERATIONS:
         raise OnnxFileError(
-            f"loop {name!r} runs {turns:,} times; at most {MAX_ITERATIONS:,} are unrolled"
+            f"loop {name!r} runs {count:,} times; at most {MAX_ITERATIONS:,} are unrolled"
         )
-    return max(turns, 0)
+    return max(count, 0)
 
 
 class AllocationGuard(TorchDispatchMode):
-    """While this is active, every torch op is sized before it runs, and its result paid for.
+    """Size every torch op before it runs, and charge its result to a quota.
 
-    Raises OnnxFileError in place of the allocation that would overdraw the budget.
+    Raises OnnxFileError in place of the allocation that would overdraw the quota.
 
     Example:
         >>> with AllocationGuard(Quota("bytes", 1000), "node 'zeros'"):
@@ -83,25 +83,25 @@ class AllocationGuard(TorchDispatchMode):
         lrp_engine.errors.OnnxFileError: node 'zeros' would bring the bytes to 4,000,000,000; ...
     """
 
-    def __init__(self, budget: Quota, what: str) -> None:
+    def __init__(self, quota: Quota, what: str) -> None:
         super().__init__()
-        self._budget = budget
+        self._quota = quota
         self._what = what
 
     def __torch_dispatch__(
         self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+        func: OpOverload,
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         kwargs = dict(kwargs or {})
-        self._budget.spend(_bytes_allocated(func, args, kwargs), self._what)
+        self._quota.spend(_bytes_allocated(func, args, kwargs), self._what)
         return func(*args, **kwargs)
 
 
-def _bytes_allocated(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """Bytes of the results, worked out without data.
+def _bytes_allocated(func: OpOverload, args: tuple[object, ...], kwargs: dict[str, object]) -> int:
+    """Return the bytes of the results, worked out without data.
 
     A view takes no memory, but one that repeats entries would keep the next op busy: it is
     charged for what it holds beyond its operand.
@@ -119,6 +119,6 @@ def _bytes_allocated(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return max(size - given, 0) if func.is_view else size
 
 
-def _bytes(values: tuple[Any, ...]) -> int:
+def _bytes(values: tuple[object, ...]) -> int:
     tensors = [v for v in values if isinstance(v, Tensor)]
     return sum(math.prod(int(n) for n in t.shape) * t.dtype.itemsize for t in tensors)

@@ -1,4 +1,6 @@
-"""The op table. An op is one short function with one decorator, in a file of its family in `ops/`:
+"""Keep the op table: what each ONNX op is in torch.
+
+An op is one short function with one decorator, in a file of its family in `ops/`:
 
     @op("Gelu", since=20)
     def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
@@ -9,9 +11,10 @@
   a positional parameter of its name, so that one entry serves the opsets before and after `axes`
   became an input. An attribute that no parameter takes is refused.
 - The annotation says what an input has to be: `Tensor`; `Ints`, `int`, `float`, `bool`: known
-  while tracing, as Python numbers (sizes may be symbolic); `HostArray`: known, as an array; `OnnxValue`: as
-  it comes. `| None` for optional ones.
-- `node: NodeContext` (keyword-only) gives the node's opset, its number of outputs, and runs subgraphs.
+  while tracing, as Python numbers (sizes may be symbolic); `HostArray`: known, as an array;
+  `OnnxValue`: as it comes. `| None` for optional ones.
+- `node: NodeContext` (keyword-only) gives the node's opset, its number of outputs, and runs
+  subgraphs.
 - `since` is the opset from which an entry holds; the newest one not after the file's opset is used.
   `domain` is "" for ai.onnx.
 - Raise `Refused("why")` for what cannot be done; return NotImplemented to leave a case to the body
@@ -29,14 +32,15 @@ import inspect
 import pkgutil
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from .steps import OnnxGraph
 from .unsupported import Refused
 from .values import (
     HostArray,
@@ -53,7 +57,7 @@ _IDLE_ATTRIBUTES = frozenset({"consumed_inputs"})
 
 
 class NodeContext(Protocol):
-    """What an entry may ask about the node that it serves."""
+    """The node that an entry serves, and what the entry may ask about it."""
 
     @property
     def opset(self) -> int:
@@ -67,15 +71,19 @@ class NodeContext(Protocol):
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs that are wanted; "" for one that is not."""
 
-    def run(self, graph: Any, inputs: tuple[OnnxValue, ...]) -> tuple[OnnxValue, ...]:
-        """Runs a subgraph, given as an attribute; names outside it are visible."""
+    def run(self, graph: OnnxGraph, inputs: Sequence[OnnxValue]) -> tuple[OnnxValue, ...]:
+        """Run a subgraph, given as an attribute; names outside it are visible."""
 
 
 def _same(value: OnnxValue) -> OnnxValue:
     return value
 
 
-_CONVERSIONS: dict[Any, Callable[[OnnxValue], Any]] = {
+Convert = Callable[[OnnxValue], object]
+EntryFunction = Callable[..., object]  # Tensor, list of them, HostArray, array or NotImplemented
+Decorator = Callable[[EntryFunction], "tuple[OpEntry, ...]"]
+
+_CONVERSIONS: dict[object, Convert] = {
     Tensor: as_tensor,
     HostArray: as_host,
     Ints: as_ints,
@@ -88,19 +96,19 @@ _CONVERSIONS: dict[Any, Callable[[OnnxValue], Any]] = {
 
 @dataclass(frozen=True)
 class OpParameter:
-    """One parameter of an entry's function."""
+    """One parameter of an entry's function that takes an input."""
 
     name: str
-    convert: Callable[[OnnxValue], Any]
+    convert: Convert
     variadic: bool
 
 
 @dataclass(frozen=True)
 class OpEntry:
-    """How one op is written with torch, from one opset on."""
+    """One op written with torch, from one opset on."""
 
     name: str
-    function: Callable[..., Any]
+    function: EntryFunction
     inputs: tuple[OpParameter, ...]
     attributes: frozenset[str]
     needs: frozenset[str]
@@ -110,9 +118,16 @@ class OpEntry:
     wants_node: bool = False
 
     def __call__(
-        self, node: NodeContext, inputs: tuple[OnnxValue | None, ...], attributes: Mapping[str, Any]
-    ) -> Any:
-        """Binds inputs and attributes to the function's parameters, and calls it."""
+        self,
+        node: NodeContext,
+        inputs: tuple[OnnxValue | None, ...],
+        attributes: Mapping[str, object],
+    ) -> object:
+        """Bind inputs and attributes to the function's parameters, and call it.
+
+        Returns NotImplemented if the entry leaves this case to the body that ONNX gives.
+        Raises Refused for what it cannot do.
+        """
         bound, rest = self._bound(inputs)
         if self.on_host and any(map(_is_open, bound.values())):
             return NotImplemented
@@ -129,13 +144,15 @@ class OpEntry:
         first = [bound.pop(p.name, None) for p in fixed]
         return self.function(*first, *rest, **bound)
 
-    def _bound(self, inputs: tuple[OnnxValue | None, ...]) -> tuple[dict[str, Any], list[Any]]:
-        """Inputs by parameter name, and those of a variadic parameter."""
+    def _bound(
+        self, inputs: tuple[OnnxValue | None, ...]
+    ) -> tuple[dict[str, object], list[object]]:
+        """Return inputs by parameter name, and those of a variadic parameter."""
         variadic = bool(self.inputs) and self.inputs[-1].variadic
         if len(inputs) > len(self.inputs) and not variadic:
             raise Refused(f"{len(inputs)} inputs, at most {len(self.inputs)} are supported")
-        bound: dict[str, Any] = {}
-        rest: list[Any] = []
+        bound: dict[str, object] = {}
+        rest: list[object] = []
         for i, value in enumerate(inputs):
             parameter = self.inputs[min(i, len(self.inputs) - 1)]
             given = None if value is None else parameter.convert(value)
@@ -149,39 +166,33 @@ class OpEntry:
         return {p.name for p in self.inputs if not p.variadic}
 
 
-def _is_open(given: Any) -> bool:
-    """Whether a place or a size is symbolic, so that the result has no fixed shape."""
+def _is_open(given: object) -> bool:
+    """Tell whether a place or a size is symbolic, so that the result has no fixed shape."""
     entries = given if isinstance(given, tuple) else (given,)
     return any(isinstance(entry, torch.SymInt) for entry in entries)
 
 
-def op(
-    *names: str, since: int = 1, domain: str = ""
-) -> Callable[[Callable[..., Any]], tuple[OpEntry, ...]]:
-    """Makes a function the entry of one op, or of several that are called alike."""
+def op(*names: str, since: int = 1, domain: str = "") -> Decorator:
+    """Declare a function as the entry of one op, or of several that are called alike."""
     return _decorator(names, since, domain, on_host=False)
 
 
-def host(
-    *names: str, since: int = 1, domain: str = ""
-) -> Callable[[Callable[..., Any]], tuple[OpEntry, ...]]:
-    """The same for inputs that are all known while tracing."""
+def host(*names: str, since: int = 1, domain: str = "") -> Decorator:
+    """Declare an entry like `op`, for inputs that are all known while tracing."""
     return _decorator(names, since, domain, on_host=True)
 
 
-def _decorator(
-    names: tuple[str, ...], since: int, domain: str, on_host: bool
-) -> Callable[[Callable[..., Any]], tuple[OpEntry, ...]]:
-    def entries(function: Callable[..., Any]) -> tuple[OpEntry, ...]:
+def _decorator(names: tuple[str, ...], since: int, domain: str, on_host: bool) -> Decorator:
+    def entries(function: EntryFunction) -> tuple[OpEntry, ...]:
         return tuple(make_entry(name, function, since, domain, on_host) for name in names)
 
     return entries
 
 
 def make_entry(
-    name: str, function: Callable[..., Any], since: int = 1, domain: str = "", on_host: bool = False
+    name: str, function: EntryFunction, since: int = 1, domain: str = "", on_host: bool = False
 ) -> OpEntry:
-    """Reads a function's signature."""
+    """Make the entry of an op from a function, by its signature."""
     hints = typing.get_type_hints(function)
     inputs, attributes, needs = [], set(), set()
     for parameter in inspect.signature(function).parameters.values():
@@ -209,7 +220,7 @@ def make_entry(
     )
 
 
-def _conversion(hint: Any) -> Callable[[OnnxValue], Any]:
+def _conversion(hint: object) -> Convert:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         kinds = [k for k in typing.get_args(hint) if k is not type(None)]
         hint = kinds[0] if len(kinds) == 1 else OnnxValue
@@ -218,19 +229,19 @@ def _conversion(hint: Any) -> Callable[[OnnxValue], Any]:
 
 @dataclass(frozen=True)
 class OpTable:
-    """Entries by (domain, op, on host), newest first."""
+    """The entries by (domain, op, on host), newest first."""
 
     entries: Mapping[tuple[str, str, bool], tuple[OpEntry, ...]]
 
     def find(self, domain: str, name: str, opset: int, *, on_host: bool = False) -> OpEntry | None:
-        """The entry for an op at an opset; None if there is none."""
+        """Return the entry for an op at an opset; None if there is none."""
         found = self.entries.get((domain, name, on_host), ())
         return next((entry for entry in found if entry.since <= opset), None)
 
 
 @cache
 def load_op_table() -> OpTable:
-    """The table of the `ops` package: every module in it is read."""
+    """Return the table of the entries in all modules of the `ops` package."""
     package = importlib.import_module(f"{__package__}.ops")
     found: dict[tuple[str, str, bool], list[OpEntry]] = {}
     for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
@@ -244,7 +255,7 @@ def load_op_table() -> OpTable:
 
 
 def _entries_of(module: types.ModuleType) -> list[OpEntry]:
-    """Entries are module attributes: alone or in tuples."""
+    """Return a module's entries: attributes of it, alone or in tuples."""
     found: list[OpEntry] = []
     for value in vars(module).values():
         items = value if isinstance(value, tuple) else (value,)

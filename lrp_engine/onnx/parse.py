@@ -1,4 +1,4 @@
-"""Parses all of a model file but its large weights, which stay where they are in the file.
+"""Parse all of a model file but its large weights, which stay where they are in the file.
 
 Parsing a protobuf copies every weight, and reading one copies it again. A weight inside the file
 is no more than a run of bytes at some offset, so it is written off as *external data* of the model
@@ -39,7 +39,7 @@ class WireField(NamedTuple):
 
 
 def strip_weights(data: memoryview, at_least: int) -> bytes:
-    """The model's message with each weight of `at_least` bytes or more replaced by its place.
+    """Return the model's message with each weight of `at_least` bytes or more named by its place.
 
     Raises OnnxFileError if the bytes are not a protobuf message.
     """
@@ -50,7 +50,7 @@ def strip_weights(data: memoryview, at_least: int) -> bytes:
 def _shortened(
     data: memoryview, start: int, end: int, kind: str, at_least: int, depth: int
 ) -> bytes | None:
-    """The message between two offsets without its large weights; None if it has none."""
+    """Return the message between two offsets without its large weights; None if it has none."""
     if depth > _DEEPEST:
         raise OnnxFileError("its messages are nested too deeply")
     if kind == "tensor":
@@ -71,7 +71,7 @@ def _shortened(
 
 
 def _outsourced(data: memoryview, start: int, end: int, at_least: int) -> bytes | None:
-    """A tensor's message with its raw data named by offset and length instead."""
+    """Return a tensor's message with its raw data named by offset and length instead."""
     fields = list(_fields(data, start, end))
     raw = [f for f in fields if f.number == _RAW_DATA and f.wire_type == _BYTES]
     if not raw or raw[-1].end - raw[-1].content < at_least:
@@ -86,7 +86,7 @@ def _outsourced(data: memoryview, start: int, end: int, at_least: int) -> bytes 
 
 
 def _fields(data: memoryview, start: int, end: int) -> Iterator[WireField]:
-    """The fields of one message, in order."""
+    """Yield the fields of one message, in order."""
     at = start
     while at < end:
         key, content = _read_varint(data, at, end)
@@ -107,7 +107,7 @@ def _fields(data: memoryview, start: int, end: int) -> Iterator[WireField]:
 
 
 def _read_varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
-    """A number of seven bits per byte, lowest first, and the offset behind it."""
+    """Read a number of seven bits per byte, lowest first; return it and the offset behind it."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= end:

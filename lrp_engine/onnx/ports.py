@@ -1,4 +1,4 @@
-"""What an ONNX file says about its inputs and outputs: names, element types, sizes."""
+"""Inputs and outputs as an ONNX file declares them: names, element types, sizes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class OnnxInput:
     sizes: tuple[int | str, ...] | None
 
     def free(self) -> tuple[int, ...]:
-        """The axes that the file leaves open."""
+        """Return the axes that the file leaves open."""
         return tuple(i for i, size in enumerate(self.sizes or ()) if isinstance(size, str))
 
 
 def inputs_of(graph: GraphProto, constants: Iterable[str]) -> tuple[OnnxInput, ...]:
-    """The inputs that a caller gives; initializers that old files list as inputs are left out."""
+    """Return the inputs that a caller gives; old files list initializers as inputs, too."""
     held = set(constants)
     return tuple(_port(value) for value in graph.input if value.name not in held)
 
 
 def outputs_of(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the outputs that are numbers, and of those that are text."""
+    """Return the names of the outputs that are numbers, and of those that are text."""
     text = {v.name for v in graph.output if v.type.tensor_type.elem_type == TensorProto.STRING}
     names = [value.name for value in graph.output]
     return tuple(n for n in names if n not in text), tuple(n for n in names if n in text)
@@ -56,7 +56,7 @@ def _port(value: ValueInfoProto) -> OnnxInput:
 
 
 def make_example(ports: Sequence[OnnxInput]) -> tuple[Tensor, ...]:
-    """Inputs of the declared types and sizes: noise, and ones for integers.
+    """Make up inputs of the declared types and sizes: noise, and ones for integers.
 
     Raises InputError for an input whose number of axes the file does not say.
     """
@@ -81,7 +81,7 @@ def make_example(ports: Sequence[OnnxInput]) -> tuple[Tensor, ...]:
 def _size(
     port: OnnxInput, i: int, axis: int, named: dict[object, int], fresh: Iterable[int]
 ) -> int:
-    """One size per name; axes 0 without a name are taken for the batch."""
+    """Choose one size per name; axes 0 without a name are taken for the batch."""
     if len(port.sizes or ()) == 4 and axis >= 2 and port.dtype.is_floating_point:
         return _IMAGE
     group = _group(port, i, axis)
@@ -104,7 +104,7 @@ def _filled(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator
 def free_axes(
     ports: Sequence[OnnxInput], inputs: Sequence[Tensor]
 ) -> tuple[dict[int, object], ...]:
-    """Per input: axis -> the group of axes that it shares its size with."""
+    """Return, per input, its free axes and the group of axes that each shares its size with."""
     found = []
     for i, (port, tensor) in enumerate(zip(ports, inputs, strict=True)):
         axes = port.free() if port.sizes is not None else tuple(range(tensor.dim()))
@@ -115,7 +115,7 @@ def free_axes(
 def make_sizes_distinct(
     inputs: Sequence[Tensor], axes: Sequence[Mapping[int, object]]
 ) -> tuple[Tensor, ...]:
-    """The inputs repeated or cut so that free axes are neither 1 nor alike by accident.
+    """Repeat or cut the inputs so that free axes are neither of size 1 nor alike by accident.
 
     torch.export makes an axis of size 1 a constant, and takes two axes of one size for the same.
     """

@@ -1,4 +1,4 @@
-"""Why whole groups of ops are refused, and what to do about it."""
+"""Reasons to refuse whole groups of ops, and what to do about it."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ _OPS: Mapping[tuple[str, str], str] = {
 
 
 def reason_for(domain: str, op: str) -> str:
-    """The most telling reason to refuse an op that has no entry."""
+    """Return the most telling reason to refuse an op that has no entry."""
     return _OPS.get((domain, op)) or _DOMAINS.get(domain) or "this op is not supported"

@@ -1,10 +1,9 @@
-"""Protobuf graph -> immutable steps: names, decoded attributes, and what each step lets go."""
+"""Decode a protobuf graph into immutable steps: names, attributes, and when to drop a value."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import onnx
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
@@ -28,14 +27,14 @@ class OnnxStep:
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, object]
     proto: NodeProto = field(repr=False)
     captures: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
 
     @property
     def uses(self) -> tuple[str, ...]:
-        """Every name that it reads."""
+        """All names that it reads."""
         return (*(name for name in self.inputs if name), *self.captures)
 
 
@@ -64,11 +63,11 @@ class OnnxGraph:
 def decode_graph(
     proto: GraphProto,
     read: ReadTensor,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, object] | None = None,
     *,
     constants: bool = True,
 ) -> OnnxGraph:
-    """Decodes a graph; with `constants`, its initializers too (the top graph's stay outside)."""
+    """Decode a graph; with `constants`, its initializers too (the top graph's stay outside)."""
     held = {t.name: as_constant(read(t)) for t in proto.initializer} if constants else {}
     steps = [decode_step(node, i, read, given) for i, node in enumerate(proto.node)]
     inputs = tuple(i.name for i in proto.input)
@@ -82,10 +81,10 @@ def decode_graph(
 
 
 def decode_step(
-    node: NodeProto, index: int, read: ReadTensor, given: Mapping[str, Any] | None = None
+    node: NodeProto, index: int, read: ReadTensor, given: Mapping[str, object] | None = None
 ) -> OnnxStep:
-    """Decodes a node; `given` are the attributes of the function that it lies in."""
-    attributes = {}
+    """Decode a node; `given` are the attributes of the function that it lies in."""
+    attributes: dict[str, object] = {}
     for proto in node.attribute:
         if proto.ref_attr_name:
             if proto.ref_attr_name in (given or {}):
@@ -107,9 +106,9 @@ def decode_step(
 
 
 def decode_attribute(
-    proto: AttributeProto, read: ReadTensor, given: Mapping[str, Any] | None = None
-) -> Any:
-    """An attribute as a number, text, tuple, value or graph."""
+    proto: AttributeProto, read: ReadTensor, given: Mapping[str, object] | None = None
+) -> object:
+    """Return an attribute as a number, text, tuple, value or graph."""
     kind = AttributeProto.AttributeType.Name(proto.type)
     match kind:
         case "TENSOR":
@@ -134,7 +133,7 @@ class UnreadAttribute:
     kind: str
 
 
-def _readable(proto: TensorProto, read: ReadTensor) -> Any:
+def _readable(proto: TensorProto, read: ReadTensor) -> object:
     try:
         return as_constant(read(proto))
     except Refused as refused:
@@ -142,7 +141,7 @@ def _readable(proto: TensorProto, read: ReadTensor) -> Any:
 
 
 def prune(steps: Iterable[OnnxStep], outputs: Iterable[str]) -> tuple[OnnxStep, ...]:
-    """The steps that the outputs need, each with the names that nobody needs after it."""
+    """Keep the steps that the outputs need, each with the names that nothing needs after it."""
     needed, kept = set(outputs), []
     for step in reversed(list(steps)):
         if needed.isdisjoint(step.outputs):

@@ -1,4 +1,4 @@
-"""Tensors of an ONNX file as torch tensors: element types as a table, sizes checked first."""
+"""Read tensors of an ONNX file as torch tensors, after their sizes have been checked."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ _LARGEST_DIM = 1 << 40
 
 
 def type_name(data_type: int) -> str:
-    """ONNX's name of an element type, or its number if it has none."""
+    """Return ONNX's name of an element type, or its number if it has none."""
     known = TensorProto.DataType.DESCRIPTOR.values_by_number.get(data_type)
     return known.name if known else str(data_type)
 
 
 def shape_of(proto: TensorProto) -> tuple[int, ...]:
-    """A tensor's sizes. Raises OnnxFileError if one is negative or absurd."""
+    """Return a tensor's sizes. Raises OnnxFileError if one is negative or absurd."""
     shape = tuple(proto.dims)
     if any(not 0 <= size <= _LARGEST_DIM for size in shape):
         raise OnnxFileError(f"tensor {proto.name!r} has the shape {shape}")
@@ -71,7 +71,7 @@ def shape_of(proto: TensorProto) -> tuple[int, ...]:
 
 
 def byte_count(proto: TensorProto) -> int:
-    """How many bytes the tensor's elements take in a file."""
+    """Return how many bytes the tensor's elements take in a file."""
     count = math.prod(shape_of(proto))
     if proto.data_type in SUB_BYTE:
         return -(-count * SUB_BYTE[proto.data_type][0] // 8)
@@ -83,7 +83,7 @@ def byte_count(proto: TensorProto) -> int:
 
 
 def check_tensor(proto: TensorProto, files: MappedFiles) -> None:
-    """Raises OnnxFileError unless shape, element type and the data that is there agree."""
+    """Raise OnnxFileError unless shape, element type and the data that is there agree."""
     if proto.data_type == TensorProto.STRING:
         _check_count(proto, math.prod(shape_of(proto)))
         return
@@ -102,7 +102,7 @@ def check_tensor(proto: TensorProto, files: MappedFiles) -> None:
 
 
 def _entries(proto: TensorProto) -> int:
-    """How many entries of its typed field the tensor takes."""
+    """Return how many entries of its typed field the tensor takes."""
     count = math.prod(shape_of(proto))
     if proto.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
         return 2 * count
@@ -128,7 +128,7 @@ def _check_count(proto: TensorProto, expected: int) -> None:
 
 
 def _entry_range(data_type: int) -> tuple[int, int]:
-    """What an entry of int32_data may be: an integer of the type, or the bits of another type."""
+    """Return the range of an entry of int32_data: integers of the type, or bits of another type."""
     dtype = TORCH_DTYPES.get(data_type, torch.uint8)
     if dtype.is_floating_point or dtype is torch.bool or data_type in SUB_BYTE:
         return (-(1 << 8 * dtype.itemsize - 1), (1 << 8 * dtype.itemsize) - 1)
@@ -136,7 +136,7 @@ def _entry_range(data_type: int) -> tuple[int, int]:
 
 
 def _place(proto: TensorProto, files: MappedFiles, expected: int) -> tuple[str, int]:
-    """File and offset of an external tensor, within bounds."""
+    """Return file and offset of an external tensor. Raises OnnxFileError if out of bounds."""
     span = span_of(proto)
     file = files.get(span.location)
     if file is None:
@@ -155,7 +155,7 @@ def _place(proto: TensorProto, files: MappedFiles, expected: int) -> tuple[str, 
 
 
 def tensor_of(proto: TensorProto, files: MappedFiles) -> Tensor:
-    """The tensor's value; external bytes stay in their file until they are read.
+    """Return the tensor's value; external bytes stay in their file until they are read.
 
     Raises OnnxFileError if shape, type and data disagree, or if the elements are strings.
     """
@@ -176,7 +176,7 @@ def tensor_of(proto: TensorProto, files: MappedFiles) -> Tensor:
 
 
 def _raw(proto: TensorProto, files: MappedFiles, element: int) -> Tensor:
-    """The tensor's bytes, as one row."""
+    """Return the tensor's bytes, as one row."""
     if proto.data_location == TensorProto.EXTERNAL:
         length = byte_count(proto)
         location, offset = _place(proto, files, length)
@@ -185,7 +185,7 @@ def _raw(proto: TensorProto, files: MappedFiles, element: int) -> Tensor:
 
 
 def _by_numpy(proto: TensorProto, files: MappedFiles) -> Tensor:
-    """Typed fields and packed elements, by onnx's own reader."""
+    """Read typed fields and packed elements by onnx's own reader."""
     whole = TensorProto()
     whole.CopyFrom(proto)
     if proto.data_location == TensorProto.EXTERNAL:

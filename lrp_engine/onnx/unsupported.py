@@ -1,4 +1,4 @@
-"""What cannot be imported. Inside, reasons are short; `Unsupported` adds the place."""
+"""Errors for what cannot be imported. Inside, reasons are short; `Unsupported` adds the place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import CaptureError
 
 
 class Refused(Exception):
-    """A reason why one node cannot be imported; raised by the entries of the op table."""
+    """Raised by an entry of the op table: a reason why its node cannot be imported."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Unsupported(CaptureError):
     """Nodes of an ONNX file that cannot be imported, all in one error."""
 
     def __init__(self, refusals: Iterable[Refusal], file: str = "") -> None:
-        self.refusals = tuple(refusals)
+        self.refusals: tuple[Refusal, ...] = tuple(refusals)
         lines = "\n  ".join(map(str, self.refusals))
         where = f" of {file}" if file else ""
         super().__init__(f"{len(self.refusals)} node(s){where} cannot be imported:\n  {lines}")

@@ -20,7 +20,7 @@ from torch import Tensor
 from .tensors import SUB_BYTE, TORCH_DTYPES, type_name
 from .unsupported import Refused
 
-Size = int | torch.SymInt
+# Sizes that are left open are torch.SymInt while the graph is traced; torch's stubs call them int.
 Ints = tuple[int, ...]
 
 # Constants of at most so many entries get a host value.
@@ -52,29 +52,30 @@ class HostArray:
         return self.array.dtype != object
 
     @classmethod
-    def of(cls, entries: Any, dtype: torch.dtype = torch.int64) -> HostArray:
-        """Numbers and symbolic sizes in (nested) sequences; what is a number becomes one."""
+    def of(cls, entries: object, dtype: torch.dtype = torch.int64) -> HostArray:
+        """Hold numbers and symbolic sizes in (nested) sequences; what is a number becomes one."""
         array = np.asarray(entries, dtype=object) if _has_symbols(entries) else np.asarray(entries)
         return cls(_settled(array, dtype), dtype)
 
 
-OnnxValue = Tensor | HostArray | tuple[Any, ...]
+# A tuple is a sequence of values.
+OnnxValue = Tensor | HostArray | tuple["OnnxValue", ...]
 
 
 def dtype_of(code: int) -> torch.dtype:
-    """The torch dtype of an ONNX element type; raises Refused for strings, 4-bit types, ..."""
+    """Return the torch dtype of an ONNX element type. Raises Refused for strings, 4-bit types."""
     if code in SUB_BYTE or code not in TORCH_DTYPES:
         raise Refused(f"element type {type_name(code)} is not supported")
     return TORCH_DTYPES[code]
 
 
 def numpy_of(dtype: torch.dtype) -> np.dtype:
-    """The NumPy dtype of a torch dtype."""
+    """Return the NumPy dtype of a torch dtype."""
     return np.dtype(_NUMPY.get(dtype) or str(dtype).removeprefix("torch."))
 
 
 def as_constant(tensor: Tensor) -> OnnxValue:
-    """A constant as a host value if it is small, as it is if not."""
+    """Return a constant as a host value if it is small, as it is if not."""
     most = _MOST_FLOATS if tensor.is_floating_point() else 0 if tensor.is_complex() else _MOST_INTS
     if tensor.numel() > most:
         return tensor
@@ -83,7 +84,7 @@ def as_constant(tensor: Tensor) -> OnnxValue:
 
 
 def as_tensor(value: OnnxValue) -> Tensor:
-    """A value as a tensor; a host value becomes a constant, or is built from its sizes."""
+    """Return a value as a tensor; a host value becomes a constant, or is built from its sizes."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, tuple):
@@ -97,19 +98,19 @@ def as_tensor(value: OnnxValue) -> Tensor:
 
 
 def as_host(value: OnnxValue) -> HostArray:
-    """A value that has to be known while the graph is traced."""
+    """Return a value that has to be known while tracing. Raises Refused if it is not."""
     if not isinstance(value, HostArray):
         raise Refused("an input that must be known in advance depends on data")
     return value
 
 
 def as_ints(value: OnnxValue) -> Ints:
-    """Whole numbers or symbolic sizes, flat."""
+    """Return whole numbers or symbolic sizes, flat."""
     return tuple(_plain(entry) for entry in as_host(value).array.flat)
 
 
-def as_number(value: OnnxValue) -> Any:
-    """One number or symbolic size."""
+def as_number(value: OnnxValue) -> float:
+    """Return one number or symbolic size. Raises Refused unless there is exactly one."""
     array = as_host(value).array
     if array.size != 1:
         raise Refused(f"one number is expected, not {array.size}")
@@ -130,7 +131,7 @@ def _plain(entry: Any) -> Any:
     return entry.item() if isinstance(entry, np.generic) else entry
 
 
-def _has_symbols(entries: Any) -> bool:
+def _has_symbols(entries: object) -> bool:
     if isinstance(entries, np.ndarray):
         return entries.dtype == object and any(_symbolic(e) for e in entries.flat)
     if isinstance(entries, (tuple, list)):
@@ -138,12 +139,12 @@ def _has_symbols(entries: Any) -> bool:
     return _symbolic(entries)
 
 
-def _symbolic(entry: Any) -> bool:
+def _symbolic(entry: object) -> bool:
     return isinstance(entry, (torch.SymInt, torch.SymFloat, torch.SymBool))
 
 
 def _settled(array: np.ndarray, dtype: torch.dtype) -> np.ndarray:
-    """Object dtype only where a symbolic entry needs it."""
+    """Keep object dtype only where a symbolic entry needs it."""
     if array.dtype == object and _has_symbols(array):
         return array
     return array.astype(numpy_of(dtype))

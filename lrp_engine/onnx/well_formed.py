@@ -1,12 +1,19 @@
-"""What a well-formed ONNX model is: refuses the rest before anything is built from it."""
+"""Refuse ONNX models that are not well-formed before anything is built from them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from google.protobuf.message import Message
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+)
 
 from ..errors import OnnxFileError
 from .limits import MAX_NODES
@@ -16,7 +23,7 @@ FunctionKey = tuple[str, str, str]
 
 
 def check_model(model: ModelProto) -> None:
-    """Raises OnnxFileError unless names are unique, values known before use, functions acyclic."""
+    """Raise OnnxFileError unless names are unique, values known before use, functions acyclic."""
     if not model.HasField("graph"):
         raise OnnxFileError("it is not an ONNX model: it holds no graph")
     _check_text(model)
@@ -32,7 +39,7 @@ def check_model(model: ModelProto) -> None:
 
 
 def _check_text(message: Message) -> None:
-    """Protobuf hands over text that is none as bytes."""
+    """Raise OnnxFileError for bytes that are no text, which protobuf does not refuse."""
     for field, value in message.ListFields():
         values = value if field.is_repeated else [value]
         if field.type == field.TYPE_MESSAGE:
@@ -45,7 +52,7 @@ def _check_text(message: Message) -> None:
 
 
 def tensors_in(model: ModelProto) -> Iterator[TensorProto]:
-    """Every tensor of the model: initialisers and attributes, in subgraphs and functions too."""
+    """Yield every tensor of the model: initialisers, attributes; in subgraphs and functions too."""
     yield from _tensors_of_graph(model.graph)
     for function in model.functions:
         yield from _tensors_of_nodes(function.node)
@@ -74,12 +81,12 @@ def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def node_label(node: NodeProto) -> str:
-    """How errors name a node: op and name, or its first output if it has no name."""
+    """Return what errors call a node: op and name, or its first output if it has no name."""
     return f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
 
 
 def _check_graph(graph: GraphProto, outer: tuple[set[str], ...], also_inputs: bool) -> None:
-    """Names of one graph. The top graph's inputs may be initialisers too, as before IR 4."""
+    """Check one graph's names. The top graph's inputs may be initialisers too, as before IR 4."""
     if graph.sparse_initializer:
         raise OnnxFileError("sparse initialisers are not supported; store them as dense tensors")
     for value in (*graph.input, *graph.output):
@@ -92,7 +99,7 @@ def _check_graph(graph: GraphProto, outer: tuple[set[str], ...], also_inputs: bo
     _check_body(graph.node, [*outer, inputs | weights], outputs, graph.name)
 
 
-def _check_type(value: Any) -> None:
+def _check_type(value: ValueInfoProto) -> None:
     if not value.type.HasField("tensor_type"):
         return
     tensor = value.type.tensor_type
@@ -115,7 +122,7 @@ def _unique(names: Iterable[str], what: str) -> set[str]:
 def _check_body(
     nodes: Iterable[NodeProto], scopes: list[set[str]], outputs: Iterable[str], where: str
 ) -> None:
-    """Every value is written once and before it is read."""
+    """Check that every value is written once, and before it is read."""
     here = scopes[-1]
     for node in nodes:
         for name in filter(None, node.input):
@@ -150,7 +157,7 @@ def _functions(model: ModelProto) -> dict[FunctionKey, FunctionProto]:
 
 
 def _check_size(graph: GraphProto, functions: dict[FunctionKey, FunctionProto]) -> None:
-    """Functions do not call themselves, and the model stays small when they are written out."""
+    """Check that no function calls itself, and that the expanded model stays small."""
     sizes: dict[FunctionKey, int] = {}
 
     def size(nodes: Iterable[NodeProto]) -> int:
@@ -165,12 +172,12 @@ def _check_size(graph: GraphProto, functions: dict[FunctionKey, FunctionProto]) 
     total = size(graph.node)
     if total > MAX_NODES:
         raise OnnxFileError(
-            f"written out, its functions come to {total:,} nodes; {MAX_NODES:,} are allowed"
+            f"expanded, its functions come to {total:,} nodes; {MAX_NODES:,} are allowed"
         )
 
 
 def _callees_first(functions: dict[FunctionKey, FunctionProto]) -> list[FunctionKey]:
-    """The functions, each behind those that it calls. Raises OnnxFileError on a cycle."""
+    """Return the functions, each behind those that it calls. Raises OnnxFileError on a cycle."""
     calls = {key: _calls(function.node, functions) for key, function in functions.items()}
     order: list[FunctionKey] = []
     done: set[FunctionKey] = set()
@@ -185,7 +192,7 @@ def _visit(
     order: list[FunctionKey],
     done: set[FunctionKey],
 ) -> None:
-    """Depth first without recursion: a file decides how long the chain is."""
+    """Visit depth first, without recursion: a file decides how long the chain is."""
     open_: dict[FunctionKey, int] = {root: 0} if root not in done else {}
     while open_:
         key = next(reversed(open_))
@@ -205,7 +212,7 @@ def _visit(
 def _calls(
     nodes: Iterable[NodeProto], functions: dict[FunctionKey, FunctionProto]
 ) -> list[FunctionKey]:
-    """The functions that these nodes call, in subgraphs too, each once."""
+    """Return the functions that these nodes call, in subgraphs too, each once."""
     found: dict[FunctionKey, None] = {}
     for node in nodes:
         key = _key(node.domain, node.op_type, node.overload)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +16,10 @@ from .values import Ints
 class Window:
     """Kernel, dilations and strides per axis; pads as (before, after)."""
 
-    kernel: tuple[Any, ...]
+    kernel: Ints
     dilations: Ints
     strides: Ints
-    pads: list[tuple[Any, Any]]
+    pads: list[tuple[int, int]]
 
     @property
     def rank(self) -> int:
@@ -33,18 +32,18 @@ class Window:
         return all(isinstance(a, int) and isinstance(b, int) and a == b for a, b in self.pads)
 
     @property
-    def flat(self) -> list[Any]:
+    def flat(self) -> list[int]:
         """The padding as torch's pad wants it."""
         return [n for pair in reversed(self.pads) for n in pair]
 
     def pad_input(self, x: Tensor, filling: float = 0.0) -> tuple[Tensor, list[int]]:
-        """x, and the padding that is left to the op: none if x had to be padded first."""
+        """Return x and the padding that is left to the op: none if x had to be padded first."""
         if self.same:
             return x, [a for a, _ in self.pads]
         return F.pad(x, self.flat, value=filling), [0] * self.rank
 
-    def outputs(self, sizes: tuple[Any, ...], ceil: bool) -> list[Any]:
-        """How many steps there are per axis; none begins in the padding at the end."""
+    def outputs(self, sizes: Ints, ceil: bool) -> list[int]:
+        """Return how many steps there are per axis; none begins in the padding at the end."""
         found = []
         for i, size in enumerate(sizes):
             before, after = self.pads[i]
@@ -59,13 +58,13 @@ class Window:
 
 def read_window(
     x: Tensor | None,
-    kernel: tuple[Any, ...],
+    kernel: Ints,
     auto_pad: str,
     dilations: Ints | None,
     pads: Ints | None,
     strides: Ints | None,
 ) -> Window:
-    """Reads the attributes that convolutions and pools share."""
+    """Read the attributes that convolutions and pools share."""
     rank = len(kernel)
     dilations, strides = dilations or (1,) * rank, strides or (1,) * rank
     if auto_pad in ("SAME_UPPER", "SAME_LOWER") and x is not None:
@@ -81,8 +80,8 @@ def read_window(
     return Window(kernel, dilations, strides, found)
 
 
-def _same_size(size: Any, kernel: Any, dilation: int, stride: int, how: str) -> tuple[Any, Any]:
-    """Padding that gives ceil(size / stride) steps."""
+def _same_size(size: int, kernel: int, dilation: int, stride: int, how: str) -> tuple[int, int]:
+    """Return padding that gives ceil(size / stride) steps."""
     reach = (kernel - 1) * dilation + 1
     if stride == 1:
         total = reach - 1

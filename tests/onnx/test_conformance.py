@@ -37,7 +37,7 @@ def test_a_wrong_op_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check itself: a slope that is off by a tenth."""
     from lrp_engine.onnx import interpret
 
-    original = interpret.Scope.entry
+    original = interpret.ImportScope.entry
 
     def wrong(self, step, *, on_host=False):  # type: ignore[no-untyped-def]
         entry = original(self, step, on_host=on_host)
@@ -45,6 +45,6 @@ def test_a_wrong_op_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
             return lambda node, inputs, attributes: torch.nn.functional.leaky_relu(inputs[0], 0.011)
         return entry
 
-    monkeypatch.setattr(interpret.Scope, "entry", wrong)
+    monkeypatch.setattr(interpret.ImportScope, "entry", wrong)
     some: list[Case] = [case for case in cases() if case.name == "test_leakyrelu_default"]
     assert len(some) == len(failures(some)) == 1

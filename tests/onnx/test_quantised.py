@@ -32,8 +32,8 @@ def codes(dtype: type, *shape: int) -> np.ndarray:
 
 
 def weight_codes(*shape: int) -> np.ndarray:
-    # Without VNNI, onnxruntime adds pairs of uint8 x int8 products in saturating 16-bit integers, so
-    # its result would depend on the CPU. Weights of 7 bits (its `reduce_range`) cannot saturate:
+    # Without VNNI, onnxruntime adds pairs of uint8 x int8 products in saturating 16-bit integers,
+    # so that its result depends on the CPU. Weights of 7 bits (its `reduce_range`) cannot saturate:
     # 2 * 255 * 64 < 2^15.
     return RNG.integers(-64, 64, shape).astype(np.int8)
 

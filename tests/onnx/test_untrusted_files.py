@@ -124,7 +124,7 @@ def test_bounds_of_weights(folder: Path, entries: dict[str, str], reason: str) -
 def test_other_faults_of_external_weights(folder: Path) -> None:
     twice = external("good.bin")
     twice.external_data.add(key="location", value="link.bin")
-    assert "names its location twice" in refused(folder, model(weights=[twice]))
+    assert "gives its location twice" in refused(folder, model(weights=[twice]))
     nowhere = external("good.bin")
     del nowhere.external_data[:]
     assert "names no file" in refused(folder, model(weights=[nowhere]))
