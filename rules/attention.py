@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Call, Coefficients, Passed
 from lrp_engine.method.op import Attention, Op, Softmax
 from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import real, sample
-
-aten = torch.ops.aten
 
 SOFTMAX = tuple(
     Softmax(target=target, operands=("self",), samples=(call,))

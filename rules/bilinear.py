@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-
+from lrp_engine.graphs.aten import aten
 from lrp_engine.method.op import Quotient
 from lrp_engine.method.samples import positive, real, sample
 from lrp_engine.rules.linear import linear
 from lrp_engine.rules.product import product
-
-aten = torch.ops.aten
 
 SUMS_OF_PRODUCTS = (
     product(

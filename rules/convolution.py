@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.fx.node import Target
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Call
 from lrp_engine.method.op import Product, WeightedSum
 from lrp_engine.method.samples import Sample, real, sample
 
-aten = torch.ops.aten
+Adjoint = Callable[[Call[WeightedSum], Tensor, Tensor], Tensor]
 
 _TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _FORWARD = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-def _axes(value: Any, n: int) -> list[Any]:
-    items = list(value) if isinstance(value, (list, tuple)) else [value]
+def _axes(value: int | Sequence[int], n: int) -> list[int]:
+    items = [value] if isinstance(value, int) else list(value)
     return items * n if len(items) == 1 else items
 
 
@@ -48,7 +49,7 @@ def conv_transpose_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -
     return back
 
 
-def convolution(target: Any, adjoint: Any, *samples: Sample) -> WeightedSum:
+def convolution(target: Target, adjoint: Adjoint | None, *samples: Sample) -> WeightedSum:
     """Return one table row."""
     return WeightedSum(
         target=target,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor
+from torch.fx.node import Target
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.nodes import value
+from lrp_engine.graphs.schema import Arguments
 from lrp_engine.method.call import Call
 from lrp_engine.method.op import WeightedSum
 from lrp_engine.method.samples import (
@@ -18,18 +18,17 @@ from lrp_engine.method.samples import (
     sample,
 )
 
-aten = torch.ops.aten
-
 
 def grouped_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor:
     """Run the same op with every group's weight transposed."""
-    return call.run(**{call.op.input: c, call.op.weight: weight.transpose(-2, -1)})
+    result: Tensor = call.run(**{call.op.input: c, call.op.weight: weight.transpose(-2, -1)})
+    return result
 
 
-def grouped(target: Any, x: str, weight: str, call: Sample) -> WeightedSum:
+def grouped(target: Target, x: str, weight: str, call: Sample) -> WeightedSum:
     """Return one table row: row s of the result is x_s W_g for the group g of row s."""
 
-    def rows_by_group(arguments: dict[str, Any], live: frozenset[str]) -> bool:
+    def rows_by_group(arguments: Arguments, live: frozenset[str]) -> bool:
         no_bias = arguments.get("bias") is None and arguments["offs"] is not None
         sizes = value(arguments[x]).dim(), value(arguments[weight]).dim()
         return live == {x} and no_bias and sizes == (2, 3)

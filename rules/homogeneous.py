@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-
-from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.graphs.aten import aten
+from lrp_engine.method.call import Arriving, Call, Coefficients
 from lrp_engine.method.op import Homogeneous
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import real, sample
-
-aten = torch.ops.aten
 
 MOMENTS = tuple(
     Homogeneous(target=target, operands=("self",), samples=(call,), degree=degree)
@@ -76,7 +71,7 @@ PRODUCTS = (
 
 
 @rule("euler", family=Homogeneous, cites="own: Euler's theorem on homogeneous functions")
-def euler(call: Call[Homogeneous], c: Any) -> Coefficients:
+def euler(call: Call[Homogeneous], c: Arriving) -> Coefficients:
     """Share by Euler's theorem: f(tx) = t^k f(x), so x f'(x) = k f(x) and c_in = f'(x)^T c / k."""
     k = call.op.degree
     if isinstance(k, tuple):
@@ -86,6 +81,6 @@ def euler(call: Call[Homogeneous], c: Any) -> Coefficients:
 
 
 @rule("gradient", family=Homogeneous, cites="simonyan2014", absorbs="gradient")
-def gradient(call: Call[Homogeneous], c: Any) -> Coefficients:
+def gradient(call: Call[Homogeneous], c: Arriving) -> Coefficients:
     """Return the plain gradient."""
     return call.vjp(c)

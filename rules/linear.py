@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx.node import Target
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import invoke, operands_of, substitute
-from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed, at_result
 from lrp_engine.method.claims import as_are, reduces_last
 from lrp_engine.method.op import AtZero, Linear, Op
 from lrp_engine.method.relevance import amount, stabilise, sum_relevance
@@ -23,15 +25,13 @@ from lrp_engine.method.samples import (
     sample,
 )
 
-aten = torch.ops.aten
 
-
-def linear(target: Any, *operands: str, samples: tuple[Sample, ...], **facts: Any) -> Linear:
+def linear(target: Target, *operands: str, samples: tuple[Sample, ...], **facts: Any) -> Linear:
     """Return one table row: the op, the arguments it is linear in, sample calls, further facts."""
     return Linear(target=target, operands=operands, samples=samples, **facts)
 
 
-def entrywise(target: Any, *operands: str, **facts: Any) -> Linear:
+def entrywise(target: Target, *operands: str, **facts: Any) -> Linear:
     """Return the row of a linear op that acts entry by entry."""
     return linear(target, *operands, elementwise=True, **facts)
 
@@ -84,9 +84,10 @@ CASTS = tuple(
 )
 
 
-def copy_adjoint(call: Call[Linear], c: Any) -> Coefficients:
+def copy_adjoint(call: Call[Linear], c: Arriving) -> Coefficients:
     """Sum c to the source's shape: torch has no derivative of the functional copy."""
-    return call.only(c.sum_to_size(call["src"].shape).to(call["src"].dtype))
+    source = call["src"]
+    return call.only(at_result(c).sum_to_size(source.shape).to(source.dtype))
 
 
 CHOICES = (
@@ -141,7 +142,7 @@ CHOICES = (
 )
 
 
-def average_of(target: Any, operand: str, call: Sample, **facts: Any) -> Linear:
+def average_of(target: Target, operand: str, call: Sample, **facts: Any) -> Linear:
     """Return the row of a sum or average of one operand's entries, with weights >= 0."""
     return linear(target, operand, samples=(call,), never_negative=as_are(operand), **facts)
 
@@ -174,9 +175,9 @@ POOLING = (
 )
 
 
-def batch_norm_adjoint(call: Call[Linear], c: Any) -> Coefficients:
+def batch_norm_adjoint(call: Call[Linear], c: Arriving) -> Coefficients:
     """Scale c by weight / sqrt(var + eps), channel by channel: batch norm in eval mode."""
-    out = c[0] if isinstance(c, (tuple, list)) else c
+    out = at_result(c)
     scale = torch.rsqrt(call["running_var"] + call["eps"])
     if call["weight"] is not None:
         scale = scale * call["weight"]
@@ -203,34 +204,38 @@ BATCH_NORM = (
 )
 
 
-def constants(call: Call[Linear], c: Any, passed: Passed) -> dict[str, Tensor]:
+def result_of(call: Call[Linear]) -> Tensor:
+    """Return the result itself, of an op that returns statistics as well."""
+    out: Tensor = call.out if isinstance(call.out, Tensor) else call.out[0]
+    return out
+
+
+def constants(call: Call[Linear], c: Arriving, passed: Passed) -> dict[str, Tensor]:
     """Return the constant part of an affine op: sum of c * op(0)."""
     rest = call.at_zero()
-    if isinstance(rest, Tensor):
-        return {"constant": sum_relevance(c, rest)}
-    return {"constant": sum_relevance(c[0], rest[0])}
+    return {"constant": sum_relevance(at_result(c), rest if isinstance(rest, Tensor) else rest[0])}
 
 
 @rule("adjoint", family=Linear, cites="bach2015, eq. 58", absorbs=constants)
-def adjoint(call: Call[Linear], c: Any) -> Coefficients:
+def adjoint(call: Call[Linear], c: Arriving) -> Coefficients:
     """Give every summand its share of the sum (LRP-0): c_in = A^T c."""
     own = call.op.adjoint
     return call.vjp(c) if own is None else own(call, c)
 
 
 @rule("gradient", family=Linear, cites="simonyan2014", absorbs=constants)
-def gradient(call: Call[Linear], c: Any) -> Coefficients:
+def gradient(call: Call[Linear], c: Arriving) -> Coefficients:
     """Return the plain gradient, the same as the adjoint."""
     own = call.op.adjoint
     return call.vjp(c) if own is None else own(call, c)
 
 
 def norm_absorbs(
-    call: Call[Linear], c: Any, passed: Passed, stabiliser: float
+    call: Call[Linear], c: Arriving, passed: Passed, stabiliser: float
 ) -> dict[str, Tensor]:
     """Return the stabiliser's (c - c') z, and the constants' share of what is left."""
-    kept, out = stabilised_quotient(call, c, stabiliser), whole(call.out)
-    lost = amount(call, whole(c), out) - sum_relevance(kept, out)
+    kept, out = stabilised_quotient(call, c, stabiliser), result_of(call)
+    lost = amount(call, at_result(c), out) - sum_relevance(kept, out)
     return {"stabiliser": lost} | constants(call, kept, passed)
 
 
@@ -239,9 +244,9 @@ def adds(op: Op) -> bool:
     return op not in BATCH_NORM and (not op.elementwise or len(op.operands) > 1)
 
 
-def stabilised_quotient(call: Call[Linear], c: Any, stabiliser: float) -> Tensor:
+def stabilised_quotient(call: Call[Linear], c: Arriving, stabiliser: float) -> Tensor:
     """Return R / (z + stabiliser sign z)."""
-    flow, z = whole(c), whole(call.out)
+    flow, z = at_result(c), result_of(call)
     numerator = 1.0 if call.form is Form.RELEVANCE else z
     return flow * (numerator / stabilise(z, stabiliser))
 
@@ -254,7 +259,7 @@ def stabilised_quotient(call: Call[Linear], c: Any, stabiliser: float) -> Tensor
     absorbs=norm_absorbs,
     serves=adds,
 )
-def norm(call: Call[Linear], c: Any, stabiliser: float = 1e-6) -> Coefficients:
+def norm(call: Call[Linear], c: Arriving, stabiliser: float = 1e-6) -> Coefficients:
     """Apply the epsilon rule to sums and means: R_i = x_i a_i R / (z + epsilon sign z)."""
     kept = stabilised_quotient(call, c, stabiliser)
     own = call.op.adjoint
@@ -266,11 +271,6 @@ def one_to_one(op: Op) -> bool:
     return op in BATCH_NORM or (op.elementwise and len(op.operands) == 1)
 
 
-def whole(c: Any) -> Tensor:
-    """Return what arrived at the result itself, of an op that returns statistics as well."""
-    return c if isinstance(c, Tensor) else c[0]
-
-
 @rule(
     "pass",
     family=Linear,
@@ -279,9 +279,9 @@ def whole(c: Any) -> Tensor:
     gives=Form.RELEVANCE,
     serves=one_to_one,
 )
-def pass_on(call: Call[Linear], c: Any) -> Coefficients:
+def pass_on(call: Call[Linear], c: Arriving) -> Coefficients:
     """Take the op, a batch norm for instance, for the identity: R_in = R_out."""
-    return call.only(whole(c))
+    return call.only(at_result(c))
 
 
 def terms(call: Call[Linear]) -> list[Tensor]:
@@ -295,16 +295,16 @@ def terms(call: Call[Linear]) -> list[Tensor]:
 
 
 def constants_by_magnitude(
-    call: Call[Linear], c: Any, passed: Passed, stabiliser: float
+    call: Call[Linear], c: Arriving, passed: Passed, stabiliser: float
 ) -> dict[str, Tensor]:
     """Return what operands without relevance keep of a sum that is split by magnitude."""
-    arrived = amount(call, whole(c), whole(call.out))
+    arrived = amount(call, at_result(c), result_of(call))
     handed = sum(sum_relevance(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
     return {"constant": arrived - handed}
 
 
 @rule("magnitude", family=Linear, cites="dynamiclrp2025, sec. 3", absorbs=constants_by_magnitude)
-def magnitude(call: Call[Linear], c: Any, stabiliser: float = 1e-9) -> Coefficients:
+def magnitude(call: Call[Linear], c: Arriving, stabiliser: float = 1e-9) -> Coefficients:
     """Share elementwise sums by magnitude, R_a = |a| / (|a| + |b|) R; use the adjoint elsewhere.
 
     Unlike the adjoint it stays bounded where a and b nearly cancel.

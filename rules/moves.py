@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from torch import Tensor
+from torch.fx.node import Target
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import invoke, operands_of, substitute
-from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import as_are
 from lrp_engine.method.op import Inert, Move
 from lrp_engine.method.relevance import sum_relevance
@@ -19,10 +20,8 @@ from lrp_engine.method.samples import (
     sample,
 )
 
-aten = torch.ops.aten
 
-
-def move(target: Any, operand: str, *samples: Sample, idle: bool = False) -> Move:
+def move(target: Target, operand: str, *samples: Sample, idle: bool = False) -> Move:
     """Return one table row: the op, the argument whose entries it moves, sample calls.
 
     `idle`: entries keep their order, so a result of the operand's own shape is the operand.
@@ -121,11 +120,12 @@ INERT = (
 )
 
 
-def constants(call: Call[Move], c: Any, passed: Passed) -> dict[str, torch.Tensor]:
+def constants(call: Call[Move], c: Arriving, passed: Passed) -> dict[str, Tensor]:
     """Return what arrives at the entries of a join's operands that carry no relevance."""
     joined = operands_of(call.op.operands, call.arguments)
     if len(joined) == len(call.live):
         return {}
+    assert isinstance(c, Tensor)  # a join has one result
     if call.form is Form.COEFFICIENT:
         return {"constant": sum_relevance(c, call.at_zero())}
     marks = {o: torch.full_like(call.operand(o), float(o not in call.live)) for o in joined}
@@ -140,6 +140,6 @@ def constants(call: Call[Move], c: Any, passed: Passed) -> dict[str, torch.Tenso
     takes=Form.EITHER,
     gives=Form.EITHER,
 )
-def adjoint(call: Call[Move], c: Any) -> Coefficients:
+def adjoint(call: Call[Move], c: Arriving) -> Coefficients:
     """Move relevance back to where entries came from: out = P in, c_in = P^T c, P in {0, 1}."""
     return call.vjp(c)

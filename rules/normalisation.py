@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lrp_engine.method.call import Call, Coefficients, Form, Passed
+from lrp_engine.graphs.aten import aten
+from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed, at_result
 from lrp_engine.method.claims import normalises_last
 from lrp_engine.method.op import Normalisation, Normaliser
 from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import positive, real, sample
 
-aten = torch.ops.aten
-
 
 def native_layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
     """Return the adjoint with the scale held constant, where the op returns that scale."""
     scaled = c if call["weight"] is None else c * call["weight"]
     axes = tuple(range(-len(call["normalized_shape"]), 0))
-    return ((scaled - scaled.mean(axes, keepdim=True)) * call.out[2]).to(c.dtype)
+    rstd: Tensor = call.out[2]
+    return ((scaled - scaled.mean(axes, keepdim=True)) * rstd).to(c.dtype)
 
 
 def held_scale(c: Tensor, rstd: Tensor, shape: list[int], weight: Tensor | None) -> Tensor:
@@ -35,8 +33,10 @@ def held_scale(c: Tensor, rstd: Tensor, shape: list[int], weight: Tensor | None)
         c, weight = c * weight, None
         rstd = rstd.to(c.dtype)
     nothing, mean = torch.zeros_like(c), c.new_zeros(rstd.shape, dtype=rstd.dtype)
-    back = aten.native_layer_norm_backward
-    return back(c, nothing, shape, mean, rstd, weight, None, [True, False, False])[0].to(dtype)
+    back: Tensor = aten.native_layer_norm_backward(
+        c, nothing, shape, mean, rstd, weight, None, [True, False, False]
+    )[0]
+    return back.to(dtype)
 
 
 def layer_norm_frozen(call: Call[Normalisation], c: Tensor) -> Tensor:
@@ -145,18 +145,9 @@ NORMALISERS = (
 )
 
 
-def _of_result(c: Any) -> Tensor:
-    """Return what arrived at the result itself, of an op that returns its statistics as well."""
-    if isinstance(c, Tensor):
-        return c
-    if any(part is not None for part in c[1:]):
-        raise ValueError("relevance arrived at the statistics that the op returns, not its result")
-    return c[0]
-
-
-def bias_share(call: Call[Normalisation], c: Any, passed: Passed) -> dict[str, Tensor]:
+def bias_share(call: Call[Normalisation], c: Arriving, passed: Passed) -> dict[str, Tensor]:
     """Return the sum of c * bias, the bias lying along the normalised axes or the channels."""
-    bias, c = call[call.op.bias] if call.op.bias else None, _of_result(c)
+    bias, c = call[call.op.bias] if call.op.bias else None, at_result(c)
     if bias is None:
         return {}
     if "normalized_shape" not in call.arguments:
@@ -165,9 +156,9 @@ def bias_share(call: Call[Normalisation], c: Any, passed: Passed) -> dict[str, T
 
 
 @rule("scale_stopped", family=Normalisation, cites="achtibat2024, prop. 3.4", absorbs=bias_share)
-def scale_stopped(call: Call[Normalisation], c: Any) -> Coefficients:
+def scale_stopped(call: Call[Normalisation], c: Arriving) -> Coefficients:
     """Take the scale for a constant (LN-rule): mean subtraction and weight are linear."""
-    return call.only(call.op.frozen(call, _of_result(c)))
+    return call.only(call.op.frozen(call, at_result(c)))
 
 
 @rule(
@@ -177,9 +168,9 @@ def scale_stopped(call: Call[Normalisation], c: Any) -> Coefficients:
     takes=Form.RELEVANCE,
     gives=Form.RELEVANCE,
 )
-def pass_on(call: Call[Normalisation], c: Any) -> Coefficients:
+def pass_on(call: Call[Normalisation], c: Arriving) -> Coefficients:
     """Take the norm for the identity: R_in = R_out, entry by entry."""
-    return call.only(_of_result(c))
+    return call.only(at_result(c))
 
 
 @rule("gradient", family=Normalisation, cites="simonyan2014", absorbs="gradient")

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx.node import Target
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import always
 from lrp_engine.method.op import AtZero, Pointwise
@@ -22,10 +24,8 @@ from lrp_engine.method.samples import (
     sample,
 )
 
-aten = torch.ops.aten
 
-
-def activation(target: Any, *samples: Sample) -> Callable[[Callable[..., Tensor]], Pointwise]:
+def activation(target: Target, *samples: Sample) -> Callable[[Callable[..., Tensor]], Pointwise]:
     """Declare f with f(0) = 0 by its quotient: the decorated function computes f(x)/x."""
 
     def declared(ratio: Callable[..., Tensor]) -> Pointwise:
@@ -36,7 +36,7 @@ def activation(target: Any, *samples: Sample) -> Callable[[Callable[..., Tensor]
     return declared
 
 
-def curve(target: Any, *samples: Sample, **facts: Any) -> Pointwise:
+def curve(target: Target, *samples: Sample, **facts: Any) -> Pointwise:
     """Declare f without a closed quotient."""
     return Pointwise(target=target, operands=("self",), samples=samples, **facts)
 
@@ -54,7 +54,8 @@ def gelu(c: Tensor, x: Tensor, approximate: str = "none") -> Tensor:
     """
     x = wide(x)
     if approximate == "none":
-        return 0.5 * (c * torch.special.erfc(x * -math.sqrt(0.5)).to(c.dtype))
+        twice: Tensor = torch.special.erfc(x * -math.sqrt(0.5))
+        return 0.5 * (c * twice.to(c.dtype))
     return c * torch.sigmoid(x * (0.07135481627260025 * x * x + math.sqrt(8 / math.pi))).to(c.dtype)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lrp_engine.method.call import Call, Coefficients, Form
+from lrp_engine.graphs.schema import declared_arguments
+from lrp_engine.method.call import Arriving, Call, Coefficients, Form, at_result
 from lrp_engine.method.op import Op, Selection
 from lrp_engine.method.relevance import stabilise
 from lrp_engine.method.rule import rule
@@ -16,15 +15,16 @@ from lrp_engine.method.rule import rule
 
 def has_windows(op: Op) -> bool:
     """Return whether an op pools over windows of fixed size."""
-    return any(a.name == "kernel_size" for a in op.target._schema.arguments)
+    return any(a.name == "kernel_size" for a in declared_arguments(op.target))
 
 
 def per_axis(call: Call[Selection], name: str) -> list[int]:
     """Return a pooling setting for each spatial axis."""
-    declared = next(a for a in call.op.target._schema.arguments if a.name == "kernel_size")
+    declared = next(a for a in declared_arguments(call.op.target) if a.name == "kernel_size")
     given = call[name]
     items = list(given) if isinstance(given, (list, tuple)) else [given]
-    return items * declared.N if len(items) == 1 else items
+    axes: int = getattr(declared, "N", 1)  # the stubs of torch lack it
+    return items * axes if len(items) == 1 else items
 
 
 def windows(call: Call[Selection], x: Tensor, fill: float) -> Tensor:
@@ -56,9 +56,9 @@ def gather(call: Call[Selection], flow: Tensor) -> Tensor:
     return back
 
 
-def relevance(call: Call[Selection], c: Any) -> Tensor:
+def relevance(call: Call[Selection], c: Arriving) -> Tensor:
     """Return R at the pooled values, with a new last axis."""
-    flow, out = (c, call.out) if isinstance(c, Tensor) else (c[0], call.out[0])
+    flow, out = at_result(c), call.out if isinstance(c, Tensor) else call.out[0]
     return (flow if call.form is Form.RELEVANCE else flow * out).unsqueeze(-1)
 
 
@@ -70,7 +70,7 @@ def relevance(call: Call[Selection], c: Any) -> Tensor:
     absorbs="stabiliser",
     serves=has_windows,
 )
-def proportional(call: Call[Selection], c: Any, stabiliser: float = 1e-6) -> Coefficients:
+def proportional(call: Call[Selection], c: Arriving, stabiliser: float = 1e-6) -> Coefficients:
     """Share as in sum pooling, for x >= 0: R_i = sum_j x_i R_j / sum of x over window j."""
     (x,) = map(call.operand, call.live)
     total = windows(call, x, 0.0).sum(-1, keepdim=True)
@@ -85,7 +85,7 @@ def proportional(call: Call[Selection], c: Any, stabiliser: float = 1e-6) -> Coe
     gives=Form.RELEVANCE,
     serves=has_windows,
 )
-def takes_most(call: Call[Selection], c: Any, beta: float = 1.0) -> Coefficients:
+def takes_most(call: Call[Selection], c: Arriving, beta: float = 1.0) -> Coefficients:
     """Share by p, the softmax of beta x over window j: R_i = sum_j p_ij R_j."""
     (x,) = map(call.operand, call.live)
     share = torch.softmax(beta * windows(call, x, -torch.inf), -1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from torch import Tensor
+from torch.fx.node import Target
 
-import torch
-
+from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.claims import as_are
 from lrp_engine.method.op import (
@@ -23,11 +23,9 @@ from lrp_engine.method.samples import (
 )
 from lrp_engine.rules.linear import constants
 
-aten = torch.ops.aten
-
 
 def product(
-    target: Any, *factors: str, samples: tuple[Sample, ...], plus: str | None = None
+    target: Target, *factors: str, samples: tuple[Sample, ...], plus: str | None = None
 ) -> Product:
     """Return one table row: out = product of the factors (+ a summand)."""
     operands = factors if plus is None else (*factors, plus)
@@ -101,7 +99,7 @@ QUOTIENTS = (
 
 
 @rule("uniform", family=Product, cites="achtibat2024, prop. 3.3", absorbs=constants)
-def uniform(call: Call[Product], c: Any) -> Coefficients:
+def uniform(call: Call[Product], c: Tensor) -> Coefficients:
     """Split evenly among n live factors: c_i = (d out / d factor_i)^T c / n, not for a summand."""
     n = max(1, sum(operand.name in call.op.factors for operand in call.live))
     shares = zip(call.live, call.vjp(c), strict=True)
@@ -120,7 +118,7 @@ def elementwise(op: Op) -> bool:
     absorbs="stabiliser",
     serves=elementwise,
 )
-def proportional(call: Call[Product], c: Any, stabiliser: float = 1e-9) -> Coefficients:
+def proportional(call: Call[Product], c: Tensor, stabiliser: float = 1e-9) -> Coefficients:
     """Split an elementwise product a b by magnitude: R_a = |a| / (|a| + |b|) R, R_b likewise."""
     if len(call.live) == 1:
         return call.vjp(c)
@@ -131,7 +129,7 @@ def proportional(call: Call[Product], c: Any, stabiliser: float = 1e-9) -> Coeff
 
 
 @rule("gradient", family=Product, cites="simonyan2014", absorbs="gradient")
-def gradient(call: Call[Product], c: Any) -> Coefficients:
+def gradient(call: Call[Product], c: Tensor) -> Coefficients:
     """Return the plain gradient: n factors pass on n times the relevance."""
     return call.vjp(c)
 
@@ -142,12 +140,12 @@ def numerator(op: Op) -> tuple[str, ...]:
 
 
 @rule("denominator_stopped", family=Quotient, cites="achtibat2024, prop. 3.4", carries=numerator)
-def denominator_stopped(call: Call[Product], c: Any) -> Coefficients:
+def denominator_stopped(call: Call[Product], c: Tensor) -> Coefficients:
     """Hold the denominator constant, as a scale: c_in = c / denominator."""
     return call.vjp(c)
 
 
 @rule("gradient", family=Quotient, cites="simonyan2014", absorbs="gradient")
-def quotient_gradient(call: Call[Product], c: Any) -> Coefficients:
+def quotient_gradient(call: Call[Product], c: Tensor) -> Coefficients:
     """Return the plain gradient, the denominator included."""
     return call.vjp(c)

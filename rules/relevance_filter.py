@@ -27,7 +27,7 @@ def largest(r: Tensor, keep: float, rank: Rank) -> Tensor:
     flat = r.flatten(1) if r.dim() > 1 else r.unsqueeze(0)
     size = flat if rank is Rank.VALUE else flat.abs()
     # In whole thousandths, so that a symbolic number of entries stays symbolic.
-    count = torch.sym_max(1, flat.shape[1] * round(keep * 1000) // 1000)
+    count = torch.sym_max(1, flat.shape[1] * round(keep * 1000) // 1000)  # type: ignore[no-untyped-call]
     ordered = torch.sort(size, dim=1, descending=True).values
     return (size >= ordered.narrow(1, count - 1, 1)).view(r.shape)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from torch.fx.node import Target
 
-import torch
-
+from lrp_engine.graphs.aten import aten
 from lrp_engine.method.op import Linear
 from lrp_engine.method.samples import (
     Sample,
@@ -15,10 +14,8 @@ from lrp_engine.method.samples import (
 )
 from lrp_engine.rules.linear import linear
 
-aten = torch.ops.aten
 
-
-def grid(target: Any, *samples: Sample, operand: str = "self") -> Linear:
+def grid(target: Target, *samples: Sample, operand: str = "self") -> Linear:
     """Return one table row."""
     return linear(target, operand, samples=samples)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
+from lrp_engine.graphs.aten import aten
 from lrp_engine.method.op import Selection
 from lrp_engine.method.samples import (
     integers,
@@ -12,8 +11,6 @@ from lrp_engine.method.samples import (
     sample,
 )
 from lrp_engine.rules.linear import linear
-
-aten = torch.ops.aten
 
 _SCATTER = (real(4, 3), 0, integers(4, 2, 3))
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import operands_of
-from lrp_engine.method.call import Call, Coefficients, Form, Passed
-from lrp_engine.method.claims import always, as_are
+from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed
+from lrp_engine.method.claims import Claim, always, as_are
 from lrp_engine.method.op import AtZero, Op, Selection
 from lrp_engine.method.relevance import amount
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import positive, real, sample
-
-aten = torch.ops.aten
 
 RECTIFIERS = tuple(
     Selection(
@@ -37,7 +35,7 @@ RECTIFIERS = tuple(
 )
 
 # What cuts off below: never negative if that limit is not.
-LOWEST = {
+LOWEST: dict[OpOverload, Claim] = {
     aten.clamp.default: as_are("min"),
     aten.clamp_min.default: as_are("min"),
     aten.hardtanh.default: as_are("min_val"),
@@ -126,7 +124,7 @@ def entrywise(op: Op) -> bool:
     return op.elementwise and len(op.operands) == 1
 
 
-def cut_off(call: Call[Selection], c: Any, passed: Passed) -> dict[str, Tensor]:
+def cut_off(call: Call[Selection], c: Arriving, passed: Passed) -> dict[str, Tensor]:
     """Return the share that stays where a limit or a constant won."""
     all_live = len(operands_of(call.op.operands, call.arguments)) == len(call.live)
     if call.op.exact and all_live and call.form is Form.COEFFICIENT:
@@ -135,19 +133,21 @@ def cut_off(call: Call[Selection], c: Any, passed: Passed) -> dict[str, Tensor]:
     return {"constant": all_amounts(call, c) - arrived}
 
 
-def all_amounts(call: Call[Selection], c: Any) -> Tensor:
+def all_amounts(call: Call[Selection], c: Arriving) -> Tensor:
     """Return the sum of R over all results."""
     pairs = [(c, call.out)] if isinstance(c, Tensor) else zip(c, call.out, strict=True)
     return torch.stack([amount(call, k, out) for k, out in pairs if k is not None]).sum()
 
 
-def pass_to_picked(call: Call[Selection], c: Any) -> Coefficients:
+def pass_to_picked(call: Call[Selection], c: Arriving) -> Coefficients:
     """Return what arrives, at the entries that were picked."""
     if call.op.inclusive:
+        assert isinstance(c, Tensor)
         x = call.operand(call.live[0])  # a limit of more axes repeats it
         return call.only(c.masked_fill(call.out != x, 0.0).sum_to_size(x.shape))
     if call.form is Form.COEFFICIENT or not call.op.elementwise:
         return call.vjp(c)
+    assert isinstance(c, Tensor)
     if call.op.exact:
         # A slope (leaky_relu's, abs's) is part of the coefficient, not of the relevance.
         return call.only(c.masked_fill(call.vjp(torch.ones_like(c))[0] == 0, 0.0))
@@ -168,7 +168,7 @@ def divide_or_zero(a: Tensor, b: Tensor) -> Tensor:
     takes=Form.EITHER,
     gives=Form.EITHER,
 )
-def winner(call: Call[Selection], c: Any) -> Coefficients:
+def winner(call: Call[Selection], c: Arriving) -> Coefficients:
     """Give all to the entry that was picked: c_in = c there, 0 elsewhere."""
     return pass_to_picked(call, c)
 
@@ -182,7 +182,7 @@ def winner(call: Call[Selection], c: Any) -> Coefficients:
     gives=Form.EITHER,
     serves=entrywise,
 )
-def pass_on(call: Call[Selection], c: Any) -> Coefficients:
+def pass_on(call: Call[Selection], c: Tensor) -> Coefficients:
     """Pass on R_in = R_out, where a limit cut something off as well: c_in = c out / x."""
     if call.form is Form.RELEVANCE:
         return call.only(c)
@@ -195,6 +195,6 @@ def pass_on(call: Call[Selection], c: Any) -> Coefficients:
 
 
 @rule("gradient", family=Selection, cites="simonyan2014", absorbs=cut_off)
-def gradient(call: Call[Selection], c: Any) -> Coefficients:
+def gradient(call: Call[Selection], c: Arriving) -> Coefficients:
     """Return the plain gradient, which is also the winner's."""
     return call.vjp(c)

@@ -6,11 +6,10 @@ Ops with integer or boolean results need no entry: such values cannot carry rele
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-import torch
-
-from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.graphs.aten import aten
+from lrp_engine.graphs.schema import Arguments
+from lrp_engine.method.call import Arriving, Call, Coefficients
 from lrp_engine.method.op import (
     Attention,
     Homogeneous,
@@ -18,6 +17,7 @@ from lrp_engine.method.op import (
     Lookup,
     Move,
     Normalisation,
+    Op,
     Pointwise,
     Product,
     Quotient,
@@ -33,8 +33,6 @@ from lrp_engine.method.samples import (
     real,
     sample,
 )
-
-aten = torch.ops.aten
 
 SHAPE_ONLY = "its values do not depend on the operand's values"
 STEPS = "piecewise constant: no first-order term, and no share to speak of"
@@ -56,7 +54,7 @@ SHAPES = tuple(
 )
 
 
-def _rounds(arguments: dict[str, Any], live: frozenset[str]) -> bool:
+def _rounds(arguments: Arguments, live: frozenset[str]) -> bool:
     return arguments["rounding_mode"] is not None
 
 
@@ -124,7 +122,7 @@ TABLES = (
 
 
 @rule("stopped", family=Stop, cites="own: by definition of the op", stops=True)
-def stopped(call: Call, c: Any) -> Coefficients:
+def stopped(call: Call[Op], c: Arriving) -> Coefficients:
     """Pass on no relevance."""
     return tuple(None for _ in call.live)
 
@@ -149,7 +147,7 @@ CONSTANTS = tuple(
 
 
 @rule("adjoint", family=Lookup, cites="bach2015, eq. 58")
-def adjoint(call: Call, c: Any) -> Coefficients:
+def adjoint(call: Call[Op], c: Arriving) -> Coefficients:
     """Give a table that carries relevance itself what its rows got.
 
     Padding, frequencies and sparsity are settings for training: they change gradients only.

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx.node import Target
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Call
 from lrp_engine.method.claims import always
 from lrp_engine.method.op import WeightedSum
 from lrp_engine.method.samples import Sample, real, sample
 from lrp_engine.rules.convolution import CONVOLUTIONS, TRANSPOSED
-
-aten = torch.ops.aten
 
 __all__ = ["CONVOLUTIONS", "MATRIX", "TRANSPOSED"]
 
@@ -24,7 +24,7 @@ def linear_adjoint(call: Call[WeightedSum], c: Tensor, weight: Tensor) -> Tensor
 
 
 def matrix(
-    target: Any, x: str, weight: str, *samples: Sample, bias: str | None = None, **facts: Any
+    target: Target, x: str, weight: str, *samples: Sample, bias: str | None = None, **facts: Any
 ) -> WeightedSum:
     """Return one table row: a matrix product in which only `x` carries relevance."""
     return WeightedSum(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lrp_engine.graphs.schema import (
     Operand,
+    declared_arguments,
     invoke,
     pick,
     substitute,
@@ -31,12 +32,13 @@ def input_of(call: Call[WeightedSum]) -> Tensor:
 
 def weight_of(call: Call[WeightedSum]) -> Tensor:
     """Return the weight w."""
-    return pick(call.arguments, weight_place(call))
+    weight: Tensor = pick(call.arguments, weight_place(call))
+    return weight
 
 
 def bias_of(call: Call[WeightedSum]) -> Tensor | None:
     """Return the bias b, shaped so that it broadcasts to z; None if there is none."""
-    bias = call[call.op.bias] if call.op.bias else None
+    bias: Tensor | None = call[call.op.bias] if call.op.bias else None
     if bias is None:
         return None
     bias = bias * call.arguments.get("beta", 1)
@@ -52,7 +54,8 @@ def without_bias(call: Call[WeightedSum]) -> Tensor:
 def sum_weighted(call: Call[WeightedSum], x: Tensor, weight: Tensor) -> Tensor:
     """Return op(x, w) without the bias, for other inputs and weights."""
     changed = substitute(call.arguments, {call.live[0]: x, weight_place(call): weight})
-    return invoke(call.op.target, changed | _without_bias(call))
+    z: Tensor = invoke(call.op.target, changed | _without_bias(call))
+    return z
 
 
 def apply_transpose(call: Call[WeightedSum], c: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -67,13 +70,14 @@ def apply_transpose(call: Call[WeightedSum], c: Tensor, weight: Tensor | None = 
 
 def relevance(call: Call[WeightedSum], flow: Tensor) -> Tensor:
     """Return R at z, whichever form arrived."""
-    return flow if call.form is Form.RELEVANCE else flow * call.out
+    z: Tensor = call.out
+    return flow if call.form is Form.RELEVANCE else flow * z
 
 
 def share_out(call: Call[WeightedSum], flow: Tensor, z: Tensor, epsilon: float) -> Tensor:
     """Return R / (z' + epsilon sign z') for a denominator z'."""
     if call.form is Form.COEFFICIENT and z is call.out:
-        size = z.abs()  # z / (z + epsilon sign z) in fewer passes over memory
+        size: Tensor = z.abs()  # z / (z + epsilon sign z) in fewer passes over memory
         return flow * (size / (size + epsilon))
     return over(call, flow, stabilise(z, epsilon))
 
@@ -82,7 +86,8 @@ def over(call: Call[WeightedSum], flow: Tensor, denominator: Tensor) -> Tensor:
     """Return R / denominator."""
     if call.form is Form.RELEVANCE:
         return flow / denominator
-    return flow * (call.out / denominator)
+    z: Tensor = call.out
+    return flow * (z / denominator)
 
 
 def has_one_sign(call: Call[WeightedSum]) -> bool:
@@ -102,6 +107,6 @@ def _without_bias(call: Call[WeightedSum]) -> dict[str, Tensor | None]:
     name = call.op.bias
     if name is None:
         return {}
-    declared = next(a for a in call.op.target._schema.arguments if a.name == name)
+    declared = next(a for a in declared_arguments(call.op.target) if a.name == name)
     optional = isinstance(declared.type, torch.OptionalType)
     return {name: None if optional else torch.zeros_like(call[name])}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import Argument, Target
+
+aten: torch._ops._OpNamespace = torch.ops.aten
 
 TRANSPARENT = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
 SAME_STORAGE = TRANSPARENT | {torch.ops.aten._unsafe_view.default}  # views, though not declared so
@@ -52,7 +54,7 @@ _BY_NUMBER = {
 }
 
 
-def without_factor(node: Any) -> tuple[Any, float]:
+def without_factor(node: Argument) -> tuple[Argument, float]:
     """Return (x, k) with node = k * x for a number k > 0; (node, 1) if it is no such product."""
     factor = 1.0
     while isinstance(node, fx.Node) and node.target in _BY_NUMBER and len(node.args) == 2:
@@ -86,29 +88,31 @@ def halves(a: fx.Node, b: fx.Node) -> tuple[tuple[fx.Node, fx.Node], int] | None
     return (first.args[0], second.args[0]), axis  # type: ignore[return-value]
 
 
-def _same_dtype(a: fx.Node, b: Any) -> bool:
-    values: Sequence[Any] = [n.meta.get("val") for n in (a, b) if isinstance(n, fx.Node)]
-    return (
-        len(values) == 2
-        and all(isinstance(v, Tensor) for v in values)
-        and (values[0].dtype == values[1].dtype)
-    )
+def _same_dtype(a: fx.Node, b: object) -> bool:
+    x, y = (n.meta.get("val") if isinstance(n, fx.Node) else None for n in (a, b))
+    return isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype == y.dtype
 
 
 def _axes(shape: Sequence[int]) -> list[int]:
     return list(range(-len(shape), 0))
 
 
-def _layer_mean(x: Tensor, shape: Sequence[int], *_: Any) -> Tensor:
+def _layer_mean(x: Tensor, shape: Sequence[int], *_: object) -> Tensor:
     return x.mean(_axes(shape), keepdim=True)
 
 
-def _layer_scale(x: Tensor, shape: Sequence[int], _w: Any, _b: Any, eps: float) -> Tensor:
+def _layer_scale(x: Tensor, shape: Sequence[int], _w: object, _b: object, eps: float) -> Tensor:
     return torch.rsqrt(x.var(_axes(shape), correction=0, keepdim=True) + eps)
 
 
 def _layer_back(
-    c: Tensor, x: Tensor, shape: Sequence[int], mean: Tensor, rstd: Tensor, w: Any, *_: Any
+    c: Tensor,
+    x: Tensor,
+    shape: Sequence[int],
+    mean: Tensor,
+    rstd: Tensor,
+    w: Tensor | None,
+    *_: object,
 ) -> Tensor:
     axes, c = _axes(shape), c if w is None else c * w
     normal = (x - mean) * rstd
@@ -118,7 +122,7 @@ def _layer_back(
 
 # Results that torch does not differentiate, or not by all that they depend on, and what they are.
 # Torch's derivative of these ops leaves that out without a word.
-WRITTEN_OUT: dict[Any, dict[int, Callable[..., Tensor]]] = {
+WRITTEN_OUT: dict[Target, dict[int, Callable[..., Tensor]]] = {
     torch.ops.aten.native_layer_norm.default: {1: _layer_mean, 2: _layer_scale},
     torch.ops.aten.native_layer_norm_backward.default: {0: _layer_back},
 }

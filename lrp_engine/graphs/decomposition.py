@@ -18,10 +18,10 @@ from .tracing import (
 )
 
 # By what a trace depends on: layers of equal shape share one.
-Traces = dict[Any, Template]
+Traces = dict[tuple[object, ...], Template]
 
 
-def is_composite(target: Any) -> bool:
+def is_composite(target: object) -> bool:
     """Return whether an op's own kernel does nothing but call other ops."""
     key = torch._C.DispatchKey.CompositeImplicitAutograd
     return isinstance(target, torch._ops.OpOverload) and target.has_kernel_for_dispatch_key(key)
@@ -40,7 +40,7 @@ def write_parts(
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node)]
     given = [values(leaves[i]) for i in places]
 
-    def run(*arguments: Any) -> Any:
+    def run(*arguments: object) -> Tensor | list[Tensor | None]:
         filled = list(leaves)
         for place, argument in zip(places, arguments, strict=True):
             filled[place] = argument

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.node import Argument
 from torch.utils import _pytree as pytree
 
 # Marks a node that stands for another one, for the rules to see: its value is that node's.
@@ -32,12 +33,12 @@ class Origin:
         return f"{place}, {self.source}" if self.source else place
 
 
-def value(argument: Any) -> Any:
+def value(argument: object) -> Any:
     """Return the fake value of a node; anything else is returned as it is."""
     return argument.meta.get("val") if isinstance(argument, fx.Node) else argument
 
 
-def values(arguments: Any) -> Any:
+def values(arguments: Argument) -> Any:
     """Return a tree of arguments with every node replaced by its fake value."""
     return fx.node.map_arg(arguments, value)
 
@@ -93,7 +94,7 @@ def describe(node: fx.Node) -> str:
     return f"{node.name} = {target_name(node)}({shapes}) in {origin(node)}"
 
 
-def shape_text(v: Any) -> str:
+def shape_text(v: object) -> str:
     """Return `float32[2, s0]` for a tensor, the plain text of anything else."""
     if isinstance(v, torch.Tensor):
         dtype = str(v.dtype).removeprefix("torch.")
@@ -111,7 +112,7 @@ def target_name(node: fx.Node) -> str:
     return str(node.target) if "." in str(node.target)[:20] else name
 
 
-def hint(size: Any) -> int:
+def hint(size: int | torch.SymInt) -> int:
     """Return the concrete size behind a symbolic one, that of the example inputs.
 
     A size that depends on data, such as a count of nonzero entries, is guessed.

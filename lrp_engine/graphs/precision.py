@@ -13,7 +13,7 @@ from .nodes import value
 
 def pieces(x: Tensor) -> Sequence[Tensor]:
     """Split a tensor into flat pieces: comparing large logits at once would need much memory."""
-    return x.reshape(-1).split(2**24) if x.numel() else ()
+    return torch.split(x.reshape(-1), 2**24) if x.numel() else ()
 
 
 def largest(x: Tensor) -> float:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
+from torch.fx.node import Target
+
+# An op's arguments by the names of its schema: tensors, numbers, lists, dtypes, nodes.
+Arguments = Mapping[str, Any]
 
 
 class Operand(NamedTuple):
@@ -18,23 +23,39 @@ class Operand(NamedTuple):
         return self.name if self.index is None else f"{self.name}[{self.index}]"
 
 
-def bind(target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def schema_of(target: object) -> torch.FunctionSchema | None:
+    """Return an op's schema; None if it is no overload of an op."""
+    schema: torch.FunctionSchema | None = getattr(target, "_schema", None)
+    return schema
+
+
+def declared_arguments(target: object) -> Sequence[torch.Argument]:
+    """Return the arguments that an op's schema declares; raise TypeError if it has no schema."""
+    schema = schema_of(target)
+    if schema is None:
+        raise TypeError(f"{target} is no overload of an op: it has no schema")
+    return schema.arguments
+
+
+def bind(target: Target, args: Sequence[object], kwargs: Arguments) -> dict[str, Any]:
     """Return the arguments by schema name, defaults filled in."""
-    schema = target._schema.arguments
+    schema = declared_arguments(target)
     bound = {a.name: a.default_value for a in schema if a.has_default_value()}
     bound |= {a.name: v for a, v in zip(schema, args, strict=False)}
     return bound | dict(kwargs)
 
 
-def invoke(target: Any, arguments: Mapping[str, Any]) -> Any:
+def invoke(target: Target, arguments: Arguments) -> Any:
     """Call an op with arguments by schema name."""
-    positional = [a.name for a in target._schema.arguments if not a.kwarg_only]
-    named = [a.name for a in target._schema.arguments if a.kwarg_only]
+    assert callable(target)
+    schema = declared_arguments(target)
+    positional = [a.name for a in schema if not a.kwarg_only]
+    named = [a.name for a in schema if a.kwarg_only]
     return target(*(arguments[n] for n in positional), **{n: arguments[n] for n in named})
 
 
 def operands_of(
-    names: tuple[str, ...], arguments: Mapping[str, Any], kind: type = Tensor
+    names: tuple[str, ...], arguments: Arguments, kind: type = Tensor
 ) -> tuple[Operand, ...]:
     """Return every tensor among the named arguments, those in lists one by one."""
     found: list[Operand] = []
@@ -52,13 +73,13 @@ def names_of(operands: Iterable[Operand]) -> frozenset[str]:
     return frozenset(name for o in operands for name in (o.name, str(o)))
 
 
-def pick(arguments: Mapping[str, Any], operand: Operand) -> Any:
+def pick(arguments: Arguments, operand: Operand) -> Any:
     """Return the argument that an operand stands for."""
     argument = arguments[operand.name]
     return argument if operand.index is None else argument[operand.index]
 
 
-def substitute(arguments: Mapping[str, Any], new: Mapping[Operand, Any]) -> dict[str, Any]:
+def substitute(arguments: Arguments, new: Mapping[Operand, object]) -> dict[str, Any]:
     """Return the same arguments with some operands exchanged."""
     result = dict(arguments)
     for operand, value in new.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import Argument, Target
 from torch.utils import _pytree as pytree
 
 from ..kernels.dense_rows import dense_rows
@@ -31,7 +32,7 @@ class Template:
 
     inputs: tuple[fx.Node, ...]
     body: tuple[fx.Node, ...]
-    results: tuple[Any, ...]
+    results: tuple[fx.Node | None, ...]
 
     def reads(self) -> tuple[bool, ...]:
         """Return for each argument whether the function used it."""
@@ -39,7 +40,7 @@ class Template:
         return tuple(node in used or node in self.results for node in self.inputs)
 
 
-def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
+def trace(function: Callable[..., object], examples: Sequence[object]) -> Template:
     """Trace `function(*examples)` on fake tensors into ATen ops; dead code is removed.
 
     `function` returns a tensor, or a list of tensors and None. Symbolic sizes stay symbolic.
@@ -47,7 +48,7 @@ def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
     given = [e.detach() if isinstance(e, Tensor) else e for e in examples]
     missing: list[bool] = []
 
-    def flat(*arguments: Any) -> list[Any]:
+    def flat(*arguments: object) -> list[object]:
         results = function(*arguments)
         results = list(results) if isinstance(results, (list, tuple)) else [results]
         missing[:] = [r is None for r in results]
@@ -66,7 +67,7 @@ def trace(function: Callable[..., Any], examples: Sequence[Any]) -> Template:
     return _template(graph, missing)
 
 
-def signature(example: Any) -> tuple[Any, ...]:
+def signature(example: object) -> tuple[object, ...]:
     """Return what a trace depends on: arguments of equal signature give the same template."""
     if isinstance(example, Tensor):
         shape, stride = tuple(map(_size, example.shape)), tuple(map(_size, example.stride()))
@@ -74,7 +75,7 @@ def signature(example: Any) -> tuple[Any, ...]:
     return (type(example).__name__, str(example))
 
 
-def _size(size: Any) -> Any:
+def _size(size: int | torch.SymInt) -> object:
     # The expression and not its text: printing one costs more than all the rest of a walk.
     return size.node.expr if isinstance(size, torch.SymInt) else size
 
@@ -98,7 +99,7 @@ def inline(
     return [made[r] if isinstance(r, fx.Node) else r for r in template.results]
 
 
-def prune(template: Template, results: Sequence[Any]) -> Template:
+def prune(template: Template, results: Sequence[fx.Node | None]) -> Template:
     """Return the same trace with other results, without the nodes that they do not need."""
     needed = upstream(results)
     body = tuple(node for node in template.body if node in needed)
@@ -106,7 +107,10 @@ def prune(template: Template, results: Sequence[Any]) -> Template:
 
 
 def _emitter(graph: fx.Graph, origin: fx.Node | None) -> Callable[..., fx.Node]:
-    def create(target: Any, args: Any, kwargs: Any, val: Any) -> fx.Node:
+    def create(
+        target: Target, args: tuple[Argument, ...], kwargs: dict[str, Argument], val: object
+    ) -> fx.Node:
+        assert callable(target)
         node = graph.call_function(target, args, kwargs)
         node.meta = {k: v for k, v in (origin.meta if origin else {}).items() if k != "val"}
         node.meta["val"] = val
@@ -162,17 +166,20 @@ def _keep_rows_dense(graph: fx.Graph) -> None:
                 node.replace_input_with(x, dense)
 
 
-def run_without_data(target: Any, args: Any, kwargs: Any) -> Any:
+def run_without_data(
+    target: Target, args: tuple[Argument, ...], kwargs: Mapping[str, Argument]
+) -> Any:
     """Return an op's result on the fake values of its arguments."""
+    assert callable(target)
     filled = pytree.tree_map(_example, (args, kwargs))
     with _fake_mode_of(filled), enable_python_dispatcher(), torch.no_grad():
         return target(*filled[0], **filled[1])
 
 
-def _example(leaf: Any) -> Any:
+def _example(leaf: object) -> object:
     return leaf.meta["val"] if isinstance(leaf, fx.Node) else leaf
 
 
-def _fake_mode_of(examples: Sequence[Any]) -> contextlib.AbstractContextManager[Any]:
+def _fake_mode_of(examples: object) -> contextlib.AbstractContextManager[Any]:
     modes = [e.fake_mode for e in pytree.tree_leaves(examples) if isinstance(e, FakeTensor)]
     return modes[0] if modes else contextlib.nullcontext()

@@ -50,9 +50,11 @@ def _computed(
     return _way(inflow.device.type)(decay, inflow, dim, reverse != adjoint, adjoint, share)
 
 
-@torch.library.register_fake(_NAME)
-def _without_data(decay: Tensor, inflow: Tensor, dim: int, *settings: Any) -> Tensor:
+def _without_data(decay: Tensor, inflow: Tensor, dim: int, *settings: object) -> Tensor:
     return inflow.new_empty(inflow.shape)
+
+
+torch.library.register_fake(_NAME, _without_data)
 
 
 def _way(device: str) -> Kernel:
@@ -75,7 +77,7 @@ def previous(h: Tensor, dim: int, reverse: bool = False) -> Tensor:
     return torch.nn.functional.pad(h, [*ends, *((-1, 1) if reverse else (1, -1))])
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _remember(ctx: Any, inputs: tuple[object, ...], output: Tensor) -> None:
     decay, _, *ctx.settings = inputs
     ctx.save_for_backward(decay, output)
 
@@ -95,9 +97,13 @@ def _backward(ctx: Any, c: Tensor) -> tuple[Tensor | None, ...]:
 torch.library.register_autograd(_NAME, _backward, setup_context=_remember)
 
 
-@torch.library.register_vmap(_NAME)
 def _batched(
-    info: Any, in_dims: tuple[Any, ...], decay: Tensor, inflow: Tensor, dim: int, *settings: Any
+    info: object,
+    in_dims: tuple[int | None, ...],
+    decay: Tensor,
+    inflow: Tensor,
+    dim: int,
+    *settings: object,
 ) -> tuple[Tensor, int]:
     """Add one more axis in front; an operand that is the same for all is not copied."""
     size = next(x.shape[d] for x, d in zip((decay, inflow), in_dims, strict=False) if d is not None)
@@ -106,3 +112,6 @@ def _batched(
         for x, d in zip((decay, inflow), in_dims, strict=False)
     )
     return linear_recurrence(decay, inflow, dim % (inflow.dim() - 1) + 1, *settings), 0
+
+
+torch.library.register_vmap(_NAME, _batched)

@@ -19,7 +19,7 @@ def _join(a_left, h_left, a_right, h_right):  # type: ignore[no-untyped-def]
     return a_left * a_right, a_right * h_left + h_right
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _kernel(  # type: ignore[no-untyped-def]
     decay, inflow, result, steps, inner, channels, decays, share,
     BACKWARD: tl.constexpr, LAGGING: tl.constexpr, WIDE: tl.constexpr,
@@ -64,7 +64,7 @@ def run_kernel(
     decay = (decay[:1] if shared else decay).contiguous()
     wide = tl.float64 if inflow.dtype == torch.float64 else tl.float32
     if channels:
-        with torch.cuda.device_of(inflow):
+        with torch.cuda.device(inflow.device):
             _kernel[(triton.cdiv(channels, _CHANNELS),)](
                 decay, inflow, result, steps, inner, channels, math.prod(decay.shape[:dim]), share,
                 backward, lagging, wide, _CHANNELS, _STEPS, num_warps=_WARPS,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from torch.fx.node import Target
 
-from ..graphs.schema import Operand, invoke, pick, substitute
+from ..graphs.schema import Arguments, Operand, invoke, pick, substitute
 
 
 class Form(Enum):
@@ -26,16 +27,16 @@ class Form(Enum):
 
 
 Coefficients = tuple[Tensor | None, ...]
-
-
 Passed = tuple[Tensor, ...]
+# What arrives at an op: one flow, or one for each of several results.
+Arriving = Tensor | Sequence[Tensor | None]
 
 
 class HasTarget(Protocol):
     """An op record, as far as a call needs it."""
 
     @property
-    def target(self) -> Any:
+    def target(self) -> Target:
         """Return the ATen op."""
 
 
@@ -54,10 +55,10 @@ class Call(Generic[OpT]):
     """
 
     op: OpT
-    arguments: Mapping[str, Any]
+    arguments: Arguments
     live: tuple[Operand, ...]
     out: Any
-    primal: Any = field(default=None)
+    primal: object = None
     form: Form = Form.COEFFICIENT
     never_negative: frozenset[Operand] = frozenset()
 
@@ -70,7 +71,8 @@ class Call(Generic[OpT]):
 
     def operand(self, operand: Operand) -> Tensor:
         """Return the value of an operand."""
-        return pick(self.arguments, operand)
+        value: Tensor = pick(self.arguments, operand)
+        return value
 
     def is_live(self, name: str) -> bool:
         """Return whether the named argument carries relevance."""
@@ -81,7 +83,7 @@ class Call(Generic[OpT]):
         (_,) = self.live
         return (coefficient,)
 
-    def run(self, /, **changed: Any) -> Any:
+    def run(self, /, **changed: object) -> Any:
         """Run the op with some arguments changed."""
         return invoke(self.op.target, {**self.arguments, **changed})
 
@@ -90,7 +92,7 @@ class Call(Generic[OpT]):
         zeros = {o: torch.zeros_like(self.operand(o)) for o in self.live}
         return invoke(self.op.target, substitute(self.arguments, zeros))
 
-    def vjp(self, c: Any) -> tuple[Tensor, ...]:
+    def vjp(self, c: Arriving) -> tuple[Tensor, ...]:
         """Return (d op / d operand)^T c for each live operand, by torch's own derivative.
 
         `c` has one entry per result; None where no relevance arrives.
@@ -104,9 +106,23 @@ class Call(Generic[OpT]):
         return tuple(grads)
 
 
-def _matched(result: Any, c: Any) -> tuple[list[Tensor], list[Tensor]]:
+def at_result(c: Arriving) -> Tensor:
+    """Return what arrived at the first result, of an op that returns statistics beside it.
+
+    Raises ValueError if relevance arrived at those.
+    """
+    if isinstance(c, Tensor):
+        return c
+    first, *statistics = c
+    if first is None or any(part is not None for part in statistics):
+        raise ValueError("relevance arrived at the statistics that the op returns, not its result")
+    return first
+
+
+def _matched(result: Tensor | Sequence[Tensor], c: Arriving) -> tuple[list[Tensor], list[Tensor]]:
     """Return the results that relevance arrives at, with their coefficients."""
     if isinstance(result, Tensor):
+        assert isinstance(c, Tensor)
         return [result], [c]
     pairs = [(r, k) for r, k in zip(result, c, strict=True) if k is not None]
     return [r for r, _ in pairs], [k for _, k in pairs]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from ..graphs.nodes import value
+from ..graphs.schema import Arguments
 
-Known = Callable[[Any], bool]
+Known = Callable[[object], bool]
+Claim = Callable[[Arguments, Known], bool]
 
 
 def always(*_: object) -> bool:
@@ -15,21 +16,21 @@ def always(*_: object) -> bool:
     return True
 
 
-def as_are(*names: str) -> Callable[[Mapping[str, Any], Known], bool]:
+def as_are(*names: str) -> Claim:
     """Return the claim that a result is not negative if none of these arguments is."""
 
-    def holds(arguments: Mapping[str, Any], known: Known) -> bool:
+    def holds(arguments: Arguments, known: Known) -> bool:
         return all(known(arguments[name]) for name in names)
 
     return holds
 
 
-def reduces_last(arguments: Mapping[str, Any]) -> bool:
+def reduces_last(arguments: Arguments) -> bool:
     """Return whether a call reduces over the last axis and no other."""
     last = value(arguments["self"]).dim() - 1
     return list(arguments["dim"] or ()) in ([-1], [last])
 
 
-def normalises_last(arguments: Mapping[str, Any]) -> bool:
+def normalises_last(arguments: Arguments) -> bool:
     """Return whether a call normalises over the last axis and no other."""
     return len(arguments["normalized_shape"]) == 1

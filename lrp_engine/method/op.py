@@ -6,17 +6,20 @@ rule serves it is the preset's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
+from torch.fx.node import Target
 
-from .call import Call, Coefficients
+from ..graphs.schema import Arguments
+from .call import Arriving, Call, Coefficients
+from .claims import Claim
 from .samples import Sample
 
-Condition = Callable[[dict[str, Any], frozenset[str]], bool]
+Condition = Callable[[Arguments, frozenset[str]], bool]
 
 
 class AtZero(Enum):
@@ -50,15 +53,15 @@ class Op:
     moves_entries: ClassVar[bool] = False
     scales: ClassVar[bool] = False
     names_arguments: ClassVar[tuple[str, ...]] = ("operands",)
-    target: Any
+    target: Target
     operands: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
     when: Condition | None = None
     elementwise: bool = False
     at_zero: AtZero = AtZero.OTHER
     idle_if_same_layout: bool = False
-    rowwise: Callable[[Mapping[str, Any]], bool] | None = None
-    never_negative: Callable[[Mapping[str, Any], Callable[[Any], bool]], bool] | None = None
+    rowwise: Callable[[Arguments], bool] | None = None
+    never_negative: Claim | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +90,7 @@ class Linear(Op):
 
     family: ClassVar[str] = "linear"
     scales: ClassVar[bool] = True
-    adjoint: Callable[[Call, Tensor], Coefficients] | None = None
+    adjoint: Callable[[Call[Linear], Arriving], Coefficients] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +105,7 @@ class WeightedSum(Op):
     input: str
     weight: str
     bias: str | None = None
-    adjoint: Callable[[Call, Tensor, Tensor], Tensor] | None = None
+    adjoint: Callable[[Call[WeightedSum], Tensor, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,7 +165,7 @@ class Homogeneous(Op):
     """
 
     family: ClassVar[str] = "homogeneous"
-    degree: float | tuple[float, ...] | Callable[[Call], float] = 1.0
+    degree: float | tuple[float, ...] | Callable[[Call[Homogeneous]], float] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,7 +181,7 @@ class Normalisation(Op):
 
     family: ClassVar[str] = "normalisation"
     names_arguments: ClassVar[tuple[str, ...]] = ("operands", "bias")
-    frozen: Callable[[Call, Tensor], Tensor]
+    frozen: Callable[[Call[Normalisation], Tensor], Tensor]
     bias: str | None = None
 
 

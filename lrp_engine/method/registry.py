@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType, ModuleType
-from typing import Any
+
+from torch.fx.node import Target
 
 from ..errors import RuleError
+from ..graphs.schema import Arguments
 from .op import Op
 from .rule import Rule
 from .validation import validate
@@ -21,17 +23,17 @@ from .validation import validate
 class Registry:
     """Ops by target, rules by (family, name)."""
 
-    ops: Mapping[Any, tuple[Op, ...]]
+    ops: Mapping[Target, tuple[Op, ...]]
     rules: Mapping[tuple[str, str], Rule]
 
-    def find(self, target: Any, arguments: dict[str, Any], live: frozenset[str]) -> Op | None:
+    def find(self, target: Target, arguments: Arguments, live: frozenset[str]) -> Op | None:
         """Return the op record for a call; None if there is none."""
         for op in self.records(target):
             if op.when is None or op.when(arguments, live):
                 return op
         return None
 
-    def records(self, target: Any) -> tuple[Op, ...]:
+    def records(self, target: Target) -> tuple[Op, ...]:
         """Return all records of an op: those of its own, or those declared under its name.
 
         A name (`library.op.overload`) stands for an op of a library that may not be loaded yet.
@@ -46,7 +48,7 @@ class Registry:
 
 
 @cache
-def _bound(op: Op, target: Any) -> Op:
+def _bound(op: Op, target: Target) -> Op:
     """Return a record declared by name, for the op that has that name."""
     bound = replace(op, target=target)
     validate(bound)
@@ -55,7 +57,7 @@ def _bound(op: Op, target: Any) -> Op:
 
 def build(entries: Iterable[Op | Rule]) -> Registry:
     """Sort entries into a registry; raise RuleError for duplicates and invalid entries."""
-    ops: dict[Any, list[Op]] = defaultdict(list)
+    ops: dict[Target, list[Op]] = defaultdict(list)
     rules: dict[tuple[str, str], Rule] = {}
     # Records with a condition are asked first, whichever module they come from.
     for entry in sorted(entries, key=lambda e: getattr(e, "when", None) is None):

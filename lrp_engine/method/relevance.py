@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from .call import Call, Form
+from .call import Call, Form, OpT
 
 # Smaller activations are taken for zero: relevance divided by them would be noise.
 _TINY = {torch.float64: 1e-24}
@@ -53,7 +51,7 @@ def sum_relevance(c: Tensor, a: Tensor) -> Tensor:
     return total(relevance_of(c, a))
 
 
-def amount(call: Call[Any], flow: Tensor, a: Tensor) -> Tensor:
+def amount(call: Call[OpT], flow: Tensor, a: Tensor) -> Tensor:
     """Return the relevance in a flow at a value `a`, whichever form arrived at this call."""
     return sum_relevance(flow, a if call.form is Form.COEFFICIENT else torch.ones_like(a))
 

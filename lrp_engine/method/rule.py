@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -41,7 +40,7 @@ class Rule:
     serves: Callable[[Op], bool] | None = None
 
     @property
-    def parameters(self) -> Mapping[str, Any]:
+    def parameters(self) -> Mapping[str, object]:
         """Return parameter names and defaults."""
         found = list(inspect.signature(self.propagate).parameters.values())[2:]
         return {p.name: p.default for p in found}

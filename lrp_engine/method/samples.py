@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,22 +21,24 @@ class TensorSpec:
 class Sample:
     """One call of an op, its tensors given as `TensorSpec`s."""
 
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    args: tuple[object, ...]
+    kwargs: dict[str, object] = field(default_factory=dict)
 
     def make(
         self, seed: int = 0, dtype: torch.dtype = torch.float64
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
         """Draw the tensors: the same seed gives the same call."""
         generator = torch.Generator().manual_seed(seed)
 
-        def draw(leaf: Any) -> Any:
+        def draw(leaf: object) -> object:
             return leaf.draw(generator, dtype) if isinstance(leaf, TensorSpec) else leaf
 
-        return pytree.tree_map(draw, (self.args, self.kwargs))
+        args = tuple(pytree.tree_map(draw, self.args))
+        kwargs: dict[str, object] = pytree.tree_map(draw, self.kwargs)
+        return args, kwargs
 
 
-def sample(*args: Any, **kwargs: Any) -> Sample:
+def sample(*args: object, **kwargs: object) -> Sample:
     """Write one sample call: `sample(real(2, 3), dim=1)`."""
     return Sample(args, kwargs)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ..errors import RuleError, suggest
+from ..graphs.schema import schema_of
 from .op import Op
 from .references import papers
 from .rule import Rule
@@ -26,7 +27,7 @@ def validate_record(op: Op) -> None:
 
     A record declared by name is validated when its library has been loaded and it is bound.
     """
-    schema = getattr(op.target, "_schema", None)
+    schema = schema_of(op.target)
     if schema is None:
         return
     known = [argument.name for argument in schema.arguments]

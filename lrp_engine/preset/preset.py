@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import Any
 
 from torch import fx
 
@@ -26,7 +25,7 @@ class PresetRow:
 
     family: str
     use: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     op: str | None = None
     module: str | None = None
     type: str | None = None
@@ -79,13 +78,13 @@ class PresetRow:
         return rule_text(self.use, self.parameters)
 
 
-def rule_text(name: str, parameters: Mapping[str, Any]) -> str:
+def rule_text(name: str, parameters: Mapping[str, object]) -> str:
     """Return a rule with its parameters as text, `epsilon(epsilon=1e-06)`."""
     inside = ", ".join(f"{k}={plain(v)}" for k, v in parameters.items())
     return f"{name}({inside})" if inside else name
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Return a parameter as it is written in a preset file."""
     return value.value if isinstance(value, Enum) else value
 

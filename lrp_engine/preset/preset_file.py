@@ -23,7 +23,7 @@ _GLOBS = {"op", "module", "type", "node", "before", "after"}
 _KEYS = _GLOBS | {"family", "use", "position", "optional"}
 
 
-def load_preset(name: str | Path, **parameters: Any) -> Preset:
+def load_preset(name: str | Path, **parameters: object) -> Preset:
     """Load a preset by name or file, with rule parameters set on every row that has them.
 
     Raises PresetError for names, keys and parameters that do not exist.
@@ -56,7 +56,7 @@ def load(preset: str | Path | Preset, registry: Registry) -> Preset:
     )
 
 
-def with_parameters(preset: Preset, parameters: Mapping[str, Any]) -> Preset:
+def with_parameters(preset: Preset, parameters: Mapping[str, object]) -> Preset:
     """Set parameters on every row whose rule has them; raise PresetError where none has."""
     known = {name for entry in preset.entries for name in entry.parameters}
     _refuse_unknown(parameters, known, f"preset {preset.name!r} has no such parameter")
@@ -136,7 +136,7 @@ def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) 
     )
 
 
-def _value(name: str, given: Any, default: Any, place: str) -> Any:
+def _value(name: str, given: object, default: object, place: str) -> object:
     """Return a parameter as the rule takes it: a member of its enumeration, a tuple for a list."""
     if isinstance(default, Enum) and not isinstance(given, Enum):
         known = {member.value: member for member in type(default)}

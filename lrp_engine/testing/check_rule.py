@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from ..method.op import Op
 from ..method.registry import Registry, standard
 from ..method.rule import Rule
 from .rule_case import (
+    Arrived,
     RuleCase,
     apply,
     balance,
@@ -35,7 +35,7 @@ def check_rule(
     ops: Iterable[Op] = (),
     reference: Reference | None = None,
     registry: Registry | None = None,
-    **parameters: Any,
+    **parameters: object,
 ) -> int:
     """Check a rule on the samples of every op that it can serve; return the number of calls.
 
@@ -168,13 +168,14 @@ def _agree(case: RuleCase, expected: Sequence[Tensor], found: Sequence[Tensor], 
             _refuse(case, f"{what}: off by {error:.1e} of {size:.1e}")
 
 
-def _flat(arrived: Any) -> list[Tensor]:
-    return [arrived] if isinstance(arrived, Tensor) else [f for f in arrived if f is not None]
+def _flat(arrived: Arrived) -> list[Tensor]:
+    flows = arrived if isinstance(arrived, tuple) else (arrived,)
+    return [flow for flow in flows if flow is not None]
 
 
-def _rebuilt(arrived: Any, flows: Sequence[Tensor]) -> Any:
+def _rebuilt(arrived: Arrived, flows: Sequence[Tensor]) -> Arrived:
     """Return the same structure with other flows."""
-    if isinstance(arrived, Tensor):
+    if not isinstance(arrived, tuple):
         return flows[0]
     rest = iter(flows)
     return tuple(None if f is None else next(rest) for f in arrived)

@@ -6,19 +6,19 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..graphs.schema import (
+    Arguments,
     Operand,
     bind,
     invoke,
     names_of,
     operands_of,
 )
-from ..method.call import Call, Form
+from ..method.call import Call, Coefficients, Form
 from ..method.op import Normalisation, Op
 from ..method.registry import Registry
 from ..method.relevance import sum_relevance
@@ -34,7 +34,7 @@ class RuleCase:
     rule: Rule
     sample: int
     live: tuple[Operand, ...]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     form: Form = Form.COEFFICIENT
 
     def __str__(self) -> str:
@@ -48,12 +48,12 @@ class RuleCase:
         """Return the same case for a flow of another form."""
         return replace(self, form=form)
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Arguments:
         """Draw the sample's arguments, by name."""
         return arguments_of(self.op, self.sample)
 
 
-def arguments_of(op: Op, place: int) -> dict[str, Any]:
+def arguments_of(op: Op, place: int) -> Arguments:
     """Draw the arguments of one of an op's samples."""
     args, kwargs = op.samples[place].make(seed=place)
     return bind(op.target, args, kwargs)
@@ -65,7 +65,7 @@ def subsets(operands: tuple[Operand, ...]) -> Iterator[tuple[Operand, ...]]:
         yield from itertools.combinations(operands, size)
 
 
-def live_sets(op: Op, arguments: dict[str, Any], registry: Registry) -> list[tuple[Operand, ...]]:
+def live_sets(op: Op, arguments: Arguments, registry: Registry) -> list[tuple[Operand, ...]]:
     """Return the choices of live operands for which the registry takes this very record."""
     found = [
         o
@@ -79,10 +79,10 @@ def live_sets(op: Op, arguments: dict[str, Any], registry: Registry) -> list[tup
     ]
 
 
-Settings = Callable[[Rule], Sequence[Mapping[str, Any]]]
+Settings = Callable[[Rule], Sequence[Mapping[str, object]]]
 
 
-def defaults(rule: Rule) -> list[dict[str, Any]]:
+def defaults(rule: Rule) -> list[dict[str, object]]:
     """Return a rule's own parameters, if all have defaults."""
     missing = inspect.Parameter.empty in rule.parameters.values()
     return [] if missing else [dict(rule.parameters)]
@@ -121,17 +121,25 @@ def forms(rule: Rule) -> tuple[Form, ...]:
     return both if rule.takes is Form.EITHER else (rule.takes,)
 
 
-def coefficient_like(out: Any, generator: torch.Generator) -> Any:
+Result = Tensor | tuple[Tensor, ...]
+Arrived = Tensor | tuple[Tensor | None, ...] | None
+
+
+def coefficient_like(out: Result, generator: torch.Generator) -> Arrived:
     """Draw a coefficient for each floating result: multiples of 1/64, exact in any precision."""
     if not isinstance(out, Tensor):
-        return tuple(coefficient_like(o, generator) for o in out)
+        return tuple(_coefficient(o, generator) for o in out)
+    return _coefficient(out, generator)
+
+
+def _coefficient(out: Tensor, generator: torch.Generator) -> Tensor | None:
     if not out.dtype.is_floating_point or out.numel() == 0:
         return None
     drawn = torch.randint(-64, 65, out.shape, generator=generator)
     return (drawn / 64).to(out.dtype)
 
 
-def call_of(case: RuleCase) -> tuple[Call, Any]:
+def call_of(case: RuleCase) -> tuple[Call[Op], Arrived]:
     """Return the call that the case's rule sees, and the coefficient that arrives."""
     arguments = case.arguments()
     out = invoke(case.op.target, arguments)
@@ -142,20 +150,21 @@ def call_of(case: RuleCase) -> tuple[Call, Any]:
     return Call(case.op, arguments, case.live, out, form=case.form), c
 
 
-def pairs(out: Any, c: Any) -> list[tuple[Tensor, Tensor]]:
+def pairs(out: Result, c: Arrived) -> list[tuple[Tensor, Tensor]]:
     """Return (result, coefficient) for every result that relevance arrives at."""
-    outs, seeds = ((out,), (c,)) if isinstance(out, Tensor) else (out, c)
+    outs = (out,) if isinstance(out, Tensor) else out
+    seeds = c if isinstance(c, tuple) else (c,)
     return [(o, k) for o, k in zip(outs, seeds, strict=True) if k is not None]
 
 
-def apply(case: RuleCase) -> tuple[Call, Any, tuple[Tensor | None, ...]]:
+def apply(case: RuleCase) -> tuple[Call[Op], Arrived, Coefficients]:
     """Run the rule on its call; return the call, what arrived and what was passed on."""
     call, c = call_of(case)
     arrived = _in_form(c, call.out, case.form)
     return call, arrived, run_rule(case, call, arrived)
 
 
-def run_rule(case: RuleCase, call: Call, arrived: Any) -> tuple[Tensor | None, ...]:
+def run_rule(case: RuleCase, call: Call[Op], arrived: Arrived) -> Coefficients:
     """Return what the rule passes on when `arrived` arrives at the call."""
     with torch.no_grad():
         return tuple(case.rule.propagate(call, arrived, **case.parameters))
@@ -191,10 +200,12 @@ def balance(case: RuleCase) -> tuple[float, float, dict[str, float], float]:
     return sum(received), sum(handed), absorbed, max(sum(sizes), sum(sizes_back))
 
 
-def _in_form(c: Any, out: Any, form: Form) -> Any:
+def _in_form(c: Arrived, out: Result, form: Form) -> Arrived:
     if form is Form.COEFFICIENT or c is None:
         return c
-    return c * out if isinstance(out, Tensor) else tuple(map(_in_form, c, out, [form] * len(out)))
+    if isinstance(c, Tensor):
+        return c * out
+    return tuple(None if k is None else k * o for k, o in zip(c, out, strict=True))
 
 
 def _book(flow: Tensor, activation: Tensor, form: Form) -> float:

@@ -15,18 +15,18 @@ from lrp_engine.method.op import AtZero, Op, Pointwise
 from lrp_engine.method.registry import standard
 from lrp_engine.method.samples import (
     Sample,
-    Spec,
+    TensorSpec,
     real,
     sample,
 )
-from lrp_engine.testing.rule_case import Case, apply, cases_of
+from lrp_engine.testing.rule_case import RuleCase, apply, cases_of
 
 from .checks import assert_balanced, assert_matches_definition
 
 aten = torch.ops.aten
 
 
-def with_samples(target: Any, *samples: Sample) -> list[Case]:
+def with_samples(target: Any, *samples: Sample) -> list[RuleCase]:
     """Every case of an op on other samples than its own."""
     op = standard().ops[target][-1]
     cases = list(cases_of(op, standard()))
@@ -38,7 +38,7 @@ def with_samples(target: Any, *samples: Sample) -> list[Case]:
     ]
 
 
-def visible(*shape: int) -> Spec:
+def visible(*shape: int) -> TensorSpec:
     """A mask in which every row sees at least its first entry."""
 
     def draw(g: torch.Generator, dtype: torch.dtype) -> Tensor:
@@ -46,7 +46,7 @@ def visible(*shape: int) -> Spec:
         mask[..., 0] = True
         return mask
 
-    return Spec(draw)
+    return TensorSpec(draw)
 
 
 _Q, _K, _V = real(1, 4, 3, 2), real(1, 4, 5, 2), real(1, 4, 5, 3)
@@ -63,7 +63,7 @@ ATTENTION = with_samples(
 
 
 @pytest.mark.parametrize("case", ATTENTION, ids=str)
-def test_attention_with_masks_scales_and_shared_heads(case: Case) -> None:
+def test_attention_with_masks_scales_and_shared_heads(case: RuleCase) -> None:
     assert_matches_definition(case)
     assert_balanced(case)
 
@@ -76,7 +76,7 @@ ZEROS = [
 ]
 
 
-def one_sided(case: Case, x: Tensor) -> float:
+def one_sided(case: RuleCase, x: Tensor) -> float:
     """f(x)/x, computed in double precision."""
     (operand,) = case.live
     out = invoke(case.op.target, substitute(case.arguments(), {operand: x.double()}))
@@ -102,7 +102,7 @@ def test_an_activation_at_zero_takes_the_limit(op: Op, dtype: torch.dtype) -> No
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_rms_norm_holds_the_scale_that_the_op_used(dtype: torch.dtype) -> None:
     """Inputs so small that the default epsilon decides the scale."""
-    x = Spec(lambda g, _: torch.full((2, 4), 3e-4, dtype=dtype))
+    x = TensorSpec(lambda g, _: torch.full((2, 4), 3e-4, dtype=dtype))
     for case in with_samples(aten.rms_norm.default, sample(x, [4])):
         if case.rule.name == "scale_stopped":
             call, c, (back,) = apply(case)
