@@ -133,6 +133,35 @@ def test_the_readme_is_short_and_names_every_page() -> None:
         assert f"(docs/{page.name})" in text, page.name
 
 
-@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
+@pytest.mark.parametrize(
+    "page", [*ALL_PAGES, *(ROOT / "examples").rglob("*.yml"), *(ROOT / "examples").rglob("*.md")]
+)
 def test_no_page_promises_a_package_index(page: Path) -> None:
     assert not re.search(r"pip install '?lrp[-_]engine", page.read_text())
+
+
+@pytest.mark.parametrize("page", [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"], ids=name_of)
+def test_named_paths_exist(page: Path) -> None:
+    """Paths from the root, and those of ARCHITECTURE's walk, which start in the package."""
+    for named in re.findall(r"`([\w./-]+(?:\.(?:py|txt|bib|toml)|/))`", page.read_text()):
+        if "/" in named and named not in {"rules/bessel.py"}:
+            assert (ROOT / named).exists() or (ROOT / "lrp_engine" / named).exists(), named
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "design").glob("*.md")), ids=name_of)
+def test_paths_of_decisions_exist(page: Path) -> None:
+    """Every decision ends with its files; a bare name is in the folder of the one before it."""
+    for line in re.findall(r"^Where: (.*)$", page.read_text(), re.MULTILINE):
+        folder = ROOT
+        for named in re.findall(r"`([^`]+)`", line):
+            path = ROOT / named if "/" in named else folder / named
+            assert path.exists(), named
+            folder = path.parent
+
+
+def test_every_folder_of_the_package_has_a_line_in_the_table() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for folder in (ROOT / "lrp_engine").iterdir():
+        if (folder / "__init__.py").exists() and folder.name != "rules":
+            assert f"| `lrp_engine/{folder.name}/` |" in text, folder.name
+    assert len(text.splitlines()) <= 200
