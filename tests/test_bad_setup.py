@@ -167,7 +167,7 @@ def test_an_unknown_preset_is_refused_with_a_suggestion_or_the_list():
         Engine(model, X, preset="atnlrp")
     with pytest.raises(PresetError, match=", ".join(presets())):
         Engine(model, X, preset="?")
-    with pytest.raises(PresetError, match="there is no preset file"):
+    with pytest.raises(PresetError, match="preset file .* does not exist"):
         Engine(model, X, preset="missing.toml")
 
 
@@ -222,7 +222,7 @@ def test_a_row_holds_where_it_says_and_nowhere_else(tmp_path, selector, rule):
         ('type = "Linaer"', "did you mean 'Linear'"),
         ('after = "reul"', "did you mean 'relu'"),
         ('op = "linaer"', "has no op 'linaer'; did you mean 'linear'"),
-        ('position = "second"', "it is 'first', 'last'"),
+        ('position = "second"', "write 'first', 'last'"),
         ('bias = "distribut"', "did you mean 'distribute'"),
     ],
 )

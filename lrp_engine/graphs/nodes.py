@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsInt
 
 import torch
 from torch import fx
@@ -112,7 +112,7 @@ def target_name(node: fx.Node) -> str:
     return str(node.target) if "." in str(node.target)[:20] else name
 
 
-def hint(size: int | torch.SymInt) -> int:
+def hint(size: SupportsInt) -> int:
     """Return the concrete size behind a symbolic one, that of the example inputs.
 
     A size that depends on data, such as a count of nonzero entries, is guessed.

@@ -95,7 +95,12 @@ class Call(Generic[OpT]):
     def vjp(self, c: Arriving) -> tuple[Tensor, ...]:
         """Return (d op / d operand)^T c for each live operand, by torch's own derivative.
 
-        `c` has one entry per result; None where no relevance arrives.
+        Args:
+            c: What arrives, of the result's shape; one entry per result if there are several, None
+                where no relevance arrives.
+
+        Returns:
+            One coefficient per live operand, of the operand's shape.
         """
         with torch.enable_grad():
             live = {o: self.operand(o).detach().requires_grad_() for o in self.live}

@@ -42,7 +42,7 @@ class Registry:
         return self.ops.get(target) or tuple(_bound(op, target) for op in by_name)
 
     def with_entries(self, entries: Iterable[Op | Rule]) -> Registry:
-        """Return a registry with more entries, a user's own for instance."""
+        """Return a registry with more entries; raise RuleError for duplicates and invalid ones."""
         known = [op for records in self.ops.values() for op in records]
         return build([*known, *self.rules.values(), *entries])
 

@@ -15,9 +15,12 @@ def relevance_of(c: Tensor, a: Tensor, dtype: torch.dtype | None = None) -> Tens
     """Return R = c * a, with R = 0 where c = 0 even if a is infinite.
 
     Args:
-        c: coefficients, of the shape of `a`.
-        a: activations.
-        dtype: of the result. Default: the wider of both dtypes, at least float32.
+        c: Coefficients, of the shape of `a`.
+        a: Activations.
+        dtype: Of the result; default: the wider of both dtypes, at least float32.
+
+    Returns:
+        Relevance of the shape of `a`, in the unit of the explained number.
     """
     wide = dtype or torch.promote_types(torch.promote_types(c.dtype, a.dtype), torch.float32)
     return (c.to(wide) * a.to(wide)).masked_fill(c == 0, 0.0)

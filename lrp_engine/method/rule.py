@@ -69,9 +69,31 @@ def rule(
     linear: bool = True,
     serves: Callable[[Op], bool] | None = None,
 ) -> Callable[[Propagate], Rule]:
-    """Make a function `(call, c, **parameters) -> coefficients` a Rule of one family."""
+    """Make a function `(call, c, **parameters) -> coefficients` a Rule of one family.
 
-    def made(propagate: Propagate) -> Rule:
+    Args:
+        name: What presets call the rule.
+        family: The family of ops that it serves.
+        cites: Its source, "key, eq. 5" with a key of `rules/references.bib`, or "own: ...".
+        absorbs: The relevance that it does not pass on: None for none, a cause for a remainder
+            without a formula, or a function that computes the amounts by cause.
+        carries: The operands of an op that receive relevance; default: all.
+        takes: The form in which relevance arrives.
+        gives: The form in which it is passed on.
+        stops: Whether no relevance is passed on.
+        linear: Whether the result is linear in what arrives.
+        serves: The ops of the family that it can serve; default: all.
+
+    Example:
+        >>> from lrp_engine.method.op import Pointwise
+        >>> @rule("halve", family=Pointwise, cites="own", absorbs="halved")
+        ... def halve(call, c):
+        ...     return call.only(c / 2)
+        >>> halve.name, halve.family
+        ('halve', 'pointwise')
+    """
+
+    def make(propagate: Propagate) -> Rule:
         return Rule(
             name=name,
             family=family.family,
@@ -86,4 +108,4 @@ def rule(
             serves=serves,
         )
 
-    return made
+    return make

@@ -32,7 +32,9 @@ class RowPosition:
         """Parse the `position` of a row in a preset file."""
         found = _POSITION.fullmatch(text)
         if not found or found[2] == "0":
-            raise PresetError(f"position {text!r}: it is 'first', 'last', 'first 3' or 'last 2'")
+            raise PresetError(
+                f"unknown position {text!r}; write 'first', 'last', 'first 3' or 'last 2'"
+            )
         return cls(found[1] == "first", int(found[2] or 1))
 
     def __str__(self) -> str:

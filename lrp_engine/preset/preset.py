@@ -19,8 +19,8 @@ from .position import Places, RowPosition
 class PresetRow:
     """One row of a preset: where it applies, which rule, with which parameters.
 
-    `op`, `module`, `type`, `node`, `before` and `after` are globs; a row that names a place which
-    the model has not is refused, unless it is `optional`.
+    `op`, `module`, `type`, `node`, `before` and `after` are globs. A row that matches no module or
+    node raises PresetError unless `optional` is set.
     """
 
     family: str

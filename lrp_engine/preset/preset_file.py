@@ -26,7 +26,13 @@ _KEYS = _GLOBS | {"family", "use", "position", "optional"}
 def load_preset(name: str | Path, **parameters: object) -> Preset:
     """Load a preset by name or file, with rule parameters set on every row that has them.
 
-    Raises PresetError for names, keys and parameters that do not exist.
+    Args:
+        name: Name of a preset that comes with the engine, or path of a TOML file.
+        parameters: Rule parameters, set on every row whose rule has them.
+
+    Raises:
+        PresetError: If a name, key or parameter does not exist, or a rule lacks a parameter that
+            has no default.
 
     Example:
         >>> import lrp_engine as lrp
@@ -87,7 +93,7 @@ def _read(preset: str | Path) -> tuple[str, dict[str, Any]]:
     path = Path(preset)
     if path.suffix == ".toml":
         if not path.is_file():
-            raise PresetError(f"there is no preset file {path}")
+            raise PresetError(f"preset file {path} does not exist")
         return path.stem, _parse(path.read_text(), str(path))
     known = presets()
     if str(preset) not in known:

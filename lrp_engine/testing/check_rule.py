@@ -49,14 +49,14 @@ def check_rule(
       rule's slow definition, both agree to 1e-10 of the largest entry.
 
     Args:
-        rule: the rule; it need not be registered.
-        ops: records to check it on; default: all records of its family in the registry.
-        reference: the slow definition.
-        registry: where op records are looked up; default: those that come with the engine.
-        parameters: of the rule, where its defaults are not enough.
+        rule: The rule; it need not be registered.
+        ops: Records to check it on; default: all records of its family in the registry.
+        reference: The slow definition.
+        registry: Where op records are looked up; default: those that come with the engine.
+        parameters: Of the rule, where its defaults are not enough.
 
     Raises:
-        RuleError: naming the op, the sample and the broken claim.
+        RuleError: If a claim is broken; names the op, the sample and the claim.
 
     Example:
         >>> from lrp_engine.rules.epsilon import epsilon
@@ -64,26 +64,32 @@ def check_rule(
         >>> check_rule(epsilon, epsilon=0.1) > 20
         True
     """
-    known = standard() if registry is None else registry
-    found = tuple(ops) or tuple(
-        op
-        for target, records in known.ops.items()
-        for op in records
-        if op.family == rule.family and not isinstance(target, str)
-    )
-    served = [op for op in found if rule.serves is None or rule.serves(op)]
-    chosen = [dict(rule.parameters) | parameters]
-    cases = [
-        c for op in served for c in cases_of(op, known, lambda _: chosen, [rule]) if _is_precise(c)
-    ]
-    if not cases:
-        raise RuleError(f"rule {rule.name!r} serves no op of family {rule.family!r}")
+    cases = _cases(rule, tuple(ops), standard() if registry is None else registry, parameters)
     for case in cases:
         for claim in (_shapes, _balance, _linearity, _forms):
             claim(case)
         if reference is not None:
             _definition(case, reference)
     return len(cases)
+
+
+def _cases(
+    rule: Rule, ops: tuple[Op, ...], registry: Registry, parameters: Mapping[str, object]
+) -> list[RuleCase]:
+    """Return the rule's cases on records that it serves; raise RuleError if there are none."""
+    found = ops or tuple(
+        op
+        for target, records in registry.ops.items()
+        for op in records
+        if op.family == rule.family and not isinstance(target, str)
+    )
+    served = [op for op in found if rule.serves is None or rule.serves(op)]
+    chosen = [{**rule.parameters, **parameters}]
+    every = (c for op in served for c in cases_of(op, registry, lambda _: chosen, [rule]))
+    cases = [case for case in every if _is_precise(case)]
+    if not cases:
+        raise RuleError(f"rule {rule.name!r} serves no op of family {rule.family!r}")
+    return cases
 
 
 def _is_precise(case: RuleCase) -> bool:

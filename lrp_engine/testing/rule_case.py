@@ -21,7 +21,7 @@ from ..graphs.schema import (
 from ..method.call import Call, Coefficients, Form
 from ..method.op import Normalisation, Op
 from ..method.registry import Registry
-from ..method.relevance import sum_relevance
+from ..method.relevance import sum_relevance, to_relevance
 from ..method.rule import Rule
 from ..preset.preset import plain
 
@@ -175,7 +175,7 @@ def relevance_of(case: RuleCase) -> dict[Operand, Tensor]:
     call, _, passed = apply(case)
     gives = case.rule.form_given(case.form) is Form.RELEVANCE
     return {
-        o: torch.zeros_like(x) if k is None else (k if gives else k * x)
+        o: torch.zeros_like(x) if k is None else (k if gives else to_relevance(k, x))
         for o, k, x in zip(case.live, passed, map(call.operand, case.live), strict=True)
     }
 
