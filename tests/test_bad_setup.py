@@ -167,7 +167,7 @@ def test_an_unknown_preset_is_refused_with_a_suggestion_or_the_list():
         Engine(model, X, preset="atnlrp")
     with pytest.raises(PresetError, match=", ".join(presets())):
         Engine(model, X, preset="?")
-    with pytest.raises(PresetError, match="preset file .* does not exist"):
+    with pytest.raises(PresetError, match=r"preset file .* does not exist"):
         Engine(model, X, preset="missing.toml")
 
 
