@@ -82,7 +82,8 @@ def _outsourced(data: memoryview, start: int, end: int, at_least: int) -> bytes 
         data_location=TensorProto.EXTERNAL,
         external_data=[StringStringEntryProto(key=k, value=str(v)) for k, v in place.items()],
     )
-    return rest + external.SerializeToString()
+    described: bytes = external.SerializeToString()
+    return rest + described
 
 
 def _fields(data: memoryview, start: int, end: int) -> Iterator[WireField]:

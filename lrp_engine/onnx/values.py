@@ -114,7 +114,8 @@ def as_number(value: OnnxValue) -> float:
     array = as_host(value).array
     if array.size != 1:
         raise Refused(f"one number is expected, not {array.size}")
-    return _plain(array.reshape(-1)[0])
+    number: float = _plain(array.reshape(-1)[0])
+    return number
 
 
 def is_small(shape: HostArray) -> bool:

@@ -90,16 +90,18 @@ def power(a: OnnxValue, b: OnnxValue, *, axis: int | None = None, broadcast: int
         and b.array.size == 1
         and not isinstance(a, HostArray)
     ):
-        base, exponent = as_tensor(a), as_number(b)
-        shape = torch.broadcast_shapes(base.shape, b.array.shape)
-        whole = base.is_floating_point() and float(exponent).is_integer()
-        number = int(exponent) if whole else exponent
-        return torch.pow(base, number).to(base.dtype).expand(shape)
+        return _power_by_number(as_tensor(a), as_number(b), b.array.shape)
     base, exponent = as_tensor(a), as_tensor(b)
     if isinstance(a, HostArray) and a.concrete and a.array.shape == () and base.is_floating_point():
         return torch.pow(as_number(a), exponent).to(base.dtype)
     exponent = _at_axis(exponent, base, axis) if broadcast else exponent
     return torch.pow(base, exponent).to(base.dtype)
+
+
+def _power_by_number(base: Tensor, exponent: float, shape: tuple[int, ...]) -> Tensor:
+    shape = torch.broadcast_shapes(base.shape, shape)
+    whole = base.is_floating_point() and float(exponent).is_integer()
+    return torch.pow(base, int(exponent) if whole else exponent).to(base.dtype).expand(shape)
 
 
 @op("Mod", since=10)
@@ -133,32 +135,40 @@ def mean(*xs: Tensor) -> Tensor:
 
 
 def _whole_div(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Sizes are not negative: there, truncation is rounding down."""
+    """Divide whole numbers; sizes are not negative, so that truncation is rounding down."""
     if a.dtype == object or b.dtype == object:
-        return np.floor_divide(a, b)
-    return np.trunc(np.divide(a, b)) if np.abs(a).max(initial=0) < 2**52 else a // b
+        floor: np.ndarray = np.floor_divide(a, b)
+        return floor
+    exact = np.abs(a).max(initial=0) < 2**52
+    quotient: np.ndarray = np.trunc(np.divide(a, b)) if exact else a // b
+    return quotient
 
 
 @host("Div")
 def div_known(a: HostArray, b: HostArray) -> np.ndarray:
     if a.dtype.is_floating_point:
-        return np.true_divide(a.array, b.array)
+        quotient: np.ndarray = np.true_divide(a.array, b.array)
+        return quotient
     return _whole_div(a.array, b.array)
 
 
 @host("Mod", since=10)
 def mod_known(a: HostArray, b: HostArray, *, fmod: int = 0) -> np.ndarray:
-    return np.fmod(a.array, b.array) if fmod else np.mod(a.array, b.array)
+    rest: np.ndarray = (np.fmod if fmod else np.mod)(a.array, b.array)
+    return rest
 
 
-_KNOWN: dict[str, Callable[..., Any]] = {
+_KNOWN: dict[str, Callable[..., np.ndarray]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Max": np.frompyfunc(torch.sym_max, 2, 1),
     "Min": np.frompyfunc(torch.sym_min, 2, 1),
 }
-_COMPARED: dict[str, Callable[..., Any]] = {
+# Of two numbers or symbolic sizes.
+Compare = Callable[[Any, Any], bool]
+
+_COMPARED: dict[str, Compare] = {
     "Equal": lambda a, b: a == b,
     "Less": lambda a, b: a < b,
     "Greater": lambda a, b: a > b,
@@ -170,14 +180,14 @@ _COMPARED: dict[str, Callable[..., Any]] = {
 }
 
 
-def _many(name: str, function: Callable[..., Any]) -> OpEntry:
+def _many(name: str, function: Callable[..., np.ndarray]) -> OpEntry:
     def apply(*xs: HostArray) -> np.ndarray:
         return reduce(function, [x.array for x in xs])
 
     return make_entry(name, apply, since=7, on_host=True)
 
 
-def _compared(name: str, function: Callable[..., Any]) -> OpEntry:
+def _compared(name: str, function: Compare) -> OpEntry:
     truth = np.frompyfunc(lambda a, b: bool(function(a, b)), 2, 1)
 
     def apply(a: HostArray, b: HostArray) -> HostArray:
@@ -197,7 +207,8 @@ def not_known(x: HostArray) -> HostArray:
 
 @host("Neg")
 def neg_known(x: HostArray) -> np.ndarray:
-    return np.negative(x.array)
+    negated: np.ndarray = np.negative(x.array)
+    return negated
 
 
 @host("Where", since=9)
@@ -208,7 +219,7 @@ def where_known(condition: HostArray, a: HostArray, b: HostArray) -> HostArray:
 
 
 def _unary_known(name: str, function: Callable[[np.ndarray], np.ndarray]) -> OpEntry:
-    def apply(x: HostArray) -> Any:
+    def apply(x: HostArray) -> object:
         return function(x.array) if x.concrete else NotImplemented
 
     return make_entry(name, apply, on_host=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -31,7 +29,7 @@ def attention(
     softcap: float = 0.0,
     softmax_precision: int | None = None,
     node: NodeContext,
-) -> Any:
+) -> object:
     cached = past_key is not None or past_value is not None or nonpad_kv_seqlen is not None
     windowed = left_window_size != -1 or right_window_size != -1
     if cached or windowed or softcap or softmax_precision or any(node.outputs[1:]):
@@ -52,4 +50,5 @@ def _heads(x: Tensor, count: int | None) -> Tensor:
     """(batch, length, heads * size) -> (batch, heads, length, size)."""
     if count is None:
         raise Refused("the number of heads is missing")
-    return x.unflatten(-1, (count, -1)).transpose(1, 2)
+    heads: Tensor = x.unflatten(-1, (count, -1))
+    return heads.transpose(1, 2)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ..limits import check_iterations
 from ..op_table import NodeContext, op
+from ..steps import OnnxGraph
 from ..unsupported import Refused
 from ..values import (
     HostArray,
     Ints,
     OnnxValue,
+    as_ints,
     as_number,
     as_tensor,
 )
 
-Body = Callable[..., Any]
-
 
 @op("If")
 def if_(
-    condition: OnnxValue, *, then_branch: Any, else_branch: Any, node: NodeContext
+    condition: OnnxValue, *, then_branch: OnnxGraph, else_branch: OnnxGraph, node: NodeContext
 ) -> list[OnnxValue]:
     if not isinstance(condition, HostArray):
         raise Refused("the condition depends on data")
@@ -36,7 +33,7 @@ def loop(
     turns: OnnxValue | None,
     condition: OnnxValue | None,
     *carried: OnnxValue,
-    body: Any,
+    body: OnnxGraph,
     node: NodeContext,
 ) -> list[OnnxValue]:
     """Unrolled: number of turns and condition have to be known."""
@@ -54,7 +51,7 @@ def loop(
     return [*state, *_stacked(gathered)]
 
 
-def _stacked(turns: list[Any]) -> list[OnnxValue]:
+def _stacked(turns: list[list[OnnxValue]]) -> list[OnnxValue]:
     """What every turn gave, along a new first axis."""
     columns = zip(*turns, strict=True)
     return [torch.stack([as_tensor(value) for value in column]) for column in columns]
@@ -77,7 +74,7 @@ def _known(condition: OnnxValue) -> bool:
 @op("Scan", since=9)
 def scan(
     *values: OnnxValue,
-    body: Any,
+    body: OnnxGraph,
     num_scan_inputs: int,
     scan_input_axes: Ints | None = None,
     scan_input_directions: Ints | None = None,
@@ -96,7 +93,11 @@ def scan(
 
 
 def _scanned(
-    values: tuple[OnnxValue, ...], body: Any, count: int, directions: Ints | None, node: NodeContext
+    values: tuple[OnnxValue, ...],
+    body: OnnxGraph,
+    count: int,
+    directions: Ints | None,
+    node: NodeContext,
 ) -> list[OnnxValue]:
     state, gathered = _scanned_turns(values, body, count, None, directions, node)
     return [*state, *_stacked(gathered)]
@@ -104,12 +105,12 @@ def _scanned(
 
 def _scanned_turns(
     values: tuple[OnnxValue, ...],
-    body: Any,
+    body: OnnxGraph,
     count: int,
     axes: Ints | None,
     directions: Ints | None,
     node: NodeContext,
-) -> tuple[list[OnnxValue], list[Any]]:
+) -> tuple[list[OnnxValue], list[list[OnnxValue]]]:
     """Unrolled along the scanned axis, whose size has to be known: last state, every output."""
     state = list(values[: len(values) - count])
     scanned = [as_tensor(value) for value in values[len(values) - count :]]
@@ -137,7 +138,7 @@ def _rows(x: Tensor, axis: int, backward: bool, node: NodeContext) -> list[Tenso
 def scan_8(
     lengths: OnnxValue | None,
     *values: OnnxValue,
-    body: Any,
+    body: OnnxGraph,
     num_scan_inputs: int,
     directions: Ints | None = None,
     node: NodeContext,
@@ -210,11 +211,11 @@ def split_to_sequence(
         return parts if keepdims else tuple(p.squeeze(axis) for p in parts)
     if not isinstance(split, HostArray):
         raise Refused("the sizes of the parts depend on data")
-    sizes: Any = as_number(split) if split.array.ndim == 0 else list(split.array.tolist())
+    sizes = list(as_ints(split)) if split.array.ndim else as_ints(split)[0]
     return tuple(torch.split(x, sizes, axis))
 
 
-def _entries(sequence: OnnxValue) -> tuple[Any, ...]:
+def _entries(sequence: OnnxValue) -> tuple[OnnxValue, ...]:
     if not isinstance(sequence, tuple):
         raise Refused("a tensor stands where a sequence is expected")
     return sequence

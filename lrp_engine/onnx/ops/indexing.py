@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +28,10 @@ def slice_(
 ) -> Tensor:
     for axis, start, end, step in _ranges(starts, ends, axes, steps):
         axis = axis % x.dim()
+        last: int | None = end
         if step < 0:
-            x, start, end, step = x.flip(axis), *_mirrored(start, end, step, x.shape[axis])
-        cut = slice(start, None if end is None or end > _FAR else end, step)
+            x, start, last, step = x.flip(axis), *_mirrored(start, end, step, x.shape[axis])
+        cut = slice(start, None if last is None or last > _FAR else last, step)
         x = x[(slice(None),) * axis + (cut,)]
     return x
 
@@ -57,7 +57,7 @@ def slice_known_before_10(
     return _cut(x.array, _ranges(starts, ends, axes, None))
 
 
-def _cut(array: np.ndarray, ranges: list[tuple[Any, ...]]) -> np.ndarray:
+def _cut(array: np.ndarray, ranges: list[tuple[int, int, int, int]]) -> np.ndarray:
     for axis, start, end, step in ranges:
         gone = step < 0 and end < -array.shape[axis]
         cut = slice(start, None if gone else end, step)
@@ -67,12 +67,12 @@ def _cut(array: np.ndarray, ranges: list[tuple[Any, ...]]) -> np.ndarray:
 
 def _ranges(
     starts: Ints, ends: Ints, axes: Ints | None, steps: Ints | None
-) -> list[tuple[Any, ...]]:
+) -> list[tuple[int, int, int, int]]:
     count = len(starts)
     return list(zip(axes or range(count), starts, ends, steps or (1,) * count, strict=True))
 
 
-def _mirrored(start: Any, end: Any, step: int, size: Any) -> tuple[Any, Any, int]:
+def _mirrored(start: int, end: int, step: int, size: int) -> tuple[int, int | None, int]:
     """A backward range as a forward one over the flipped axis."""
     if not isinstance(size, int) and start == -1 and end < -_FAR:
         return 0, None, -step
@@ -86,7 +86,7 @@ def _mirrored(start: Any, end: Any, step: int, size: Any) -> tuple[Any, Any, int
 def gather(x: Tensor, indices: OnnxValue, *, axis: int = 0) -> Tensor:
     axis = axis % x.dim()
     if isinstance(indices, HostArray) and indices.array.ndim == 0:
-        return x.select(axis, as_number(indices))
+        return x.select(axis, as_ints(indices)[0])
     index = as_tensor(indices).long()
     if axis == 0 and x.dim() == 2 and x.is_floating_point() and index.dim() > 1:
         return torch.nn.functional.embedding(index, x)
@@ -94,13 +94,13 @@ def gather(x: Tensor, indices: OnnxValue, *, axis: int = 0) -> Tensor:
 
 
 @host("Gather")
-def gather_known(x: HostArray, indices: HostArray, *, axis: int = 0) -> Any:
+def gather_known(x: HostArray, indices: HostArray, *, axis: int = 0) -> object:
     if not indices.concrete:
         return NotImplemented
     return np.asarray(np.take(x.array, indices.array, axis))
 
 
-def _not_negative(index: Tensor, size: Any) -> Tensor:
+def _not_negative(index: Tensor, size: int) -> Tensor:
     return torch.where(index < 0, index + size, index)
 
 
@@ -144,9 +144,10 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = 
         return torch.index_put(x, _leading(x, indices), updates, reduction == "add")
     depth = indices.shape[-1]
     row = math.prod(x.shape[depth:])
-    flat: Any = 0
-    for axis, index in enumerate(indices.long().unbind(-1)):
-        flat = flat * x.shape[axis] + _not_negative(index, x.shape[axis])
+    steps = [_not_negative(index, x.shape[i]) for i, index in enumerate(indices.long().unbind(-1))]
+    flat = steps[0]
+    for step, size in zip(steps[1:], x.shape[1:], strict=False):
+        flat = flat * size + step
     places = flat.reshape(-1, 1).expand(-1, row)
     found = torch.scatter_reduce(
         x.reshape(-1, row), 0, places, updates.reshape(-1, row), _REDUCE[reduction]
@@ -214,16 +215,16 @@ def pad_before_2(
     return pad_ends(x, _both_ends(x, paddings, None), mode, value)
 
 
-def _both_ends(x: Tensor, pads: Ints, axes: Ints | None) -> list[tuple[Any, Any]]:
+def _both_ends(x: Tensor, pads: Ints, axes: Ints | None) -> list[tuple[int, int]]:
     """(before, after) for every axis."""
     named = [a % x.dim() for a in axes] if axes is not None else list(range(x.dim()))
-    found: list[tuple[Any, Any]] = [(0, 0)] * x.dim()
+    found: list[tuple[int, int]] = [(0, 0)] * x.dim()
     for i, axis in enumerate(named):
         found[axis] = (pads[i], pads[i + len(named)])
     return found
 
 
-def pad_ends(x: Tensor, ends: list[tuple[Any, Any]], mode: str, filling: float = 0) -> Tensor:
+def pad_ends(x: Tensor, ends: list[tuple[int, int]], mode: str, filling: float = 0) -> Tensor:
     """Constants around x, or its own entries by index."""
     if mode == "constant":
         flat = [n for pair in reversed(ends) for n in pair]
@@ -238,7 +239,7 @@ def pad_ends(x: Tensor, ends: list[tuple[Any, Any]], mode: str, filling: float =
     return x
 
 
-def _folded_back(places: Tensor, size: Any, mode: str) -> Tensor:
+def _folded_back(places: Tensor, size: int, mode: str) -> Tensor:
     if mode == "edge":
         return places.clamp(0, size - 1)
     if mode == "wrap":
@@ -251,7 +252,7 @@ def _folded_back(places: Tensor, size: Any, mode: str) -> Tensor:
 @host("ScatterElements", since=11)
 def scatter_elements_known(
     x: HostArray, indices: Ints, updates: HostArray, *, axis: int = 0, reduction: str = "none"
-) -> Any:
+) -> object:
     if reduction != "none" or x.array.ndim != 1:
         return NotImplemented
     found = x.array.astype(object)

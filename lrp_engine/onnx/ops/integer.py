@@ -5,8 +5,6 @@ The sums are those of the integers, in floating point: exact up to 2^24.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,7 +16,7 @@ from .common import run_op
 from .quantised import (
     as_float,
     dtype_of_codes,
-    dynamic_quantize,
+    quantise_dynamically,
     quantise_to,
     subtract_zero_point,
 )
@@ -189,8 +187,7 @@ def dynamic_quantize_matmul(
     b_zero_point: OnnxValue | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    (entry,) = dynamic_quantize
-    q, scale, zero = entry.function(a)
+    q, scale, zero = quantise_dynamically(a)
     y = _product(q, b, zero, b_zero_point) * (scale * _number(b_scale))
     return y if bias is None else y + bias
 
@@ -293,9 +290,9 @@ def qlinear_average_pool(
     if channels_last:
         raise Refused("channels_last is not supported")
     y = run_op(
-        node, "AveragePool", dequantise_codes(x, x_scale, _scalar(x_zero_point)), kernel_shape=kernel_shape,
-        auto_pad=auto_pad, ceil_mode=ceil_mode, count_include_pad=count_include_pad, pads=pads,
-        strides=strides,
+        node, "AveragePool", dequantise_codes(x, x_scale, _scalar(x_zero_point)),
+        kernel_shape=kernel_shape, auto_pad=auto_pad, ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad, pads=pads, strides=strides,
     )  # fmt: skip
     return requantise(y, y_scale, y_zero_point)
 
@@ -304,6 +301,6 @@ def qlinear_average_pool(
 def qlinear_concat(*values: OnnxValue, axis: int) -> Tensor:
     """Output scale and zero point, then code, scale and zero point of every operand."""
     scale, zero, *rest = values
-    triples: list[Any] = [rest[i : i + 3] for i in range(0, len(rest), 3)]
+    triples = [rest[i : i + 3] for i in range(0, len(rest), 3)]
     parts = [dequantise_codes(x, as_tensor(s), _scalar(z)) for x, s, z in triples]
     return requantise(torch.cat(parts, axis), as_tensor(scale), zero)

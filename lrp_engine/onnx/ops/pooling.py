@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,8 @@ from ..op_table import NodeContext, op
 from ..values import Ints
 from ..windows import Window, read_window
 
-_MAX: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-_AVERAGE: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_MAX: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_AVERAGE: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 @op("MaxPool")
@@ -61,9 +61,7 @@ def _whole_index(
         steps.append(left % wide[axis] - (0 if fits else found.pads[axis][0]))
         left = left // wide[axis]
     places = steps if order else steps[::-1]
-    flat: Any = 0
-    for step, size in zip(places, sizes[::-1] if order else sizes, strict=True):
-        flat = flat * size + step
+    flat = _flat_index(places, sizes[::-1] if order else sizes)
     images = torch.arange(x.shape[0] * x.shape[1], device=x.device) * math.prod(sizes)
     return flat + images.reshape(x.shape[0], x.shape[1], *(1,) * found.rank)
 
@@ -159,7 +157,8 @@ def global_max_pool(x: Tensor) -> Tensor:
 
 @op("GlobalLpPool")
 def global_lp_pool(x: Tensor, *, p: float = 2) -> Tensor:
-    return torch.linalg.vector_norm(x, p, tuple(range(2, x.dim())), keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, p, tuple(range(2, x.dim())), keepdim=True)
+    return norm
 
 
 @op("MaxUnpool", since=9)
@@ -189,12 +188,17 @@ def max_unpool(
     return zeros.scatter(0, places, x.reshape(-1)).reshape(shape)
 
 
-def _in_larger(places: Tensor, small: list[Any], large: list[Any]) -> Tensor:
+def _in_larger(places: Tensor, small: list[int], large: list[int]) -> Tensor:
     steps = []
     for size in reversed(small):
         steps.append(places % size)
         places = places // size
-    flat: Any = 0
-    for step, size in zip(reversed(steps), large, strict=True):
+    return _flat_index(steps[::-1], large)
+
+
+def _flat_index(steps: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+    """Return the row-major place of entries from their place on each axis."""
+    flat = steps[0]
+    for step, size in zip(steps[1:], sizes[1:], strict=True):
         flat = flat * size + step
     return flat

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -56,8 +56,8 @@ def einsum(*xs: Tensor, equation: str) -> Tensor:
     return torch.einsum(equation.replace(" ", ""), *xs)
 
 
-_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_CONV_TRANSPOSE: dict[int, Any] = {
+_CONV: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {
     1: F.conv_transpose1d,
     2: F.conv_transpose2d,
     3: F.conv_transpose3d,
@@ -122,8 +122,8 @@ def conv_transpose(
 
 
 def _cuts(
-    found: Window, full: list[Any], auto_pad: str, output_shape: Ints | None, x: Tensor
-) -> list[tuple[Any, Any]]:
+    found: Window, full: list[int], auto_pad: str, output_shape: Ints | None, x: Tensor
+) -> list[tuple[int, int]]:
     """How much of the full result is cut off at (both ends of) every axis."""
     if output_shape is None and auto_pad in ("NOTSET", "VALID"):
         return found.pads

@@ -184,9 +184,18 @@ def dequantize_microsoft(
 
 @op("DynamicQuantizeLinear", since=11)
 def dynamic_quantize(x: Tensor) -> list[Tensor]:
-    """Codes from 0 to 255 for x's own range; scale and zero point are taken for constants."""
+    """Quantise to x's own range; return codes, scale and zero point."""
+    return list(quantise_dynamically(x))
+
+
+def quantise_dynamically(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Quantise to codes from 0 to 255 of x's own range.
+
+    Returns:
+        Codes of x's shape, and scale and zero point, which are taken for constants.
+    """
     low, high = torch.clamp_max(x.amin(), 0.0), torch.clamp_min(x.amax(), 0.0)
     scale = (high - low) / 255
     scale = stop_relevance(torch.where(scale == 0, torch.ones_like(scale), scale))
     zero = stop_relevance(torch.clamp(torch.round(0.0 - low / scale), 0, 255))
-    return [quantise_to(x, scale, zero, torch.uint8), scale, zero]
+    return quantise_to(x, scale, zero, torch.uint8), scale, zero

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ def _extreme(function: Callable[..., Tensor], sign: int) -> Callable[..., Tensor
 def _of_nothing(x: Tensor, axes: Ints, keep: bool, sign: int) -> Tensor:
     """The largest of no entries is the smallest number there is."""
     if x.dtype == torch.bool:
-        filling: Any = sign > 0
+        filling: float = sign > 0
     elif x.dtype.is_floating_point:
         filling = sign * float("inf")
     else:
@@ -77,14 +76,14 @@ _NOT_IDLE = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceSumSquare", "ReduceL
 REDUCTIONS = tuple(_reduction(name, f) for name, f in _REDUCTIONS.items())
 
 
-def _reduction_known(name: str, function: Any) -> OpEntry:
+def _reduction_known(name: str, function: Callable[..., object]) -> OpEntry:
     def apply(
         data: HostArray,
         axes: Ints | None = None,
         *,
         keepdims: int = 1,
         noop_with_empty_axes: int = 0,
-    ) -> Any:
+    ) -> object:
         if not axes and noop_with_empty_axes:
             return data
         return function(data.array, axis=axes or None, keepdims=bool(keepdims))
@@ -92,9 +91,7 @@ def _reduction_known(name: str, function: Any) -> OpEntry:
     return make_entry(name, apply, on_host=True)
 
 
-REDUCTIONS_KNOWN = tuple(
-    _reduction_known(name, f) for name, f in {"ReduceSum": np.sum, "ReduceProd": np.prod}.items()
-)
+REDUCTIONS_KNOWN = (_reduction_known("ReduceSum", np.sum), _reduction_known("ReduceProd", np.prod))
 
 
 @op("ArgMax")
@@ -136,7 +133,7 @@ def top_k(x: Tensor, k: int, *, axis: int = -1, largest: int = 1, sorted: int = 
     return [values.narrow(axis, 0, k), indices.narrow(axis, 0, k)]
 
 
-def _flat(function: Any) -> Callable[..., Tensor]:
+def _flat(function: Callable[[Tensor, int], Tensor]) -> Callable[..., Tensor]:
     """Before opset 13 these act on everything from `axis` on, as one row."""
 
     def apply(x: Tensor, *, axis: int = 1) -> Tensor:
@@ -152,13 +149,10 @@ def _hardmax(x: Tensor, axis: int) -> Tensor:
     return torch.zeros_like(x).scatter(axis, torch.argmax(x, axis, keepdim=True), 1.0)
 
 
-FLAT = tuple(
-    make_entry(name, _flat(f))
-    for name, f in {
-        "Softmax": torch.softmax,
-        "LogSoftmax": torch.log_softmax,
-        "Hardmax": _hardmax,
-    }.items()
+FLAT = (
+    make_entry("Softmax", _flat(torch.softmax)),
+    make_entry("LogSoftmax", _flat(torch.log_softmax)),
+    make_entry("Hardmax", _flat(_hardmax)),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
 
 import numpy as np
 import torch
@@ -37,8 +37,8 @@ class ResizedAxis:
     """One axis to resize: `region` is (start, end) of the part to crop, as fractions."""
 
     place: int
-    size: Any
-    result: Any
+    size: int
+    result: int
     scale: float
     region: tuple[float, float] = (0.0, 1.0)
 
@@ -127,7 +127,7 @@ def _by_scale(x: Tensor, place: int, scale: float) -> ResizedAxis:
     if isinstance(size, int):
         return ResizedAxis(place, size, math.floor(size * scale), scale)
     if not float(scale).is_integer():
-        raise Refused("an axis of open size is apply_resize by a fraction")
+        raise Refused("an axis of open size is resized by a fraction")
     return ResizedAxis(place, size, size * int(scale), scale)
 
 
@@ -156,7 +156,7 @@ def apply_resize(x: Tensor, axes: list[ResizedAxis], how: Resampling) -> Tensor:
     return x
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: int | None, b: int | None) -> bool:
     return a is b or (isinstance(a, int) and isinstance(b, int) and a == b)
 
 
@@ -182,7 +182,7 @@ def _torch_mode(x: Tensor, axes: list[ResizedAxis], how: Resampling) -> str | No
     return {"linear": linear, "cubic": cubic}.get(how.mode)
 
 
-def _scaled(axis: ResizedAxis) -> Any:
+def _scaled(axis: ResizedAxis) -> int | None:
     whole = axis.size * axis.scale
     return int(whole) if isinstance(axis.size, int) and float(whole).is_integer() else None
 
@@ -195,7 +195,7 @@ def _by_torch(x: Tensor, axes: list[ResizedAxis], mode: str) -> Tensor:
 def _along(x: Tensor, axis: ResizedAxis, how: Resampling) -> Tensor:
     """Weighted sums of entries chosen along one axis."""
     if not (isinstance(axis.size, int) and isinstance(axis.result, int)):
-        raise Refused("an axis of open size is apply_resize in a way that needs its size")
+        raise Refused("an axis of open size is resized in a way that needs its size")
     where = _coordinates(axis, how)
     indices, weights = _taps(where, axis, how)
     outside = (where < 0) | (where > axis.size - 1)
@@ -203,17 +203,22 @@ def _along(x: Tensor, axis: ResizedAxis, how: Resampling) -> Tensor:
         outside[:] = False
     weights[outside] = 0
     shape = [-1 if i == axis.place else 1 for i in range(x.dim())]
-    total: Any = None
-    for tap in range(indices.shape[1]):
-        chosen = x.index_select(axis.place, torch.from_numpy(indices[:, tap].copy()).to(x.device))
-        if not (weights[:, tap] == 1).all():
-            weight = torch.from_numpy(weights[:, tap].copy()).to(x)
-            chosen = chosen * weight.reshape(shape)
-        total = chosen if total is None else total + chosen
+    taps = [_tap(x, axis.place, i, w, shape) for i, w in zip(indices.T, weights.T, strict=True)]
+    total = reduce(torch.add, taps)
     if outside.any():
         filling = torch.from_numpy(np.where(outside, how.extrapolation, 0.0)).to(x)
         total = total + filling.reshape(shape)
     return total
+
+
+def _tap(
+    x: Tensor, place: int, indices: np.ndarray, weights: np.ndarray, shape: list[int]
+) -> Tensor:
+    """Return the entries chosen along one axis, each times its weight."""
+    chosen = x.index_select(place, torch.from_numpy(indices.copy()).to(x.device))
+    if (weights == 1).all():
+        return chosen
+    return chosen * torch.from_numpy(weights.copy()).to(x).reshape(shape)
 
 
 def _coordinates(axis: ResizedAxis, how: Resampling) -> np.ndarray:
@@ -279,7 +284,8 @@ def _nearer(ratio: np.ndarray, mode: str) -> np.ndarray:
             after = np.ones_like(on_it)
         case _:
             raise Refused(f"nearest_mode {mode!r} is not supported")
-    return (after | on_it).astype(np.int64)
+    chosen: np.ndarray = (after | on_it).astype(np.int64)
+    return chosen
 
 
 def _kernel(how: Resampling) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:

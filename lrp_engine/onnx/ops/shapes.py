@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from ..values import (
 )
 
 
-def _sizes(x: OnnxValue) -> tuple[Any, ...]:
+def _sizes(x: OnnxValue) -> Ints:
     if isinstance(x, tuple):
         raise Refused("a sequence has no shape")
     return tuple(x.array.shape if isinstance(x, HostArray) else x.shape)
@@ -74,14 +73,14 @@ def constant_of_shape(shape: Ints, *, value: OnnxValue | None = None) -> Tensor:
 
 
 @host("ConstantOfShape", since=9)
-def constant_of_shape_known(shape: HostArray, *, value: OnnxValue | None = None) -> HostArray:
+def constant_of_shape_known(shape: HostArray, *, value: OnnxValue | None = None) -> object:
     if not is_small(shape):
         return NotImplemented
     filling = HostArray.of([0.0], torch.float32) if value is None else as_host(value)
     return HostArray.of(np.full(as_ints(shape), as_number(filling)), filling.dtype)
 
 
-def _reshaped(sizes: tuple[Any, ...], wanted: Ints, allowzero: int) -> tuple[Any, ...]:
+def _reshaped(sizes: Ints, wanted: Ints, allowzero: int) -> Ints:
     if allowzero:
         return wanted
     return tuple(
@@ -168,20 +167,20 @@ def expand(x: Tensor, shape: Ints) -> Tensor:
 
 
 @host("Expand", since=8)
-def expand_known(x: HostArray, shape: HostArray) -> Any:
+def expand_known(x: HostArray, shape: HostArray) -> object:
     if not is_small(shape):
         return NotImplemented
     return np.broadcast_to(x.array, np.broadcast_shapes(x.array.shape, as_ints(shape)))
 
 
-def _broadcast(have: tuple[Any, ...], want: Ints) -> tuple[Any, ...]:
+def _broadcast(have: Ints, want: Ints) -> Ints:
     """Sizes after broadcasting, without a guard where a size is symbolic."""
     rank = max(len(have), len(want))
     have, want = (1,) * (rank - len(have)) + have, (1,) * (rank - len(want)) + want
     return tuple(w if _is_one(h) else h for h, w in zip(have, want, strict=True))
 
 
-def _is_one(size: Any) -> bool:
+def _is_one(size: int) -> bool:
     return isinstance(size, int) and size == 1
 
 
@@ -196,7 +195,7 @@ def tile_one_axis(x: Tensor, tiles: int, axis: int) -> Tensor:
 
 
 @host("Tile", since=6)
-def tile_known(x: HostArray, repeats: HostArray) -> Any:
+def tile_known(x: HostArray, repeats: HostArray) -> object:
     return np.tile(x.array, as_ints(repeats)) if is_small(repeats) else NotImplemented
 
 
@@ -226,7 +225,7 @@ def split_known(
     return np.split(x.array, np.cumsum(sizes)[:-1], axis)
 
 
-def _even(size: Any, count: int) -> Ints:
+def _even(size: int, count: int) -> Ints:
     """Equal parts; the last one is smaller if they do not divide."""
     part = (size + count - 1) // count
     return (*(part,) * (count - 1), size - part * (count - 1))
@@ -267,7 +266,7 @@ def arange(start: HostArray, limit: HostArray, delta: HostArray) -> Tensor:
 
 
 @host("Range", since=11)
-def arange_known(start: HostArray, limit: HostArray, delta: HostArray) -> Any:
+def arange_known(start: HostArray, limit: HostArray, delta: HostArray) -> object:
     if not (start.concrete and limit.concrete and delta.concrete):
         return NotImplemented
     first, last, step = as_number(start), as_number(limit), as_number(delta)
