@@ -1,4 +1,4 @@
-"""Two or more tensors entry by entry, with broadcasting; and the same for host values."""
+"""Arithmetic of two or more tensors entry by entry, with broadcasting; also of known values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _div(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _wide(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """By way of 64 bits for unsigned integers, which torch hardly computes with."""
+    """Compute unsigned integers in 64 bits, because torch lacks most ops on them."""
 
     def apply(a: Tensor, b: Tensor) -> Tensor:
         if a.dtype not in (torch.uint16, torch.uint32):
@@ -71,7 +71,7 @@ def _binary(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> tuple[Op
 
 
 def _at_axis(b: Tensor, a: Tensor, axis: int | None) -> Tensor:
-    """Before opset 7, `axis` says where b's axes lie among those of a."""
+    """Place b's axes among those of a, as `axis` says before opset 7."""
     if axis is None or b.dim() == 0:
         return b
     axis = axis + a.dim() if axis < 0 else axis
@@ -83,7 +83,7 @@ BINARY = tuple(entry for name, f in _BINARY.items() for entry in _binary(name, f
 
 @op("Pow")
 def power(a: OnnxValue, b: OnnxValue, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
-    """The result has the type of the base; a known exponent or base is a number."""
+    """Raise a to the power b, in the type of a; a known exponent or base stays a number."""
     if (
         isinstance(b, HostArray)
         and b.concrete
@@ -106,31 +106,37 @@ def _power_by_number(base: Tensor, exponent: float, shape: tuple[int, ...]) -> T
 
 @op("Mod", since=10)
 def mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
+    """Return the remainder with the sign of b, or of a if `fmod`."""
     return _wide(torch.fmod if fmod else torch.remainder)(a, b)
 
 
 @op("Where", since=9)
 def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Choose from a where the condition holds, else from b."""
     return torch.where(condition, a, b)
 
 
 @op("Max")
 def maximum(*xs: Tensor) -> Tensor:
+    """Return the largest of the operands, entry by entry."""
     return reduce(_wide(torch.maximum), xs)
 
 
 @op("Min")
 def minimum(*xs: Tensor) -> Tensor:
+    """Return the smallest of the operands, entry by entry."""
     return reduce(_wide(torch.minimum), xs)
 
 
 @op("Sum")
 def total(*xs: Tensor) -> Tensor:
+    """Add the operands."""
     return reduce(torch.add, xs)
 
 
 @op("Mean")
 def mean(*xs: Tensor) -> Tensor:
+    """Average the operands."""
     return reduce(torch.add, xs) / len(xs)
 
 
@@ -146,6 +152,7 @@ def _whole_div(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @host("Div")
 def div_known(a: HostArray, b: HostArray) -> np.ndarray:
+    """Divide known arrays; whole numbers stay whole."""
     if a.dtype.is_floating_point:
         quotient: np.ndarray = np.true_divide(a.array, b.array)
         return quotient
@@ -154,6 +161,7 @@ def div_known(a: HostArray, b: HostArray) -> np.ndarray:
 
 @host("Mod", since=10)
 def mod_known(a: HostArray, b: HostArray, *, fmod: int = 0) -> np.ndarray:
+    """Return the remainder of known arrays."""
     rest: np.ndarray = (np.fmod if fmod else np.mod)(a.array, b.array)
     return rest
 
@@ -202,17 +210,20 @@ COMPARED = tuple(_compared(name, f) for name, f in _COMPARED.items())
 
 @host("Not")
 def not_known(x: HostArray) -> HostArray:
+    """Negate known truth values."""
     return HostArray.of(np.logical_not(x.array.astype(bool)), torch.bool)
 
 
 @host("Neg")
 def neg_known(x: HostArray) -> np.ndarray:
+    """Negate a known array."""
     negated: np.ndarray = np.negative(x.array)
     return negated
 
 
 @host("Where", since=9)
 def where_known(condition: HostArray, a: HostArray, b: HostArray) -> HostArray:
+    """Choose between known arrays. Raises Refused if the condition is not a number."""
     if not condition.concrete:
         raise Refused("a condition depends on data")
     return HostArray.of(np.where(condition.array.astype(bool), a.array, b.array), a.dtype)

@@ -30,6 +30,7 @@ def attention(
     softmax_precision: int | None = None,
     node: NodeContext,
 ) -> object:
+    """Attend by torch's fused op; leave caches, windows and soft caps to ONNX's body."""
     cached = past_key is not None or past_value is not None or nonpad_kv_seqlen is not None
     windowed = left_window_size != -1 or right_window_size != -1
     if cached or windowed or softcap or softmax_precision or any(node.outputs[1:]):

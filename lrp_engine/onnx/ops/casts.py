@@ -17,6 +17,7 @@ from ..values import (
 
 @op("Cast", since=6)
 def cast(x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Tensor:
+    """Convert to the element type of an ONNX code."""
     return x.to(dtype_of(to))
 
 
@@ -24,13 +25,14 @@ def cast(x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Te
 def cast_like(
     x: OnnxValue, like: OnnxValue, *, saturate: int = 1, round_mode: str = "up"
 ) -> OnnxValue:
+    """Convert to the element type of another value."""
     dtype = as_tensor(like).dtype
     return HostArray.of(x.array, dtype) if isinstance(x, HostArray) else as_tensor(x).to(dtype)
 
 
 @host("Cast", since=6)
 def cast_known(x: HostArray, *, to: int, saturate: int = 1, round_mode: str = "up") -> HostArray:
-    """Symbolic sizes stay as they are: as floats they are compared and scaled, too."""
+    """Convert a known array; symbolic sizes stay as they are: as floats they compare and scale."""
     dtype = dtype_of(to)
     if not x.concrete and dtype == torch.bool:
         return HostArray.of(np.vectorize(bool)(x.array), dtype)

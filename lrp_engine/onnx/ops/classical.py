@@ -24,12 +24,12 @@ ML = "ai.onnx.ml"
 
 
 def _real(x: Tensor) -> Tensor:
-    """Inputs may be integers or doubles; the models compute in single precision."""
+    """Convert integers and doubles: the models compute in single precision."""
     return x if x.dtype == torch.float32 else x.to(torch.float32)
 
 
 def _post(z: Tensor, name: str) -> Tensor:
-    """The transform behind a linear model's scores."""
+    """Apply the transform behind a linear model's scores."""
     match name:
         case "NONE":
             return z
@@ -53,6 +53,7 @@ def linear_regressor(
     targets: int = 1,
     post_transform: str = "NONE",
 ) -> Tensor:
+    """Map rows linearly to targets."""
     return _post(_scores(x, coefficients, intercepts, targets), post_transform)
 
 
@@ -76,7 +77,7 @@ def linear_classifier(
     multi_class: int = 0,
     post_transform: str = "NONE",
 ) -> list[Tensor]:
-    """Labels and scores. One row of coefficients may serve two classes."""
+    """Return labels and scores. One row of coefficients may serve two classes."""
     labels = tuple(classlabels_ints) or tuple(range(len(classlabels_strings)))
     rows = len(intercepts) or len(labels)
     z = _scores(x, coefficients, intercepts, rows)
@@ -87,7 +88,7 @@ def linear_classifier(
 
 
 def _two_classes(z: Tensor, labels: Sequence[int], post_transform: str) -> list[Tensor]:
-    """Both scores from the second one's, (1 - p, p), as onnxruntime has it for raw scores too."""
+    """Return both scores from the second, (1 - p, p): onnxruntime does that for raw scores, too."""
     p = z if post_transform.startswith("SOFTMAX") else _post(z, post_transform)
     chosen = p > 0.5 if post_transform in ("LOGISTIC", "PROBIT") else z > 0
     values = torch.tensor(labels, dtype=torch.int64)
@@ -96,7 +97,7 @@ def _two_classes(z: Tensor, labels: Sequence[int], post_transform: str) -> list[
 
 @op("Normalizer", domain=ML)
 def normalizer(x: Tensor, *, norm: str = "MAX") -> Tensor:
-    """Rows divided by their largest entry, their sum of sizes or their Euclidean norm."""
+    """Divide rows by their largest entry, their sum of magnitudes or their Euclidean norm."""
     x = _real(x)
     match norm:
         case "MAX":
@@ -114,6 +115,7 @@ def normalizer(x: Tensor, *, norm: str = "MAX") -> Tensor:
 def scaler(
     x: Tensor, *, offset: Sequence[float] = (0.0,), scale: Sequence[float] = (1.0,)
 ) -> Tensor:
+    """Shift and scale every column."""
     return (_real(x) - torch.tensor(offset)) * torch.tensor(scale)
 
 
@@ -126,7 +128,7 @@ def imputer(
     imputed_value_int64s: Sequence[int] = (),
     replaced_value_int64: int = 0,
 ) -> Tensor:
-    """Missing entries replaced by constants, one for all columns or one each."""
+    """Replace missing entries by constants, one for all columns or one each."""
     if not x.is_floating_point():
         return torch.where(x == replaced_value_int64, torch.tensor(imputed_value_int64s), x)
     wanted = replaced_value_float
@@ -136,18 +138,19 @@ def imputer(
 
 @op("Binarizer", domain=ML)
 def binarizer(x: Tensor, *, threshold: float = 0.0) -> Tensor:
-    """1 above the threshold, else 0: a step, which relevance does not pass."""
+    """Return 1 above the threshold, else 0: a step, which relevance does not pass."""
     return (x > threshold).to(x.dtype)
 
 
 @op("FeatureVectorizer", domain=ML)
 def feature_vectorizer(*xs: Tensor, inputdimensions: Sequence[int] = ()) -> Tensor:
+    """Join the columns of all inputs as floats."""
     return torch.cat([_real(x if x.dim() > 1 else x.unsqueeze(-1)) for x in xs], -1)
 
 
 @op("ArrayFeatureExtractor", domain=ML)
 def array_feature_extractor(x: OnnxValue, y: OnnxValue) -> Tensor:
-    """Entries of the last axis."""
+    """Choose entries of the last axis."""
     table = as_tensor(x)
     table = table if table.dim() > 1 else table.unsqueeze(0)
     if isinstance(y, HostArray):
@@ -162,5 +165,5 @@ def zip_map(
     classlabels_int64s: Sequence[int] = (),
     classlabels_strings: Sequence[str] = (),
 ) -> Tensor:
-    """The scores as they are: one column per class in place of one mapping per row."""
+    """Return the scores as they are: one column per class in place of one mapping per row."""
     return x

@@ -23,6 +23,7 @@ from ..values import (
 def if_(
     condition: OnnxValue, *, then_branch: OnnxGraph, else_branch: OnnxGraph, node: NodeContext
 ) -> list[OnnxValue]:
+    """Run one branch. Raises Refused if the condition depends on data."""
     if not isinstance(condition, HostArray):
         raise Refused("the condition depends on data")
     return list(node.run(then_branch if as_number(condition) else else_branch, ()))
@@ -30,39 +31,39 @@ def if_(
 
 @op("Loop")
 def loop(
-    turns: OnnxValue | None,
+    iterations: OnnxValue | None,
     condition: OnnxValue | None,
     *carried: OnnxValue,
     body: OnnxGraph,
     node: NodeContext,
 ) -> list[OnnxValue]:
-    """Unrolled: number of turns and condition have to be known."""
-    most = None if turns is None else _turns(turns, node)
-    state, going, gathered, turn = list(carried), condition, [], 0
-    while (most is None or turn < most) and (going is None or _known(going)):
-        check_iterations(turn + 1, node.name)
+    """Unroll a loop. Raises Refused unless number of iterations and condition are known."""
+    most = None if iterations is None else _iterations(iterations, node)
+    state, going, gathered, iteration = list(carried), condition, [], 0
+    while (most is None or iteration < most) and (going is None or _known(going)):
+        check_iterations(iteration + 1, node.name)
         given = going if going is not None else HostArray.of(True, torch.bool)
-        going, *results = node.run(body, (HostArray.of(turn), given, *state))
+        going, *results = node.run(body, (HostArray.of(iteration), given, *state))
         state, scanned = results[: len(state)], results[len(state) :]
         gathered.append(scanned)
-        turn += 1
+        iteration += 1
     if not gathered and len(node.outputs) > len(state):
-        raise Refused("a loop of no turns whose results are gathered")
+        raise Refused("a loop of no iterations whose results are gathered")
     return [*state, *_stacked(gathered)]
 
 
-def _stacked(turns: list[list[OnnxValue]]) -> list[OnnxValue]:
-    """What every turn gave, along a new first axis."""
-    columns = zip(*turns, strict=True)
+def _stacked(iterations: list[list[OnnxValue]]) -> list[OnnxValue]:
+    """Stack what every iteration gave along a new first axis."""
+    columns = zip(*iterations, strict=True)
     return [torch.stack([as_tensor(value) for value in column]) for column in columns]
 
 
-def _turns(turns: OnnxValue, node: NodeContext) -> int:
-    if not isinstance(turns, HostArray):
-        raise Refused("the number of turns depends on data")
-    if not turns.concrete:
-        raise Refused("the number of turns depends on a size that is left open")
-    return check_iterations(int(as_number(turns)), node.name)
+def _iterations(iterations: OnnxValue, node: NodeContext) -> int:
+    if not isinstance(iterations, HostArray):
+        raise Refused("the number of iterations depends on data")
+    if not iterations.concrete:
+        raise Refused("the number of iterations depends on a size that is left open")
+    return check_iterations(int(as_number(iterations)), node.name)
 
 
 def _known(condition: OnnxValue) -> bool:
@@ -82,7 +83,8 @@ def scan(
     scan_output_directions: Ints | None = None,
     node: NodeContext,
 ) -> list[OnnxValue]:
-    results, gathered = _scanned_turns(
+    """Unroll a scan along any axes. Raises Refused if the scanned axis is left open."""
+    results, gathered = _scan_iterations(
         values, body, num_scan_inputs, scan_input_axes, scan_input_directions, node
     )
     columns = [list(map(as_tensor, column)) for column in zip(*gathered, strict=True)]
@@ -99,11 +101,11 @@ def _scanned(
     directions: Ints | None,
     node: NodeContext,
 ) -> list[OnnxValue]:
-    state, gathered = _scanned_turns(values, body, count, None, directions, node)
+    state, gathered = _scan_iterations(values, body, count, None, directions, node)
     return [*state, *_stacked(gathered)]
 
 
-def _scanned_turns(
+def _scan_iterations(
     values: tuple[OnnxValue, ...],
     body: OnnxGraph,
     count: int,
@@ -111,7 +113,7 @@ def _scanned_turns(
     directions: Ints | None,
     node: NodeContext,
 ) -> tuple[list[OnnxValue], list[list[OnnxValue]]]:
-    """Unrolled along the scanned axis, whose size has to be known: last state, every output."""
+    """Unroll along the scanned axis, whose size has to be known: last state, every output."""
     state = list(values[: len(values) - count])
     scanned = [as_tensor(value) for value in values[len(values) - count :]]
     axes, back = axes or (0,) * count, directions or (0,) * count
@@ -143,7 +145,7 @@ def scan_8(
     directions: Ints | None = None,
     node: NodeContext,
 ) -> list[OnnxValue]:
-    """With a batch axis before the scanned one."""
+    """Unroll a scan with a batch axis before the scanned one, as in opset 8."""
     if lengths is not None:
         raise Refused("sequence lengths are not supported")
     batch = as_tensor(values[0]).shape[0]
@@ -164,26 +166,31 @@ def scan_8(
 
 @op("SequenceConstruct", since=11)
 def sequence_construct(*xs: OnnxValue) -> OnnxValue:
+    """Make a sequence of values."""
     return tuple(xs)
 
 
 @op("SequenceEmpty", since=11)
 def sequence_empty(*, dtype: int = 1) -> OnnxValue:
+    """Make a sequence of no values."""
     return ()
 
 
 @op("SequenceAt", since=11)
 def sequence_at(sequence: OnnxValue, position: int) -> OnnxValue:
+    """Return one value of a sequence."""
     return _entries(sequence)[position]
 
 
 @op("SequenceLength", since=11)
 def sequence_length(sequence: OnnxValue) -> HostArray:
+    """Return the length of a sequence, which is always known."""
     return HostArray.of(len(_entries(sequence)))
 
 
 @op("SequenceInsert", since=11)
 def sequence_insert(sequence: OnnxValue, x: OnnxValue, position: int | None = None) -> OnnxValue:
+    """Insert a value into a sequence, by default at its end."""
     entries = list(_entries(sequence))
     entries.insert(len(entries) if position is None else position, x)
     return tuple(entries)
@@ -191,6 +198,7 @@ def sequence_insert(sequence: OnnxValue, x: OnnxValue, position: int | None = No
 
 @op("SequenceErase", since=11)
 def sequence_erase(sequence: OnnxValue, position: int = -1) -> OnnxValue:
+    """Remove a value from a sequence, by default the last."""
     entries = list(_entries(sequence))
     entries.pop(position)
     return tuple(entries)
@@ -198,6 +206,7 @@ def sequence_erase(sequence: OnnxValue, position: int = -1) -> OnnxValue:
 
 @op("ConcatFromSequence", since=11)
 def concat_from_sequence(sequence: OnnxValue, *, axis: int, new_axis: int = 0) -> Tensor:
+    """Concatenate the values of a sequence, or stack them along a new axis."""
     entries = [as_tensor(v) for v in _entries(sequence)]
     return torch.stack(entries, axis) if new_axis else torch.cat(entries, axis)
 
@@ -206,6 +215,7 @@ def concat_from_sequence(sequence: OnnxValue, *, axis: int, new_axis: int = 0) -
 def split_to_sequence(
     x: Tensor, split: OnnxValue | None = None, *, axis: int = 0, keepdims: int = 1
 ) -> OnnxValue:
+    """Split a tensor into a sequence of parts of known sizes."""
     if split is None:
         parts = torch.split(x, 1, axis)
         return parts if keepdims else tuple(p.squeeze(axis) for p in parts)

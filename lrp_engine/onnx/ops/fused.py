@@ -28,12 +28,13 @@ def fused_matmul(
     transBatchA: int = 0,
     transBatchB: int = 0,
 ) -> Tensor:
+    """Multiply matrices, each transposed first if asked for, and scale by alpha."""
     z = torch.matmul(_turned(a, transA, transBatchA), _turned(b, transB, transBatchB))
     return z if alpha == 1 else z * alpha
 
 
 def _turned(x: Tensor, transpose: int, batch: int) -> Tensor:
-    """Last two axes swapped; before that, the first axis moved behind the other batch axes."""
+    """Swap the last two axes; before that, move the first axis behind the other batch axes."""
     if batch and x.dim() > 2:
         x = x.movedim(0, -2)
     return x.transpose(-1, -2) if transpose and x.dim() > 1 else x
@@ -55,6 +56,7 @@ def fused_gemm(
     activation_beta: float | None = None,
     activation_gamma: float | None = None,
 ) -> Tensor:
+    """Apply an activation to a Gemm."""
     z = run_op(node, "Gemm", a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
     given = [p for p in (activation_alpha, activation_beta, activation_gamma) if p is not None]
     return apply_activation(z, activation, given)
@@ -77,7 +79,7 @@ def fused_conv(
     activation: str = "",
     activation_params: tuple[float, ...] = (),
 ) -> Tensor:
-    """activation(conv(x) + z)."""
+    """Return activation(conv(x) + z)."""
     y = run_op(
         node, "Conv", x, w, b,
         auto_pad=auto_pad, dilations=dilations, group=group, kernel_shape=kernel_shape,
@@ -87,7 +89,7 @@ def fused_conv(
 
 
 def apply_activation(z: Tensor, name: str, parameters: list[float]) -> Tensor:
-    """The activation that was fused into an op."""
+    """Apply the activation that was fused into an op."""
     a, b = (*parameters, 0.0, 0.0)[:2]
     match name:
         case "":
@@ -109,26 +111,31 @@ def apply_activation(z: Tensor, name: str, parameters: list[float]) -> Tensor:
 
 @op("Gelu", domain=MICROSOFT)
 def gelu(x: Tensor) -> Tensor:
+    """Return the exact GELU."""
     return F.gelu(x)
 
 
 @op("BiasGelu", domain=MICROSOFT)
 def bias_gelu(x: Tensor, bias: Tensor) -> Tensor:
+    """Return the exact GELU of x + bias."""
     return F.gelu(x + bias)
 
 
 @op("FastGelu", domain=MICROSOFT)
 def fast_gelu(x: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return the GELU of x + bias, approximated by tanh."""
     return F.gelu(x if bias is None else x + bias, approximate="tanh")
 
 
 @op("QuickGelu", domain=MICROSOFT)
 def quick_gelu(x: Tensor, *, alpha: float = 1.702) -> Tensor:
+    """Return x sigmoid(alpha x)."""
     return F.silu(x) if alpha == 1 else x * torch.sigmoid(alpha * x)
 
 
 @op("BiasAdd", domain=MICROSOFT)
 def bias_add(x: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
+    """Add a bias and a skip connection."""
     return x + bias + skip
 
 
@@ -143,6 +150,7 @@ def simplified_layer_norm(
     epsilon: float = 1e-5,
     stash_type: int = 1,
 ) -> list[Tensor]:
+    """Normalise by the root mean square; mean and inverse deviation if wanted."""
     y = F.rms_norm(x, x.shape[axis % x.dim() :], scale, epsilon)
     return [y, *_statistics(node, x, axis, epsilon, centred=False)[1:]]
 
@@ -150,7 +158,7 @@ def simplified_layer_norm(
 def _statistics(
     node: NodeContext, x: Tensor, axis: int, epsilon: float, *, centred: bool
 ) -> list[Tensor]:
-    """Mean and inverse deviation, where the file asks for them."""
+    """Return mean and inverse deviation, where the file asks for them."""
     if not any(node.outputs[1:3]):
         return [x.new_zeros(()), x.new_zeros(())]
     axes = list(range(axis % x.dim(), x.dim()))
@@ -170,7 +178,7 @@ def skip_layer_norm(
     node: NodeContext,
     epsilon: float = 1e-12,
 ) -> list[Tensor]:
-    """LayerNorm(x + skip + bias); the fourth output is that sum."""
+    """Return LayerNorm(x + skip + bias); the fourth output is that sum."""
     total = x + skip if bias is None else x + skip + bias
     y = F.layer_norm(total, gamma.shape, gamma, beta, epsilon)
     return [y, *_statistics(node, total, -1, epsilon, centred=True), total]
@@ -186,7 +194,7 @@ def skip_simplified_layer_norm(
     node: NodeContext,
     epsilon: float = 1e-12,
 ) -> list[Tensor]:
-    """RMSNorm(x + skip + bias); the fourth output is that sum."""
+    """Return RMSNorm(x + skip + bias); the fourth output is that sum."""
     total = x + skip if bias is None else x + skip + bias
     y = F.rms_norm(total, gamma.shape, gamma, epsilon)
     return [y, *_statistics(node, total, -1, epsilon, centred=False), total]
@@ -207,7 +215,7 @@ def embed_layer_norm(
     epsilon: float = 1e-12,
     mask_index_type: int = 0,
 ) -> list[Tensor]:
-    """LayerNorm of the sum of word, position and segment embeddings."""
+    """Return the LayerNorm of the sum of word, position and segment embeddings."""
     total = F.embedding(input_ids.long(), words)
     if position_ids is None:
         total = total + positions[: input_ids.shape[1]]

@@ -32,7 +32,7 @@ def attention(
     past_present_share_buffer: int = 0,
     rotary_embedding_dim: int = 0,
 ) -> list[Tensor]:
-    """Projection to queries, keys and values, attention, heads joined."""
+    """Project to queries, keys and values, attend, and join the heads."""
     if past is not None or any(node.outputs[1:]):
         raise Refused("attention with a cache of keys and values is not supported")
     if do_rotary or past_present_share_buffer:
@@ -66,7 +66,7 @@ def multi_head_attention(
     unidirectional: int = 0,
     mask_filter_value: float = -10000.0,
 ) -> list[Tensor]:
-    """Attention of projected queries, keys and values, each (batch, length, hidden)."""
+    """Attend with projected queries, keys and values, each (batch, length, hidden)."""
     if past_key is not None or past_value is not None or any(node.outputs[1:]):
         raise Refused("attention with a cache of keys and values is not supported")
     if key is None or value is None or query.dim() != 3:
@@ -102,7 +102,7 @@ def _attended(
     causal: bool,
     filler: float,
 ) -> Tensor:
-    """softmax(q k^T scale + added) v, with `filler` added where a key is hidden."""
+    """Return softmax(q k^T scale + added) v, with `filler` added where a key is hidden."""
     q, k, v = _heads(q, heads), _heads(k, heads), _heads(v, heads)
     mask = added
     if hidden is not None:
@@ -119,7 +119,7 @@ def _attended(
 
 
 def _hidden(mask: Tensor | None, batch: int, keys: int) -> Tensor | None:
-    """Which keys are hidden, in the shape (batch, 1, 1 or queries, keys)."""
+    """Return which keys are hidden, in the shape (batch, 1, 1 or queries, keys)."""
     if mask is None:
         return None
     if mask.dim() == 1:
@@ -147,7 +147,7 @@ def rotary_embedding(
     scale: float = 1.0,
     is_packed_batching: int = 0,
 ) -> Tensor:
-    """Pairs of entries turned by an angle that grows with the position."""
+    """Rotate pairs of entries by an angle that grows with the position."""
     if is_packed_batching or scale != 1:
         raise Refused("packed batches and scales are not supported")
     size = 2 * cos_cache.shape[1]

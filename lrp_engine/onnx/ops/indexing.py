@@ -1,4 +1,4 @@
-"""Choosing and placing entries by index."""
+"""Ops that choose and place entries by index."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _FAR = 2**31 - 2  # ends beyond this mean "to the end"
 def slice_(
     x: Tensor, starts: Ints, ends: Ints, axes: Ints | None = None, steps: Ints | None = None
 ) -> Tensor:
+    """Cut ranges out of axes, forward or backward."""
     for axis, start, end, step in _ranges(starts, ends, axes, steps):
         axis = axis % x.dim()
         last: int | None = end
@@ -38,6 +39,7 @@ def slice_(
 
 @op("Slice")
 def slice_before_10(x: Tensor, *, starts: Ints, ends: Ints, axes: Ints | None = None) -> Tensor:
+    """Cut ranges that are given as attributes."""
     for axis, start, end, _ in _ranges(starts, ends, axes, None):
         x = x[(slice(None),) * (axis % x.dim()) + (slice(start, end if end <= _FAR else None),)]
     return x
@@ -47,6 +49,7 @@ def slice_before_10(x: Tensor, *, starts: Ints, ends: Ints, axes: Ints | None = 
 def slice_known(
     x: HostArray, starts: Ints, ends: Ints, axes: Ints | None = None, steps: Ints | None = None
 ) -> np.ndarray:
+    """Cut ranges out of a known array."""
     return _cut(x.array, _ranges(starts, ends, axes, steps))
 
 
@@ -54,6 +57,7 @@ def slice_known(
 def slice_known_before_10(
     x: HostArray, *, starts: Ints, ends: Ints, axes: Ints | None = None
 ) -> np.ndarray:
+    """Cut ranges that are given as attributes out of a known array."""
     return _cut(x.array, _ranges(starts, ends, axes, None))
 
 
@@ -73,7 +77,7 @@ def _ranges(
 
 
 def _mirrored(start: int, end: int, step: int, size: int) -> tuple[int, int | None, int]:
-    """A backward range as a forward one over the flipped axis."""
+    """Return a backward range as a forward one over the flipped axis."""
     if not isinstance(size, int) and start == -1 and end < -_FAR:
         return 0, None, -step
     if not isinstance(size, int):
@@ -84,6 +88,7 @@ def _mirrored(start: int, end: int, step: int, size: int) -> tuple[int, int | No
 
 @op("Gather")
 def gather(x: Tensor, indices: OnnxValue, *, axis: int = 0) -> Tensor:
+    """Look up slices along an axis; rows of a matrix as an embedding."""
     axis = axis % x.dim()
     if isinstance(indices, HostArray) and indices.array.ndim == 0:
         return x.select(axis, as_ints(indices)[0])
@@ -95,6 +100,7 @@ def gather(x: Tensor, indices: OnnxValue, *, axis: int = 0) -> Tensor:
 
 @host("Gather")
 def gather_known(x: HostArray, indices: HostArray, *, axis: int = 0) -> object:
+    """Look up slices of a known array at known indices."""
     if not indices.concrete:
         return NotImplemented
     return np.asarray(np.take(x.array, indices.array, axis))
@@ -106,16 +112,18 @@ def _not_negative(index: Tensor, size: int) -> Tensor:
 
 @op("GatherElements", since=11)
 def gather_elements(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
+    """Look up single entries along an axis."""
     return torch.gather(x, axis, _not_negative(indices.long(), x.shape[axis]))
 
 
 @op("GatherND", since=11)
 def gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
+    """Look up entries or slices by index tuples."""
     return x[_leading(x, indices, batch_dims)]
 
 
 def _leading(x: Tensor, indices: Tensor, batch_dims: int = 0) -> tuple[Tensor, ...]:
-    """Index tensors for the first axes: counters for those of the batch, then what is given."""
+    """Return index tensors for the first axes: counters for the batch, then what is given."""
     found = []
     for axis in range(batch_dims):
         counter = torch.arange(x.shape[axis], device=x.device)
@@ -130,6 +138,7 @@ _REDUCE = {"mul": "prod", "max": "amax", "min": "amin"}
 def scatter_elements(
     x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none"
 ) -> Tensor:
+    """Write single entries along an axis, or reduce them into x."""
     places = _not_negative(indices.long(), x.shape[axis])
     if reduction == "none":
         return torch.scatter(x, axis, places, updates)
@@ -140,6 +149,7 @@ def scatter_elements(
 
 @op("ScatterND", since=11)
 def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none") -> Tensor:
+    """Write slices at index tuples, or reduce them into x."""
     if reduction in ("none", "add"):
         return torch.index_put(x, _leading(x, indices), updates, reduction == "add")
     depth = indices.shape[-1]
@@ -157,6 +167,7 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = 
 
 @op("Compress", since=9)
 def compress(x: Tensor, condition: Tensor, *, axis: int | None = None) -> Tensor:
+    """Keep the slices of an axis where a condition holds."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     places = condition.nonzero().squeeze(1)
     return x.index_select(axis, places)
@@ -164,11 +175,13 @@ def compress(x: Tensor, condition: Tensor, *, axis: int | None = None) -> Tensor
 
 @op("NonZero", since=9)
 def nonzero(x: Tensor) -> Tensor:
+    """Return the indices of nonzero entries, one row per axis."""
     return x.nonzero().t()
 
 
 @op("OneHot", since=9)
 def one_hot(indices: Tensor, depth: int, values: Tensor, *, axis: int = -1) -> Tensor:
+    """Write one of two values, by whether a class is the index."""
     depth = int(depth)
     axis = axis if axis >= 0 else axis + indices.dim() + 1
     places = indices.long().unsqueeze(axis)
@@ -182,6 +195,7 @@ def one_hot(indices: Tensor, depth: int, values: Tensor, *, axis: int = -1) -> T
 def reverse_sequence(
     x: Tensor, lengths: Tensor, *, batch_axis: int = 1, time_axis: int = 0
 ) -> Tensor:
+    """Reverse the first steps of every sequence, as many as its length says."""
     steps = torch.arange(x.shape[time_axis], device=x.device)
     lengths = lengths.long().unsqueeze(1)
     places = torch.where(steps < lengths, lengths - 1 - steps, steps)
@@ -199,12 +213,14 @@ def pad(
     *,
     mode: str = "constant",
 ) -> Tensor:
+    """Pad known amounts at both ends of axes."""
     filling = 0 if constant_value is None else as_number(constant_value)
     return pad_ends(x, _both_ends(x, pads, axes), mode, filling)
 
 
 @op("Pad", since=2)
 def pad_before_11(x: Tensor, *, pads: Ints, mode: str = "constant", value: float = 0.0) -> Tensor:
+    """Pad amounts that are given as attributes."""
     return pad_ends(x, _both_ends(x, pads, None), mode, value)
 
 
@@ -212,11 +228,12 @@ def pad_before_11(x: Tensor, *, pads: Ints, mode: str = "constant", value: float
 def pad_before_2(
     x: Tensor, *, paddings: Ints, mode: str = "constant", value: float = 0.0
 ) -> Tensor:
+    """Pad amounts that are given as attributes, under their oldest name."""
     return pad_ends(x, _both_ends(x, paddings, None), mode, value)
 
 
 def _both_ends(x: Tensor, pads: Ints, axes: Ints | None) -> list[tuple[int, int]]:
-    """(before, after) for every axis."""
+    """Return (before, after) for every axis."""
     named = [a % x.dim() for a in axes] if axes is not None else list(range(x.dim()))
     found: list[tuple[int, int]] = [(0, 0)] * x.dim()
     for i, axis in enumerate(named):
@@ -225,7 +242,7 @@ def _both_ends(x: Tensor, pads: Ints, axes: Ints | None) -> list[tuple[int, int]
 
 
 def pad_ends(x: Tensor, ends: list[tuple[int, int]], mode: str, filling: float = 0) -> Tensor:
-    """Constants around x, or its own entries by index."""
+    """Pad with a constant, or with x's own entries by index."""
     if mode == "constant":
         flat = [n for pair in reversed(ends) for n in pair]
         while len(flat) > 2 and isinstance(flat[-1], int) and flat[-1] == flat[-2] == 0:
@@ -253,6 +270,7 @@ def _folded_back(places: Tensor, size: int, mode: str) -> Tensor:
 def scatter_elements_known(
     x: HostArray, indices: Ints, updates: HostArray, *, axis: int = 0, reduction: str = "none"
 ) -> object:
+    """Write entries into a known row."""
     if reduction != "none" or x.array.ndim != 1:
         return NotImplemented
     found = x.array.astype(object)
@@ -270,7 +288,7 @@ def tensor_scatter(
     axis: int = -2,
     mode: str = "linear",
 ) -> Tensor:
-    """Writes a run of entries along `axis`, starting at an index of its own for every sample."""
+    """Write a run of entries along `axis`, starting at an index of its own for every sample."""
     axis = axis % x.dim()
     steps = torch.arange(update.shape[axis], device=x.device)
     if write_indices is None:

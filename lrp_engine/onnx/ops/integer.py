@@ -25,12 +25,12 @@ MICROSOFT = "com.microsoft"
 
 
 def dequantise_codes(x: OnnxValue, scale: Tensor, zero: OnnxValue | None) -> Tensor:
-    """The value that codes stand for."""
+    """Return the value that codes stand for."""
     return subtract_zero_point(x, zero) * _number(scale)
 
 
 def requantise(y: Tensor, scale: Tensor, zero: OnnxValue | None) -> Tensor:
-    """The codes of a value."""
+    """Return the codes of a value."""
     return quantise_to(y, _number(scale), _scalar(zero), dtype_of_codes(zero))
 
 
@@ -39,7 +39,7 @@ def _number(scale: Tensor) -> Tensor:
 
 
 def _scalar(zero: OnnxValue | None) -> OnnxValue | None:
-    """Zero points are stored as one entry of one axis, too."""
+    """Return a zero point as a number: some files store one entry on one axis."""
     if zero is None or isinstance(zero, tuple):
         return None
     single = zero.array.size == 1 if isinstance(zero, HostArray) else zero.numel() == 1
@@ -49,12 +49,12 @@ def _scalar(zero: OnnxValue | None) -> OnnxValue | None:
 
 
 def _by_channel(v: Tensor, dims: int) -> Tensor:
-    """Parameters of a convolution's output channels, beside its output."""
+    """Shape parameters of output channels so that they broadcast over a convolution's output."""
     return _number(v) if v.numel() == 1 else v.reshape(-1, *[1] * (dims - 2))
 
 
 def _weight(w: OnnxValue, zero: OnnxValue | None) -> Tensor:
-    """A convolution's weight less its zero point, which is one number or one per channel."""
+    """Return a convolution's weight less its zero point: one number or one per channel."""
     weight = as_float(w)
     if zero is None:
         return weight
@@ -63,7 +63,7 @@ def _weight(w: OnnxValue, zero: OnnxValue | None) -> Tensor:
 
 
 def _columns(zero: OnnxValue | None, rows: bool = False) -> OnnxValue | None:
-    """Zero points of a matrix: one number, or one per column (or row)."""
+    """Return zero points of a matrix: one number, or one per column (or row)."""
     if zero is None:
         return None
     z = as_tensor(zero)
@@ -92,6 +92,7 @@ def qlinear_conv(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Tensor:
+    """Convolve dequantised codes and quantise the result."""
     weight = _weight(w, w_zero_point)
     bias = None if b is None else b.to(weight.dtype)
     total = run_op(
@@ -118,6 +119,7 @@ def conv_integer(
     pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Tensor:
+    """Convolve codes less their zero points."""
     return run_op(
         node, "Conv", subtract_zero_point(x, x_zero_point), _weight(w, w_zero_point),
         auto_pad=auto_pad, dilations=dilations, group=group, kernel_shape=kernel_shape,
@@ -136,6 +138,7 @@ def qlinear_matmul(
     y_scale: Tensor,
     y_zero_point: OnnxValue,
 ) -> Tensor:
+    """Multiply dequantised matrices and quantise the result."""
     total = _product(a, b, a_zero_point, b_zero_point)
     scale = _rows(a_scale) * _number(b_scale)
     return requantise(total * scale, y_scale, y_zero_point)
@@ -162,6 +165,7 @@ def matmul_integer(
     a_zero_point: OnnxValue | None = None,
     b_zero_point: OnnxValue | None = None,
 ) -> Tensor:
+    """Multiply matrices of codes less their zero points."""
     return _product(a, b, a_zero_point, b_zero_point)
 
 
@@ -175,6 +179,7 @@ def matmul_integer_to_float(
     b_zero_point: OnnxValue | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
+    """Multiply matrices of codes and scale the product."""
     y = _product(a, b, a_zero_point, b_zero_point) * (_rows(a_scale) * _number(b_scale))
     return y if bias is None else y + bias
 
@@ -187,6 +192,7 @@ def dynamic_quantize_matmul(
     b_zero_point: OnnxValue | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
+    """Quantise a to its own range, multiply, and scale the product."""
     q, scale, zero = quantise_dynamically(a)
     y = _product(q, b, zero, b_zero_point) * (scale * _number(b_scale))
     return y if bias is None else y + bias
@@ -208,7 +214,7 @@ def qgemm(
     transA: int = 0,
     transB: int = 0,
 ) -> Tensor:
-    """alpha A B + C, where C has the scale of the product; quantised if y has a scale."""
+    """Return alpha A B + C, where C has the scale of the product; quantise if y has a scale."""
     left, right = subtract_zero_point(a, _columns(a_zero_point)), as_float(b)
     right = subtract_zero_point(right.t() if transB else right, _columns(b_zero_point))
     total = torch.matmul(left.t() if transA else left, right)
@@ -222,6 +228,7 @@ def qlinear_add(
     a: OnnxValue, a_scale: Tensor, a_zero_point: OnnxValue | None, b: OnnxValue, b_scale: Tensor,
     b_zero_point: OnnxValue | None, c_scale: Tensor, c_zero_point: OnnxValue | None = None,
 ) -> Tensor:  # fmt: skip
+    """Add dequantised operands and quantise the sum."""
     y = dequantise_codes(a, a_scale, _scalar(a_zero_point)) + dequantise_codes(
         b, b_scale, _scalar(b_zero_point)
     )
@@ -233,6 +240,7 @@ def qlinear_mul(
     a: OnnxValue, a_scale: Tensor, a_zero_point: OnnxValue | None, b: OnnxValue, b_scale: Tensor,
     b_zero_point: OnnxValue | None, c_scale: Tensor, c_zero_point: OnnxValue | None = None,
 ) -> Tensor:  # fmt: skip
+    """Multiply dequantised operands and quantise the product."""
     y = dequantise_codes(a, a_scale, _scalar(a_zero_point)) * dequantise_codes(
         b, b_scale, _scalar(b_zero_point)
     )
@@ -244,6 +252,7 @@ def qlinear_sigmoid(
     x: OnnxValue, x_scale: Tensor, x_zero_point: OnnxValue | None, y_scale: Tensor,
     y_zero_point: OnnxValue | None = None,
 ) -> Tensor:  # fmt: skip
+    """Quantise the sigmoid of a dequantised operand."""
     y = torch.sigmoid(dequantise_codes(x, x_scale, _scalar(x_zero_point)))
     return requantise(y, y_scale, y_zero_point)
 
@@ -253,6 +262,7 @@ def qlinear_leaky_relu(
     x: OnnxValue, x_scale: Tensor, x_zero_point: OnnxValue | None, y_scale: Tensor,
     y_zero_point: OnnxValue | None = None, *, alpha: float = 0.01,
 ) -> Tensor:  # fmt: skip
+    """Quantise the leaky ReLU of a dequantised operand."""
     y = F.leaky_relu(dequantise_codes(x, x_scale, _scalar(x_zero_point)), alpha)
     return requantise(y, y_scale, y_zero_point)
 
@@ -262,6 +272,7 @@ def qlinear_softmax(
     x: OnnxValue, x_scale: Tensor, x_zero_point: OnnxValue | None, y_scale: Tensor,
     y_zero_point: OnnxValue | None = None, *, node: NodeContext, opset: int, axis: int = -1,
 ) -> Tensor:  # fmt: skip
+    """Quantise the softmax of a dequantised operand."""
     logits = dequantise_codes(x, x_scale, _scalar(x_zero_point))
     return requantise(
         run_op(node, "Softmax", logits, opset=opset, axis=axis), y_scale, y_zero_point
@@ -273,6 +284,7 @@ def qlinear_global_average_pool(
     x: OnnxValue, x_scale: Tensor, x_zero_point: OnnxValue | None, y_scale: Tensor,
     y_zero_point: OnnxValue | None = None, *, node: NodeContext, channels_last: int = 0,
 ) -> Tensor:  # fmt: skip
+    """Quantise the mean over all axes behind the channels."""
     if channels_last:
         raise Refused("channels_last is not supported")
     y = run_op(node, "GlobalAveragePool", dequantise_codes(x, x_scale, _scalar(x_zero_point)))
@@ -287,6 +299,7 @@ def qlinear_average_pool(
     count_include_pad: int | None = None, pads: tuple[int, ...] | None = None,
     strides: tuple[int, ...] | None = None,
 ) -> Tensor:  # fmt: skip
+    """Quantise the means of windows."""
     if channels_last:
         raise Refused("channels_last is not supported")
     y = run_op(
@@ -299,7 +312,12 @@ def qlinear_average_pool(
 
 @op("QLinearConcat", domain=MICROSOFT)
 def qlinear_concat(*values: OnnxValue, axis: int) -> Tensor:
-    """Output scale and zero point, then code, scale and zero point of every operand."""
+    """Concatenate codes.
+
+    Args:
+        values: Output scale and zero point, then code, scale and zero point of every operand.
+        axis: The axis to concatenate along.
+    """
     scale, zero, *rest = values
     triples = [rest[i : i + 3] for i in range(0, len(rest), 3)]
     parts = [dequantise_codes(x, as_tensor(s), _scalar(z)) for x, s, z in triples]

@@ -1,4 +1,4 @@
-"""Pools: the largest, the mean or a norm of the entries in a window."""
+"""Pooling: the largest, the mean or a norm of the entries in a window."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def max_pool(
     strides: Ints | None = None,
     node: NodeContext,
 ) -> Tensor | list[Tensor]:
+    """Return the largest entry of every window, and its place if wanted."""
     found = read_window(x, kernel_shape, auto_pad, dilations, pads, strides)
     dtype = x.dtype
     x = x if x.is_floating_point() else x.to(torch.float32)
@@ -54,7 +55,7 @@ def max_pool(
 def _whole_index(
     index: Tensor, x: Tensor, original: Tensor, found: Window, fits: bool, order: int
 ) -> Tensor:
-    """Places within one channel -> places in the whole tensor, as ONNX counts them."""
+    """Turn places within one channel into places in the whole tensor, as ONNX counts them."""
     sizes, wide = original.shape[2:], x.shape[2:]
     left, steps = index, []
     for axis in reversed(range(found.rank)):
@@ -67,13 +68,13 @@ def _whole_index(
 
 
 def _torch_takes(found: Window) -> bool:
-    """The same padding at both ends, and at most half a window."""
+    """Tell whether the padding is the same at both ends, and at most half a window."""
     pads = zip(found.pads, found.kernel, strict=True)
     return found.same and all(2 * before <= kernel for (before, _), kernel in pads)
 
 
 def _filled_up(found: Window, x: Tensor, ceil: bool) -> Window:
-    """The same window with so much padding at the end that every step is a whole one."""
+    """Return the window with so much padding at the end that every step is a whole one."""
     counts = found.outputs(tuple(x.shape[2:]), ceil)
     pads = []
     for i, count in enumerate(counts):
@@ -95,6 +96,7 @@ def average_pool(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
+    """Return the mean of every window, with or without its padding."""
     found = read_window(x, kernel_shape, auto_pad, dilations, pads, strides)
     plain = _torch_takes(found) and all(d == 1 for d in found.dilations)
     if plain:
@@ -114,7 +116,7 @@ def average_pool(
 
 
 def _window_sum(x: Tensor, found: Window) -> Tensor:
-    """The sum of a window's entries, one axis after the other: strided slices."""
+    """Sum a window's entries, one axis after the other, as strided slices."""
     x = F.pad(x, found.flat)
     counts = replace(found, pads=[(0, 0)] * found.rank).outputs(tuple(x.shape[2:]), False)
     for i, (count, step) in enumerate(zip(counts, found.strides, strict=True)):
@@ -140,6 +142,7 @@ def lp_pool(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
+    """Return the p-norm of every window."""
     found = read_window(x, kernel_shape, auto_pad, dilations, pads, strides)
     whole = _filled_up(found, x, bool(ceil_mode))
     return _window_sum(x.abs().pow(p), whole).pow(1 / p)
@@ -147,16 +150,19 @@ def lp_pool(
 
 @op("GlobalAveragePool")
 def global_average_pool(x: Tensor) -> Tensor:
+    """Average over all axes behind the channels."""
     return x.mean(tuple(range(2, x.dim())), keepdim=True)
 
 
 @op("GlobalMaxPool")
 def global_max_pool(x: Tensor) -> Tensor:
+    """Return the largest entry over all axes behind the channels."""
     return x.amax(tuple(range(2, x.dim())), keepdim=True)
 
 
 @op("GlobalLpPool")
 def global_lp_pool(x: Tensor, *, p: float = 2) -> Tensor:
+    """Return the p-norm over all axes behind the channels."""
     norm: Tensor = torch.linalg.vector_norm(x, p, tuple(range(2, x.dim())), keepdim=True)
     return norm
 
@@ -171,6 +177,7 @@ def max_unpool(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
+    """Write entries to the places that they were pooled from; the rest is 0."""
     found = read_window(x, kernel_shape, "NOTSET", None, pads, strides)
     own = [
         (n - 1) * s - a - b + k

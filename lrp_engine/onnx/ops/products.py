@@ -18,12 +18,13 @@ from ..windows import Window, read_window
 
 @op("MatMul")
 def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply matrices."""
     return torch.matmul(a, b)
 
 
 @op("Linear", domain=AFFINE)
 def linear(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    """x W + b, joined from two nodes; in no file."""
+    """Return x W + b, joined from two nodes; in no file."""
     if b.dim() > x.dim():  # then the bias adds axes
         return torch.matmul(x, w) + b
     return F.linear(x, w.t(), b.reshape(-1))
@@ -41,7 +42,7 @@ def gemm(
     transB: int = 0,
     broadcast: int = 0,
 ) -> Tensor:
-    """alpha A B + beta C; as linear, where that is what it is."""
+    """Return alpha A B + beta C, by torch's linear where that is the same."""
     a = a.t() if transA else a
     if alpha == beta == 1 and (c is None or c.dim() == 1):
         wide = None if c is None else c.expand(b.shape[0] if transB else b.shape[1])
@@ -53,6 +54,7 @@ def gemm(
 
 @op("Einsum", since=12)
 def einsum(*xs: Tensor, equation: str) -> Tensor:
+    """Sum products of entries as an equation says."""
     return torch.einsum(equation.replace(" ", ""), *xs)
 
 
@@ -77,6 +79,7 @@ def conv(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
+    """Convolve over up to three axes."""
     found = read_window(x, tuple(w.shape[2:]), auto_pad, dilations, pads, strides)
     if found.rank not in _CONV:
         raise Refused(f"convolution over {found.rank} axes is not supported")
@@ -99,7 +102,7 @@ def conv_transpose(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
-    """Padding cuts the result; where it is not the same at both ends, that is done afterwards."""
+    """Convolve transposed; padding cuts the result, afterwards if the ends are not alike."""
     kernel = tuple(w.shape[2:])
     found = read_window(x, kernel, "NOTSET", dilations, pads, strides)
     extra = output_padding or (0,) * found.rank
@@ -124,7 +127,7 @@ def conv_transpose(
 def _cuts(
     found: Window, full: list[int], auto_pad: str, output_shape: Ints | None, x: Tensor
 ) -> list[tuple[int, int]]:
-    """How much of the full result is cut off at (both ends of) every axis."""
+    """Return how much of the full result is cut off at both ends of every axis."""
     if output_shape is None and auto_pad in ("NOTSET", "VALID"):
         return found.pads
     wanted = output_shape or [n * s for n, s in zip(x.shape[2:], found.strides, strict=True)]
@@ -144,7 +147,7 @@ def col2im(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Tensor:
-    """Adds every column's entries to the places that they were read from."""
+    """Add every column's entries to the places that they were read from."""
     rank = len(block_shape)
     found = read_window(None, tuple(block_shape), "NOTSET", dilations, pads, strides)
     if rank == 2 and all(a == b for a, b in found.pads):
@@ -154,7 +157,7 @@ def col2im(
 
 
 def _col2im(x: Tensor, image: Ints, block: Ints, found: Window) -> Tensor:
-    """The same over any number of axes: one scatter to computed places."""
+    """Add columns over any number of axes: one scatter to computed places."""
     places = torch.zeros(1, 1, dtype=torch.long)
     wide = [n + a + b for n, (a, b) in zip(image, found.pads, strict=True)]
     for n, k, d, s in zip(wide, block, found.dilations, found.strides, strict=True):

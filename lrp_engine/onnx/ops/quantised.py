@@ -32,17 +32,20 @@ _FLOAT8 = (
 
 
 def stop_relevance(x: Tensor) -> Tensor:
-    """x, bit for bit, as a value that carries no relevance: seen as integers for a moment."""
+    """Return x, bit for bit, as a value that carries no relevance: viewed as integers and back."""
     return x.view(_BITS[x.dtype.itemsize]).view(x.dtype)
 
 
 def round_straight_through(x: Tensor) -> Tensor:
-    """The nearest whole number, ties to even; x + (round(x) - x) is exact below 2^23."""
+    """Round to the nearest whole number, ties to even, with the gradient of the identity.
+
+    x + (round(x) - x) is exact below 2^23.
+    """
     return x + stop_relevance(torch.round(x) - x)
 
 
 def quantise_to(x: Tensor, scale: Tensor, zero: OnnxValue | None, dtype: torch.dtype) -> Tensor:
-    """round(x / scale) + zero, cut off at the ends of the integer type `dtype`."""
+    """Return round(x / scale) + zero, cut off at the ends of the integer type `dtype`."""
     ends = torch.iinfo(dtype)
     if zero is None or is_zero(zero):
         return round_straight_through(torch.clamp(x / scale, ends.min, ends.max))
@@ -52,7 +55,7 @@ def quantise_to(x: Tensor, scale: Tensor, zero: OnnxValue | None, dtype: torch.d
 
 
 def as_float(value: OnnxValue, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Codes as floats: those that are computed here already are."""
+    """Return codes as floats: those that are computed here already are."""
     tensor = as_tensor(value)
     return (
         tensor if tensor.is_floating_point() and tensor.dtype not in _FLOAT8 else tensor.to(dtype)
@@ -62,13 +65,13 @@ def as_float(value: OnnxValue, dtype: torch.dtype = torch.float32) -> Tensor:
 def subtract_zero_point(
     value: OnnxValue, zero: OnnxValue | None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Codes less their zero point, as floats."""
+    """Return codes less their zero point, as floats."""
     x = as_float(value, dtype)
     return x if zero is None or is_zero(zero) else x - as_float(zero, x.dtype)
 
 
 def check_finite_scale(scale: OnnxValue) -> Tensor:
-    """A scale; refuses one that is known to be infinite."""
+    """Return a scale as a tensor. Raises Refused for one that is known to be infinite."""
     if isinstance(scale, HostArray) and scale.concrete and not np.isfinite(scale.array).all():
         raise Refused(
             "its scale is infinite: the model was calibrated on infinite values, such as a mask"
@@ -77,12 +80,19 @@ def check_finite_scale(scale: OnnxValue) -> Tensor:
 
 
 def is_zero(zero: OnnxValue) -> bool:
-    """Whether a zero point is known to be 0 everywhere."""
+    """Tell whether a zero point is known to be 0 everywhere."""
     return isinstance(zero, HostArray) and zero.concrete and not zero.array.any()
 
 
 def broadcast_parameters(v: Tensor, x: Tensor, axis: int, block: int = 0) -> Tensor:
-    """Parameters per tensor, per slice of an axis, or per block along it, in x's shape."""
+    """Shape parameters so that they broadcast over x.
+
+    Args:
+        v: One parameter, one per slice of `axis`, or one per block along it.
+        x: The tensor that is quantised.
+        axis: The axis of the parameters.
+        block: The entries per block; 0 without blocks.
+    """
     if block:
         return v.repeat_interleave(block, axis).narrow(axis, 0, x.shape[axis])
     if v.dim() == 0 or v.numel() == 1:
@@ -95,14 +105,14 @@ def broadcast_parameters(v: Tensor, x: Tensor, axis: int, block: int = 0) -> Ten
 def broadcast_zero_point(
     zero: OnnxValue | None, x: Tensor, axis: int, block: int = 0
 ) -> OnnxValue | None:
-    """The same for zero points."""
+    """Shape zero points so that they broadcast over x; None if they are 0 or left out."""
     if zero is None or is_zero(zero):
         return None
     return broadcast_parameters(as_tensor(zero), x, axis, block)
 
 
 def dtype_of_codes(zero: OnnxValue | None, output_dtype: int = 0) -> torch.dtype:
-    """The integer type that a zero point or an attribute names; uint8 if neither does."""
+    """Return the integer type that a zero point or an attribute names; uint8 if neither does."""
     if output_dtype:
         return dtype_of(output_dtype)
     if zero is None:
@@ -139,6 +149,7 @@ def quantize(
     saturate: int = 1,
     precision: int = 0,
 ) -> Tensor:
+    """Quantise to codes, per tensor, per axis or per block."""
     if not saturate:
         raise Refused("casting to 8-bit floats without saturation is not supported")
     return _quantised(x, y_scale, y_zero_point, axis, block_size, output_dtype)
@@ -148,6 +159,7 @@ def quantize(
 def quantize_microsoft(
     x: Tensor, y_scale: OnnxValue, y_zero_point: OnnxValue | None = None, *, axis: int = 1
 ) -> Tensor:
+    """Quantise to codes, per tensor or per axis."""
     return _quantised(x, y_scale, y_zero_point, axis, 0, 0)
 
 
@@ -171,6 +183,7 @@ def dequantize(
     block_size: int = 0,
     output_dtype: int = 0,
 ) -> Tensor:
+    """Dequantise codes, per tensor, per axis or per block."""
     y = _dequantised(x, x_scale, x_zero_point, axis, block_size)
     return y.to(dtype_of(output_dtype) if output_dtype else as_tensor(x_scale).dtype)
 
@@ -179,6 +192,7 @@ def dequantize(
 def dequantize_microsoft(
     x: OnnxValue, x_scale: OnnxValue, x_zero_point: OnnxValue | None = None, *, axis: int = 1
 ) -> Tensor:
+    """Dequantise codes, per tensor or per axis."""
     return _dequantised(x, x_scale, x_zero_point, axis, 0)
 
 

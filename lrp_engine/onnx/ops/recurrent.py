@@ -59,7 +59,7 @@ def _activations(
     alphas: Sequence[float],
     betas: Sequence[float],
 ) -> list[tuple[Activation, ...]]:
-    """The activations of each direction; alphas and betas are for those that have one, in order."""
+    """Return each direction's activations; alphas and betas go to those that take one, in order."""
     names = [n.lower() for n in names or default * directions]
     if len(names) != len(default) * directions:
         raise Refused(f"{len(names)} activations for {directions} direction(s)")
@@ -85,13 +85,13 @@ def _clipped(x: Tensor, clip: float | None) -> Tensor:
 
 
 def _rnn_step(gates: Tensor, states: States, w: RecurrentWeights) -> States:
-    """H' = f(X W + b + H R + b')."""
+    """Return H' = f(X W + b + H R + b')."""
     (h,) = states
     return (w.activations[0](_clipped(gates + F.linear(h, w.states, w.state_bias), w.clip)),)
 
 
 def _gru_step(gates: Tensor, states: States, w: RecurrentWeights) -> States:
-    """H' = (1 - z) n + z H, with the reset gate before the product with the state."""
+    """Return H' = (1 - z) n + z H, with the reset gate before the product with the state."""
     (h,) = states
     f, g = w.activations
     size = h.shape[-1]
@@ -104,7 +104,7 @@ def _gru_step(gates: Tensor, states: States, w: RecurrentWeights) -> States:
 
 
 def _gru_step_reset_late(gates: Tensor, states: States, w: RecurrentWeights) -> States:
-    """The same with the reset gate behind the product, as in torch and cuDNN."""
+    """Return H' with the reset gate behind the product with the state, as in torch and cuDNN."""
     (h,) = states
     f, g = w.activations
     zx, rx, nx = gates.chunk(3, -1)
@@ -141,7 +141,7 @@ def _walk(
     lengths: Tensor | None,
     backward: bool,
 ) -> tuple[Tensor, States]:
-    """One direction over (time, batch, features): hidden states by time, and the last states."""
+    """Run one direction over (time, batch, features): hidden states by time, and last states."""
     gates = F.linear(x, w.inputs, w.input_bias).unbind(0)
     outputs: list[Tensor] = []
     for t in reversed(range(len(gates))) if backward else range(len(gates)):
@@ -171,7 +171,7 @@ def _recurrent(
     clip: float | None,
     name: str,
 ) -> list[Tensor]:
-    """All directions of a layer: Y, then the last states."""
+    """Run all directions of a layer: Y, then the last states."""
     if layout:
         x = x.transpose(0, 1)
         initial = [None if s is None else s.transpose(0, 1) for s in initial]
@@ -217,6 +217,7 @@ def rnn(
     activation_beta: Sequence[float] = (),
     clip: float | None = None,
 ) -> list[Tensor]:
+    """Unroll a simple recurrent layer."""
     chosen = _activations(
         activations, ("tanh",), _directions(direction), activation_alpha, activation_beta
     )
@@ -244,6 +245,7 @@ def gru(
     activation_beta: Sequence[float] = (),
     clip: float | None = None,
 ) -> list[Tensor]:
+    """Unroll a layer of gated recurrent units."""
     chosen = _activations(
         activations,
         ("sigmoid", "tanh"),
@@ -277,6 +279,7 @@ def lstm(
     activation_beta: Sequence[float] = (),
     clip: float | None = None,
 ) -> list[Tensor]:
+    """Unroll a layer of long short-term memory."""
     chosen = _activations(
         activations,
         ("sigmoid", "tanh", "tanh"),

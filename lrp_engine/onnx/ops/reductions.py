@@ -28,7 +28,7 @@ def _extreme(function: Callable[..., Tensor], sign: int) -> Callable[..., Tensor
 
 
 def _of_nothing(x: Tensor, axes: Ints, keep: bool, sign: int) -> Tensor:
-    """The largest of no entries is the smallest number there is."""
+    """Return the extreme of no entries: the other end of the type's range."""
     if x.dtype == torch.bool:
         filling: float = sign > 0
     elif x.dtype.is_floating_point:
@@ -96,6 +96,7 @@ REDUCTIONS_KNOWN = (_reduction_known("ReduceSum", np.sum), _reduction_known("Red
 
 @op("ArgMax")
 def argmax(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
+    """Return the place of the largest entry along an axis."""
     if select_last_index:
         return x.shape[axis] - 1 - torch.argmax(x.flip(axis), axis, bool(keepdims))
     return torch.argmax(x, axis, bool(keepdims))
@@ -103,6 +104,7 @@ def argmax(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: in
 
 @op("ArgMin")
 def argmin(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
+    """Return the place of the smallest entry along an axis."""
     if select_last_index:
         return x.shape[axis] - 1 - torch.argmin(x.flip(axis), axis, bool(keepdims))
     return torch.argmin(x, axis, bool(keepdims))
@@ -110,6 +112,7 @@ def argmin(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: in
 
 @op("CumSum", since=11)
 def cumsum(x: Tensor, axis: int, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
+    """Return running sums along an axis."""
     x = x.flip(axis) if reverse else x
     z = x.cumsum(axis, dtype=x.dtype)
     z = z - x if exclusive else z
@@ -118,6 +121,7 @@ def cumsum(x: Tensor, axis: int, *, exclusive: int = 0, reverse: int = 0) -> Ten
 
 @op("CumProd", since=26)
 def cumprod(x: Tensor, axis: int, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
+    """Return running products along an axis."""
     x = x.flip(axis) if reverse else x
     if exclusive:
         ones = torch.ones_like(x.narrow(axis, 0, 1))
@@ -128,13 +132,13 @@ def cumprod(x: Tensor, axis: int, *, exclusive: int = 0, reverse: int = 0) -> Te
 
 @op("TopK")
 def top_k(x: Tensor, k: int, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> list[Tensor]:
-    """Of equal entries the first comes first, which topk does not promise."""
+    """Return the k largest or smallest entries; of equal ones the first, unlike torch's topk."""
     values, indices = torch.sort(x, dim=axis, descending=bool(largest), stable=True)
     return [values.narrow(axis, 0, k), indices.narrow(axis, 0, k)]
 
 
 def _flat(function: Callable[[Tensor, int], Tensor]) -> Callable[..., Tensor]:
-    """Before opset 13 these act on everything from `axis` on, as one row."""
+    """Apply a function to everything from `axis` on, as one row: as before opset 13."""
 
     def apply(x: Tensor, *, axis: int = 1) -> Tensor:
         axis = axis % x.dim()
@@ -158,14 +162,17 @@ FLAT = (
 
 @op("Softmax", since=13)
 def softmax(x: Tensor, *, axis: int = -1) -> Tensor:
+    """Return the softmax along an axis."""
     return torch.softmax(x, axis)
 
 
 @op("LogSoftmax", since=13)
 def log_softmax(x: Tensor, *, axis: int = -1) -> Tensor:
+    """Return the logarithm of the softmax along an axis."""
     return torch.log_softmax(x, axis)
 
 
 @op("Hardmax", since=13)
 def hardmax(x: Tensor, *, axis: int = -1) -> Tensor:
+    """Return 1 at the first largest entry along an axis, else 0."""
     return _hardmax(x, axis)

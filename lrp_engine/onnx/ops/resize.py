@@ -45,11 +45,13 @@ class ResizedAxis:
 
 @op("Upsample", since=9)
 def upsample(x: Tensor, scales: OnnxValue, *, mode: str = "nearest") -> Tensor:
+    """Enlarge by known scales."""
     return _upsampled(x, _floats(scales), mode)
 
 
 @op("Upsample", since=7)
 def upsample_7(x: Tensor, *, scales: Floats, mode: str = "nearest") -> Tensor:
+    """Enlarge by scales that are given as attributes."""
     return _upsampled(x, scales, mode)
 
 
@@ -57,11 +59,13 @@ def upsample_7(x: Tensor, *, scales: Floats, mode: str = "nearest") -> Tensor:
 def upsample_1(
     x: Tensor, *, height_scale: float, width_scale: float, mode: str = "nearest"
 ) -> Tensor:
+    """Enlarge height and width by scales that are given as attributes."""
     return _upsampled(x, (1.0, 1.0, height_scale, width_scale), mode)
 
 
 @op("Resize", since=10)
 def resize_10(x: Tensor, scales: OnnxValue, *, mode: str = "nearest") -> Tensor:
+    """Resize by known scales, as before opset 11."""
     return _upsampled(x, _floats(scales), mode)
 
 
@@ -88,6 +92,7 @@ def resize(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> Tensor:
+    """Resize to known scales or sizes, or crop and resize."""
     how = Resampling(
         mode,
         coordinate_transformation_mode,
@@ -143,7 +148,7 @@ def _by_size(x: Tensor, places: list[int], sizes: Ints, policy: str) -> list[Res
 
 
 def apply_resize(x: Tensor, axes: list[ResizedAxis], how: Resampling) -> Tensor:
-    """By torch's own kernel where it does the same, axis by axis otherwise."""
+    """Resize by torch's own kernel where it does the same, axis by axis otherwise."""
     cropping = how.coordinates == "tf_crop_and_resize"
     acting = [a for a in axes if cropping or a.scale != 1 or not _same(a.size, a.result)]
     if not acting:
@@ -161,7 +166,7 @@ def _same(a: int | None, b: int | None) -> bool:
 
 
 def _torch_mode(x: Tensor, axes: list[ResizedAxis], how: Resampling) -> str | None:
-    """The name of torch's kernel for this, or None."""
+    """Return the name of torch's kernel for this; None if there is none."""
     spatial = [a.place for a in axes] == list(range(2, x.dim()))
     if how.antialias or how.exclude_outside or not x.is_floating_point() or not spatial:
         return None
@@ -193,7 +198,7 @@ def _by_torch(x: Tensor, axes: list[ResizedAxis], mode: str) -> Tensor:
 
 
 def _along(x: Tensor, axis: ResizedAxis, how: Resampling) -> Tensor:
-    """Weighted sums of entries chosen along one axis."""
+    """Return weighted sums of entries chosen along one axis."""
     if not (isinstance(axis.size, int) and isinstance(axis.result, int)):
         raise Refused("an axis of open size is resized in a way that needs its size")
     where = _coordinates(axis, how)
@@ -222,7 +227,7 @@ def _tap(
 
 
 def _coordinates(axis: ResizedAxis, how: Resampling) -> np.ndarray:
-    """Where output entries lie in the input."""
+    """Return where output entries lie in the input."""
     y = np.arange(axis.result, dtype=np.float64)
     last, width = axis.size - 1, axis.scale * axis.size
     half = (y + 0.5) / axis.scale - 0.5
@@ -248,7 +253,7 @@ def _coordinates(axis: ResizedAxis, how: Resampling) -> np.ndarray:
 
 
 def _taps(where: np.ndarray, axis: ResizedAxis, how: Resampling) -> tuple[np.ndarray, np.ndarray]:
-    """Per output entry the input entries that it is made of, and their weights."""
+    """Return, per output entry, the input entries that it is made of and their weights."""
     base = np.ceil(where).astype(np.int64) - 1
     # In (0, 1]: an entry that lies exactly on an input entry counts as that one's right end.
     ratio = where - base
@@ -271,7 +276,7 @@ def _taps(where: np.ndarray, axis: ResizedAxis, how: Resampling) -> tuple[np.nda
 
 
 def _nearer(ratio: np.ndarray, mode: str) -> np.ndarray:
-    """0 for the entry before, 1 for the one after."""
+    """Return 0 for the entry before, 1 for the one after."""
     on_it = ratio == 1
     match mode:
         case "round_prefer_floor":
@@ -289,7 +294,7 @@ def _nearer(ratio: np.ndarray, mode: str) -> np.ndarray:
 
 
 def _kernel(how: Resampling) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
-    """How far the interpolation reaches, and the weight at a distance."""
+    """Return how far the interpolation reaches, and the weight at a distance."""
     if how.mode in ("linear", "bilinear"):
         return 1, lambda d: np.clip(1 - np.abs(d), 0, 1)
     if how.mode != "cubic":

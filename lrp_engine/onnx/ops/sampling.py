@@ -1,4 +1,4 @@
-"""Reading images at computed places."""
+"""Ops that read images at computed places."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ def grid_sample(
     mode: str = "linear",
     padding_mode: str = "zeros",
 ) -> Tensor:
+    """Read an image at the places of a grid."""
     mode = _MODES.get(mode, mode)
     return F.grid_sample(x, grid, mode, padding_mode, bool(align_corners))
 
 
 @op("AffineGrid", since=20)
 def affine_grid(theta: Tensor, size: tuple[int, ...], *, align_corners: int = 0) -> Tensor:
+    """Return the grid of an affine map."""
     return F.affine_grid(theta, list(size), bool(align_corners))
