@@ -84,7 +84,7 @@ class AllocationGuard(TorchDispatchMode):
     """
 
     def __init__(self, quota: Quota, what: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._quota = quota
         self._what = what
 

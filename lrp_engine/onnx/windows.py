@@ -86,6 +86,6 @@ def _same_size(size: int, kernel: int, dilation: int, stride: int, how: str) -> 
     if stride == 1:
         total = reach - 1
     else:
-        total = torch.sym_max(((size + stride - 1) // stride - 1) * stride + reach - size, 0)
+        total = torch.sym_max(((size + stride - 1) // stride - 1) * stride + reach - size, 0)  # type: ignore[no-untyped-call]
     less = total // 2
     return (less, total - less) if how == "SAME_UPPER" else (total - less, less)

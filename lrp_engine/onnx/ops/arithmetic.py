@@ -99,7 +99,7 @@ def power(a: OnnxValue, b: OnnxValue, *, axis: int | None = None, broadcast: int
 
 
 def _power_by_number(base: Tensor, exponent: float, shape: tuple[int, ...]) -> Tensor:
-    shape = torch.broadcast_shapes(base.shape, shape)
+    shape = torch.broadcast_shapes(base.shape, shape)  # type: ignore[no-untyped-call]
     whole = base.is_floating_point() and float(exponent).is_integer()
     return torch.pow(base, int(exponent) if whole else exponent).to(base.dtype).expand(shape)
 

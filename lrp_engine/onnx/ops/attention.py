@@ -51,5 +51,5 @@ def _heads(x: Tensor, count: int | None) -> Tensor:
     """(batch, length, heads * size) -> (batch, heads, length, size)."""
     if count is None:
         raise Refused("the number of heads is missing")
-    heads: Tensor = x.unflatten(-1, (count, -1))
+    heads: Tensor = x.unflatten(-1, (count, -1))  # type: ignore[no-untyped-call]
     return heads.transpose(1, 2)

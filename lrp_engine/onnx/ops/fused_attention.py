@@ -38,7 +38,7 @@ def attention(
     if do_rotary or past_present_share_buffer:
         raise Refused("rotary embedding inside fused attention is not supported")
     sizes = list(qkv_hidden_sizes or [weights.shape[1] // 3] * 3)
-    q, k, v = F.linear(x, weights.t(), bias).split(sizes, -1)
+    q, k, v = F.linear(x, weights.t(), bias).split(sizes, -1)  # type: ignore[no-untyped-call]
     return [
         _attended(
             q, k, v, num_heads, scale, attention_bias,
@@ -73,7 +73,7 @@ def multi_head_attention(
         raise Refused("queries, keys and values packed in one tensor are not supported")
     if bias is not None:
         sizes = [query.shape[-1], key.shape[-1] if key.dim() == 3 else query.shape[-1]]
-        bq, bk, bv = bias.split([*sizes, bias.shape[0] - sum(sizes)])
+        bq, bk, bv = bias.split([*sizes, bias.shape[0] - sum(sizes)])  # type: ignore[no-untyped-call]
         query = query + bq
         if key.dim() == 3:
             key, value = key + bk, value + bv
@@ -88,7 +88,7 @@ def multi_head_attention(
 
 def _heads(x: Tensor, count: int) -> Tensor:
     """(batch, length, hidden) -> (batch, head, length, size); four axes stay as they are."""
-    return x if x.dim() == 4 else x.unflatten(-1, (count, -1)).transpose(1, 2)
+    return x if x.dim() == 4 else x.unflatten(-1, (count, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
 
 
 def _attended(
@@ -151,7 +151,7 @@ def rotary_embedding(
     if is_packed_batching or scale != 1:
         raise Refused("packed batches and scales are not supported")
     size = 2 * cos_cache.shape[1]
-    heads = x if x.dim() == 4 else x.unflatten(-1, (num_heads or -1, size if not num_heads else -1))
+    heads = x if x.dim() == 4 else x.unflatten(-1, (num_heads or -1, size if not num_heads else -1))  # type: ignore[no-untyped-call]
     heads = heads.transpose(1, 2) if x.dim() == 4 else heads  # batch, length, head, size
     if position_ids.dim() == 1:
         position_ids = position_ids + torch.arange(heads.shape[1], device=x.device)
