@@ -1,4 +1,4 @@
-"""Absorbed: how much relevance biases, constants, stabilisers and the like may take."""
+"""Absorbed: hold biases, constants, stabilisers and the like to a share of the relevance."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TOTAL = "total"
 UNIT = "of the relevance that set out"
 
 ADVICE: Mapping[str, str] = {
-    "bias": "the bias of this op speaks louder than its inputs: look at the training run and the"
-    " weights that were loaded; inputs far from the training data do this, too",
+    "bias": "the bias of this op outweighs its inputs: check the training run and the loaded"
+    " weights; inputs far from the training data have this effect, too",
     "stabiliser": "epsilon is large beside this op's result: choose a smaller one in the preset",
     "taylor": "the first-order term misses much of this op: compare with a preset that stops it",
     "stopped": "a stopped path carried much of the output: see the preset's rule for this op",
@@ -26,9 +26,9 @@ _OTHER = "look at the rule of this op: it books this cause"
 Shares = Mapping[str, Mapping[str, float]]
 
 
-def absorbed(evidence: Evidence, budget: Budget) -> Finding:
-    """Shares by cause: sum over ops of |absorbed| over the sum of |R| that left the output."""
-    by_cause = shares(evidence)
+def check_absorbed(evidence: Evidence, budget: Budget) -> Finding:
+    """Hold each cause to its share: sum over ops of |absorbed| over the output's sum of |R|."""
+    by_cause = absorbed_shares(evidence)
     totals = {cause: sum(found.values()) for cause, found in by_cause.items()}
     total = sum(totals.values())
     details = tuple(f"{cause}: {share:.3g}" for cause, share in _largest_first(totals))
@@ -45,8 +45,8 @@ def absorbed(evidence: Evidence, budget: Budget) -> Finding:
     return Finding("absorbed", Status.PASSED, message, total, tightest, UNIT)
 
 
-def shares(evidence: Evidence) -> Shares:
-    """cause -> node -> share, over all batches."""
+def absorbed_shares(evidence: Evidence) -> Shares:
+    """Return what each cause absorbs at each node, as shares summed over all batches."""
     sent = evidence.sent() or 1.0
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for ledger in evidence.ledgers:
@@ -92,7 +92,7 @@ def _largest_first(totals: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def _misspelt(unseen: list[str], totals: Mapping[str, float]) -> str:
-    """A limit for a cause that no op books may be a misspelling: it is said, not hidden."""
+    """Name the limited causes that no op books: they may be misspelt."""
     hints = []
     for cause in unseen:
         close = difflib.get_close_matches(cause, [*totals, *ADVICE], n=1)

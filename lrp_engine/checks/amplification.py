@@ -1,4 +1,4 @@
-"""Amplification: ops that pass on much more |R| than they receive, because terms nearly cancel."""
+"""Amplification: find ops that pass on much more |R| than they receive."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ ADVICE = (
 _NEGLIGIBLE = 1e-3
 
 
-def amplification(evidence: Evidence, budget: Budget) -> Finding:
-    """Largest sum of |R_in| over sum of |R_out| of one op.
+def check_amplification(evidence: Evidence, budget: Budget) -> Finding:
+    """Hold the largest sum of |R_in| over sum of |R_out| of one op to its limit.
 
-    Ops that neither receive nor pass on a thousandth of what left the output are left out.
+    The ratio is large where terms nearly cancel. Ops that neither receive nor pass on a thousandth
+    of what left the output are not counted.
     """
     limit = budget.amplification
     for ledger in evidence.ledgers:
         for account in _carrying(ledger):
             if limit is not None and not account.amplification <= limit:
                 return _over(evidence, account, limit)
-    found = filter(None, map(most_amplifying, evidence.ledgers))
+    found = filter(None, map(find_most_amplifying, evidence.ledgers))
     worst = max(found, key=lambda account: account.amplification, default=None)
     measured = worst.amplification if worst else 1.0
     message = f"most at {worst.node} ({worst.op}, rule {worst.rule})" if worst else "no op"
@@ -37,8 +38,8 @@ def amplification(evidence: Evidence, budget: Budget) -> Finding:
     return Finding("amplification", status, message, measured, limit, UNIT, place)
 
 
-def most_amplifying(ledger: Ledger) -> Account | None:
-    """The op with the largest amplification, of those that carry more than next to nothing."""
+def find_most_amplifying(ledger: Ledger) -> Account | None:
+    """Return the account with the largest amplification; None if no op carries enough relevance."""
     return max(_carrying(ledger), key=lambda account: account.amplification, default=None)
 
 

@@ -1,4 +1,4 @@
-"""Asserts for tests: covered, conserved, and the same explanation as before.
+"""Asserts for tests: every op is covered, relevance is conserved, the explanation is unchanged.
 
 The pytest plugin offers them as fixtures of the same names; they work in any test framework.
 """
@@ -15,17 +15,23 @@ from ..plan.prepare import ModelSource
 from ..propagate.ledger import Ledger
 from ..results.explanation import Explanation
 from .absorbed import TOTAL
-from .amplification import most_amplifying
+from .amplification import find_most_amplifying
 from .budget import relative_error_for
-from .coverage import uncovered
-from .drift import furthest, misfit
-from .golden import Kept, changed_names, kept_of
+from .coverage import describe_uncovered
+from .drift import find_mismatch, find_worst_drift
+from .golden import KeptRelevance, keep_batch, list_changes
 
 
-def assert_covered(model: ModelSource | Engine, inputs: Any = None, **options: Any) -> Engine:
-    """The engine of a model in which every live op has a rule; `options` are those of Engine.
+def assert_covered(model: ModelSource | Engine, inputs: object = None, **options: Any) -> Engine:
+    """Assert that every live op of a model has a rule, and return its engine.
 
-    Raises AssertionError that lists every op without one, with its module and source line.
+    Args:
+        model: A model to capture, or an engine, which is returned as it is.
+        inputs: Example inputs, as for `Engine`.
+        **options: The other arguments of `Engine`.
+
+    Raises:
+        AssertionError: lists every op without a rule, with its module and source line.
 
     >>> import torch
     >>> engine = assert_covered(torch.nn.Linear(4, 3).eval(), torch.ones(1, 4), preset="epsilon")
@@ -36,7 +42,7 @@ def assert_covered(model: ModelSource | Engine, inputs: Any = None, **options: A
     try:
         return Engine(model, inputs, **options)
     except CoverageError as error:
-        raise AssertionError(uncovered(error).text()) from error
+        raise AssertionError(describe_uncovered(error).text()) from error
 
 
 def assert_conserved(
@@ -46,11 +52,16 @@ def assert_conserved(
     absorbed: Mapping[str, float] | None = None,
     amplification: float | None = None,
 ) -> None:
-    """Every op's account balances, and no more is absorbed or amplified than allowed.
+    """Assert that every op's account balances, and that little is absorbed or amplified.
 
-    `tolerance` is relative to an op's sum of |R| (default by dtype); `absorbed` limits shares of
-    the relevance that set out, by cause or as `total`, and `amplification` any op's, as in
-    `Budget`. Raises AssertionError naming the first op out of line.
+    Args:
+        explanation: An explanation with a ledger.
+        tolerance: Largest residual relative to an op's sum of |R|; default by dtype.
+        absorbed: Largest shares of the relevance that left the output, by cause or as `total`.
+        amplification: Largest ratio of |R| passed on to |R| received, for any op.
+
+    Raises:
+        AssertionError: names the first op that breaks a limit.
     """
     __tracebackhide__ = True
     ledger = explanation.ledger
@@ -59,7 +70,7 @@ def assert_conserved(
         raise AssertionError(f"not conserved: {imbalance}\n{ledger}")
     for cause, most in (absorbed or {}).items():
         _assert_absorbed(ledger, cause, most)
-    worst = most_amplifying(ledger)
+    worst = find_most_amplifying(ledger)
     if amplification is not None and worst and not worst.amplification <= amplification:
         raise AssertionError(
             f"amplified {worst.amplification:.3g} times (at most {amplification:g}):"
@@ -74,26 +85,32 @@ def assert_same_explanation(
     correlation: float = 0.999,
     relative_error: float | None = None,
 ) -> None:
-    """The relevance of every sample is that of another explanation, or of a saved one.
+    """Assert that every sample's relevance is that of another explanation, or of a saved one.
 
-    `relative_error` is relative to a sample's sum of |R| (default by dtype). Raises
-    AssertionError naming the sample that differs most and what else changed in between.
+    Args:
+        found: The explanation to test.
+        expected: An explanation, or the path of a saved one.
+        correlation: Smallest correlation of a sample's relevance with the expected one.
+        relative_error: Largest difference relative to a sample's sum of |R|; default by dtype.
+
+    Raises:
+        AssertionError: names the sample that differs most and what else changed in between.
     """
     __tracebackhide__ = True
     if not isinstance(expected, Explanation):
         expected = _loaded(Path(expected))
     now, then = _whole(found), _whole(expected)
-    since = changed_names(expected.provenance, found.provenance)
+    since = list_changes(expected.provenance, found.provenance)
     about = f"\n  changed since: {', '.join(since)}" if since else ""
-    reason = misfit(then, now)
+    reason = find_mismatch(then, now)
     if reason:
         raise AssertionError(f"these cannot be compared: {reason}{about}")
     limit = relative_error_for(found.provenance.dtype) if relative_error is None else relative_error
-    worst = furthest(then, now)
+    worst = find_worst_drift(then, now)
     if not worst.error <= limit or not worst.correlation >= correlation:
         raise AssertionError(
-            f"another explanation: relative error {worst.error:.3g} (at most {limit:g}) in sample"
-            f" {worst.sample}, most of it at {worst.source}; smallest correlation"
+            f"the explanation differs: relative error {worst.error:.3g} (at most {limit:g}) in"
+            f" sample {worst.sample}, most of it at {worst.source}; smallest correlation"
             f" {worst.correlation:.6f} (at least {correlation:g}){about}"
         )
 
@@ -124,5 +141,7 @@ def _loaded(path: Path) -> Explanation:
     return Explanation.load(path)
 
 
-def _whole(explanation: Explanation) -> Kept:
-    return kept_of(Kept(), explanation, samples=len(explanation.explained), entries=None)
+def _whole(explanation: Explanation) -> KeptRelevance:
+    return keep_batch(
+        KeptRelevance(), explanation, samples=len(explanation.explained), entries=None
+    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 
-from ..errors import BudgetError
+from ..errors import BudgetError, suggest
 
 _TOP = {"residual", "amplification", "absorbed", "drift"}
 _DRIFT = {"correlation", "relative_error", "rules"}
@@ -25,9 +23,9 @@ _RELATIVE_ERROR = {
 
 @dataclass(frozen=True)
 class Budget:
-    """The limits. None means the default of the dtype, or no limit where there is no default.
+    """The limits of all checks. None means the default for the dtype, or no limit.
 
-    Args:
+    Attributes:
         residual: largest |residual| of an op relative to its sum of |R|; default by dtype.
         amplification: largest sum of |R| passed on over sum of |R| received, per op.
         absorbed: largest share of the relevance that set out from the output, by cause (bias,
@@ -45,46 +43,44 @@ class Budget:
     rules: int = 0
 
     @classmethod
-    def of(cls, table: Mapping[str, Any], where: str, base: Budget | None = None) -> Budget:
-        """Reads a `[budget]` table; what it does not name stays as in `base`.
+    def of(cls, table: Mapping[str, object], where: str, base: Budget | None = None) -> Budget:
+        """Read a `[budget]` table; limits that it does not name are those of `base`.
 
-        Raises BudgetError for unknown names and for limits that are no numbers.
+        Raises:
+            BudgetError: a name is unknown, or a limit is not a number of at least 0.
         """
         refuse_unknown(table, _TOP, where)
         drift, absorbed = _table(table, "drift", where), _table(table, "absorbed", where)
         refuse_unknown(drift, _DRIFT, f"{where}.drift")
         flat = {k: v for k, v in table.items() if k in ("residual", "amplification")}
         flat |= dict(drift)
-        limits: dict[str, Any] = {k: _number(v, f"{where}: {k}") for k, v in flat.items()}
-        if "rules" in limits:
-            limits["rules"] = int(limits["rules"])
+        limits: dict[str, float] = {k: _number(v, f"{where}: {k}") for k, v in flat.items()}
         found = {k: _number(v, f"{where}.absorbed: {k}") for k, v in absorbed.items()}
         base = base or cls()
-        return replace(base, **limits, absorbed={**base.absorbed, **found})
+        rules = int(limits.pop("rules", base.rules))
+        return replace(base, **limits, rules=rules, absorbed={**base.absorbed, **found})
 
 
 def relative_error_for(dtype: str) -> float:
-    """The default limit of drift for a dtype by name, such as `float32`."""
+    """Return the default limit of drift for a dtype by name, such as `float32`."""
     return _RELATIVE_ERROR.get(getattr(torch, dtype, torch.float32), 1e-3)
 
 
-def refuse_unknown(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    """Raises BudgetError if a table has a key that means nothing."""
+def refuse_unknown(table: Mapping[str, object], known: Collection[str], where: str) -> None:
+    """Raise BudgetError if a table has an unknown key."""
     for key in table:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise BudgetError(f"{where} has no {key!r}; there is {', '.join(sorted(known))}{hint}")
+            raise BudgetError(f"{where}: unknown key {key!r}{suggest(key, known)}")
 
 
-def _table(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+def _table(table: Mapping[str, object], key: str, where: str) -> Mapping[str, object]:
     found = table.get(key, {})
     if not isinstance(found, Mapping):
         raise BudgetError(f"{where}: {key} is a table of limits, not {found!r}")
     return found
 
 
-def _number(value: Any, where: str) -> float:
+def _number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         raise BudgetError(f"{where} is a number of at least 0, not {value!r}")
     return float(value)

@@ -1,4 +1,4 @@
-"""Files of checks (TOML): which models to check, on what, and within which budget.
+"""Read files of checks (TOML): the models to check, their inputs and their budgets.
 
 [budget]                      # for every check below, unless it says otherwise
 amplification = 30
@@ -47,10 +47,13 @@ DEFAULT_PRESET = "attnlrp"
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How image files become a tensor (samples, channels, height, width) in [0, 1].
+    """Options for reading image files as a tensor (samples, channels, height, width) in [0, 1].
 
-    `size` (height, width): resized if given. `mean` and `std` per channel: subtracted, divided.
-    `mode` as in pillow ("L", "RGB"); default by the files.
+    Attributes:
+        size: (height, width) to resize to.
+        mean: numbers to subtract, one or one per channel.
+        std: numbers to divide by afterwards, one or one per channel.
+        mode: as in pillow ("L", "RGB"); default by the files.
     """
 
     size: tuple[int, int] | None = None
@@ -79,14 +82,15 @@ class CheckCase:
     folder: Path = field(default_factory=Path)
 
     def path(self, text: str) -> Path:
-        """A path of the file of checks."""
+        """Resolve a path that the file of checks names."""
         return self.folder / text
 
 
 def read_cases(file: Path) -> tuple[CheckCase, ...]:
-    """All checks of a file; several presets make several cases.
+    """Read all checks of a file; several presets make several cases.
 
-    Raises BudgetError if the file cannot be read or says something that means nothing.
+    Raises:
+        BudgetError: the file cannot be read, or has an unknown key or a value that does not fit.
     """
     table = _read(file)
     base = _base(table, file)
@@ -102,7 +106,7 @@ def read_cases(file: Path) -> tuple[CheckCase, ...]:
 
 
 def read_budget(file: Path) -> Budget:
-    """The `[budget]` of a file of checks. Raises BudgetError as `read_cases` does."""
+    """Read the `[budget]` of a file of checks. Raises BudgetError as `read_cases` does."""
     return _base(_read(file), file)
 
 
@@ -152,7 +156,7 @@ def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[CheckCa
 
 
 def _target(value: Any, where: str) -> Target:
-    """A class, one per sample, or a table of weights by class."""
+    """Read a class, one per sample, or a table of weights by class."""
     try:
         if isinstance(value, Mapping):
             return {int(name): float(weight) for name, weight in value.items()}

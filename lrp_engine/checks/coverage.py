@@ -15,16 +15,16 @@ ADVICE = (
 )
 
 
-def coverage(evidence: Evidence, budget: Budget) -> Finding:
-    """Passes: an engine exists only if every live op has a rule."""
+def check_coverage(evidence: Evidence, budget: Budget) -> Finding:
+    """Pass, with the counts: an engine exists only if every live op has a rule."""
     found = evidence.engine.coverage()
     return Finding(
         "coverage", Status.PASSED, found.line(), measured=0.0, limit=0.0, unit="ops without a rule"
     )
 
 
-def uncovered(error: CoverageError) -> Finding:
-    """The finding for a model of which no engine could be made."""
+def describe_uncovered(error: CoverageError) -> Finding:
+    """Return the finding for a model whose ops have not all a rule, so that it has no engine."""
     nodes = error.nodes if isinstance(error, Uncovered) else ()
     return Finding(
         "coverage",

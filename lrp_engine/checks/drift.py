@@ -1,4 +1,4 @@
-"""Drift: is the relevance of the same samples still that of the golden result?"""
+"""Drift: compare the relevance of the same samples with the golden result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from .budget import Budget, relative_error_for
 from .evidence import Evidence
 from .finding import Finding, Status
-from .golden import Golden, Kept
+from .golden import Golden, KeptRelevance
 
 UNIT = "of the golden sum of |R|"
 ADVICE = (
@@ -21,7 +21,7 @@ ADVICE = (
 
 
 @dataclass(frozen=True)
-class Worst:
+class WorstDrift:
     """The sample that drifted most, and where; the smallest correlation."""
 
     source: str
@@ -30,18 +30,18 @@ class Worst:
     correlation: float
 
 
-def drift(evidence: Evidence, budget: Budget) -> Finding:
-    """Relative error and correlation of R, sample by sample, against the golden result."""
+def check_drift(evidence: Evidence, budget: Budget) -> Finding:
+    """Hold relative error and correlation of R with the golden result to their limits."""
     golden = evidence.golden
     if golden is None:
         return Finding("drift", Status.SKIPPED, "there is no golden result")
-    reason = misfit(golden.kept, evidence.kept)
+    reason = find_mismatch(golden.kept, evidence.kept)
     if reason:
         return Finding("drift", Status.FAILED, reason + _since(evidence, golden), advice=ADVICE)
     limit = budget.relative_error
     if limit is None:
         limit = relative_error_for(evidence.engine.provenance.dtype)
-    worst = furthest(golden.kept, evidence.kept)
+    worst = find_worst_drift(golden.kept, evidence.kept)
     message = (
         f"most in sample {worst.sample} at {worst.source}; smallest correlation"
         f" {worst.correlation:.6f} (at least {budget.correlation:g})"
@@ -60,8 +60,8 @@ def _since(evidence: Evidence, golden: Golden) -> str:
     return f"; changed since: {', '.join(why)}" if why else ""
 
 
-def furthest(before: Kept, now: Kept) -> Worst:
-    """The sample with the largest relative error, and the smallest correlation of any sample.
+def find_worst_drift(before: KeptRelevance, now: KeptRelevance) -> WorstDrift:
+    """Return the sample with the largest relative error, and the smallest correlation of any.
 
     All sources of a sample are taken together: one that carries next to nothing cannot drift far.
     """
@@ -71,7 +71,7 @@ def furthest(before: Kept, now: Kept) -> Worst:
     error = error.maximum(_relative((sizes - sums).abs().amax(1), sums.abs().amax(1)))
     correlation = _correlation(entries, then)
     sample = int(error.nan_to_num(nan=torch.inf).argmax())
-    return Worst(
+    return WorstDrift(
         source=_changed_most(before, now, sample),
         sample=sample,
         error=float(error[sample]),
@@ -79,16 +79,16 @@ def furthest(before: Kept, now: Kept) -> Worst:
     )
 
 
-def _joined(table: Mapping[str, Tensor], order: Kept) -> Tensor:
+def _joined(table: Mapping[str, Tensor], order: KeptRelevance) -> Tensor:
     return torch.cat([table[source].double() for source in order.entries], 1)
 
 
 def _relative(difference: Tensor, size: Tensor) -> Tensor:
-    """0 where nothing differs, also where there was no relevance at all."""
+    """Divide, with 0 where nothing differs, also where there was no relevance at all."""
     return torch.where(difference == 0, torch.zeros_like(size), difference / size)
 
 
-def _changed_most(then: Kept, now: Kept, sample: int) -> str:
+def _changed_most(then: KeptRelevance, now: KeptRelevance, sample: int) -> str:
     def change(source: str) -> float:
         difference = now.entries[source][sample].double() - then.entries[source][sample].double()
         return float(difference.abs().sum())
@@ -97,15 +97,15 @@ def _changed_most(then: Kept, now: Kept, sample: int) -> str:
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's, per row; 1 where both rows are equal."""
+    """Return Pearson's correlation of rows (N, M): (N,); 1 where both rows are equal."""
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     norm = a.norm(dim=1) * b.norm(dim=1)
     same = (a - b).norm(dim=1) <= 1e-12 * b.norm(dim=1)
     return torch.where(same, torch.ones_like(norm), (a * b).sum(1) / norm)
 
 
-def misfit(then: Kept, now: Kept) -> str:
-    """Why the two cannot be compared; empty if they can."""
+def find_mismatch(then: KeptRelevance, now: KeptRelevance) -> str:
+    """Say why the two cannot be compared; empty if they can."""
     if set(then.entries) != set(now.entries):
         return f"sources were {', '.join(then.entries)}, they are {', '.join(now.entries)}"
     for source, entries in now.entries.items():

@@ -1,4 +1,4 @@
-"""Runs the explanations that the checks look at: once per batch, ledger included."""
+"""Run the explanations that the checks look at: once per batch, ledger included."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from ..errors import InputError, TargetError
 from ..propagate.ledger import Ledger
 from ..run.target import Position, Target
 from .finding import Place
-from .first_nonfinite import Spoiled, find_spoiled
-from .golden import Golden, Kept, kept_of
+from .first_nonfinite import NonFinite, find_first_nonfinite
+from .golden import Golden, KeptRelevance, keep_batch
 
 
 @dataclass(frozen=True)
 class Given:
     """One batch for the model, with its target if it has its own."""
 
-    inputs: Any
+    inputs: Any  # a tensor, a tuple of arguments, or keyword arguments
     target: Target = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the checks judge.
+    """The results that the checks judge.
 
-    `ledgers` has one per batch. `spoiled` is set where the model's own numbers are not finite;
-    nothing is explained from there on.
+    `ledgers` has one per batch. `nonfinite` is set if the model's own values are not finite; the
+    batches after it are not explained.
     """
 
     engine: Engine
     ledgers: tuple[Ledger, ...]
     samples: int
-    kept: Kept
-    spoiled: Spoiled | None = None
+    kept: KeptRelevance
+    nonfinite: NonFinite | None = None
     golden: Golden | None = None
 
     def place(self, node: str) -> Place | None:
-        """The op of an account, by its node's name."""
+        """Return the op of an account by its node's name; None if the plan has no such node."""
         nodes = {a.node.name: a.node for a in self.engine.plan.assignments}
         return Place.of(nodes[node]) if node in nodes else None
 
     def ledger(self) -> Ledger | None:
-        """One ledger over all batches."""
+        """Return one ledger summed over all batches; None if there is no batch."""
         return _summed(self.ledgers) if self.ledgers else None
 
     def sent(self) -> float:
-        """Sum of |R| that set out from the output, over all batches."""
+        """Return the sum of |R| that left the output, over all batches."""
         return sum(ledger.sent for ledger in self.ledgers)
 
 
@@ -62,30 +62,32 @@ def gather(
     position: Position = None,
     golden: Golden | None = None,
 ) -> Evidence:
-    """Explains every batch once; of the relevance itself only what a golden result keeps stays.
+    """Explain every batch once, and keep the ledgers and the relevance that a golden result needs.
 
-    Raises InputError and TargetError for inputs and targets that do not fit.
+    Raises:
+        InputError: there is no batch, or inputs do not fit the model.
+        TargetError: a target does not fit the output.
     """
     ledgers: list[Ledger] = []
-    kept, samples = Kept(), 0
+    kept, samples = KeptRelevance(), 0
     for given in batches:
         try:
             explanation = engine.explain(given.inputs, given.target, position=position, ledger=True)
         except TargetError:
-            spoiled = find_spoiled(engine, given.inputs)
-            if spoiled is None:
+            nonfinite = find_first_nonfinite(engine, given.inputs)
+            if nonfinite is None:
                 raise
-            return Evidence(engine, tuple(ledgers), samples, kept, spoiled, golden)
+            return Evidence(engine, tuple(ledgers), samples, kept, nonfinite, golden)
         ledgers.append(explanation.ledger)
         samples += int(explanation.explained.numel())
-        kept = kept_of(kept, explanation, given.inputs, given.target, position)
+        kept = keep_batch(kept, explanation, given.inputs, given.target, position)
     if not ledgers:
         raise InputError("there is no batch to explain")
     return Evidence(engine, tuple(ledgers), samples, kept, None, golden)
 
 
 def split(given: Given, size: int | None) -> Iterator[Given]:
-    """Batches of at most `size` samples along the first axis; all at once without a size."""
+    """Yield parts of at most `size` samples along the first axis; the whole without a size."""
     count = samples_of(given.inputs)
     if size is None or count <= size:
         yield given
@@ -97,15 +99,16 @@ def split(given: Given, size: int | None) -> Iterator[Given]:
         )
 
 
-def samples_of(inputs: Any) -> int:
-    """How many samples a batch has: the first axis of its first tensor."""
+def samples_of(inputs: object) -> int:
+    """Return the number of samples of a batch: the first axis of its first tensor."""
     tensors = [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
     return tensors[0].shape[0] if tensors and tensors[0].dim() else 1
 
 
-def _part(leaf: Any, start: int, size: int, count: int) -> Any:
-    along = isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == count
-    return leaf[start : start + size] if along else leaf
+def _part(leaf: object, start: int, size: int, count: int) -> object:
+    if isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == count:
+        return leaf[start : start + size]
+    return leaf
 
 
 def _part_of_target(target: Target, start: int, size: int, count: int) -> Target:

@@ -1,11 +1,10 @@
-"""What a check found: passed or not, what was measured, the first op that breaks, what to do."""
+"""Findings and reports: what a check measured, the op that breaks a limit, and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any
 
 from torch import fx
 
@@ -15,7 +14,7 @@ from ..propagate.ledger import Ledger
 
 
 class Status(Enum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "FAILED"
@@ -36,7 +35,7 @@ class Place:
 
     @classmethod
     def of(cls, node: fx.Node) -> Place:
-        """Where a node of the captured graph comes from."""
+        """Locate a node of the captured graph in the model and its source code."""
         found = origin(node)
         file, _, line = found.source.rpartition(":")
         return cls(
@@ -49,7 +48,7 @@ class Place:
         )
 
     def source(self) -> str:
-        """`file:line`, or nothing where the source is not known."""
+        """Return `file:line`, or nothing where the source is not known."""
         return f"{self.file}:{self.line}" if self.file else ""
 
     def __str__(self) -> str:
@@ -81,15 +80,15 @@ class Finding:
         return self.status is not Status.FAILED
 
     def text(self) -> str:
-        """Everything, over several lines."""
+        """Return the finding as text of several lines."""
         lines = [f"{self.check}: {self.message}"]
         lines += [f"  first op: {self.place}"] if self.place else []
         lines += [f"  {line}" for line in self.details]
         lines += [f"  what to do: {self.advice}"] if self.advice else []
         return "\n".join(lines)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+    def as_dict(self) -> dict[str, object]:
+        """Return plain data for JSON."""
         return asdict(self) | {"status": self.status.name.lower(), "details": list(self.details)}
 
 
@@ -105,26 +104,26 @@ class Report:
     samples: int = 0
     ledger: Ledger | None = None
     provenance: Provenance | None = None
-    coverage: Mapping[str, Any] = field(default_factory=dict)
+    coverage: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether no check failed."""
+        """True if no check failed."""
         return all(finding.ok for finding in self.findings)
 
     @property
     def failed(self) -> tuple[Finding, ...]:
-        """The findings that say no."""
+        """The findings that failed."""
         return tuple(finding for finding in self.findings if not finding.ok)
 
     def text(self) -> str:
-        """What failed, in words; one line if nothing did."""
+        """Return the failed findings as text; one line if there are none."""
         if self.ok:
             return f"{self.name}: ok"
         return "\n".join([f"{self.name}:", *(finding.text() for finding in self.failed)])
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+    def as_dict(self) -> dict[str, object]:
+        """Return plain data for JSON."""
         return {
             "name": self.name,
             "ok": self.ok,

@@ -1,4 +1,4 @@
-"""Finite: no NaN and no infinity in the model, its relevance, or the ledger."""
+"""Finite: find NaN and infinity in the model, its relevance, or the ledger."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .evidence import Evidence
 from .finding import Finding, Status
 
 IN_MODEL = (
-    "the explanation is not to blame, the model's own numbers are: look at the weights that were"
-    " loaded, the scale of the inputs, and overflow in low precision"
+    "the model's own values are not finite, before anything is explained: check the weights that"
+    " were loaded, the scale of the inputs, and overflow in low precision"
 )
 IN_RELEVANCE = (
     "look at what this op divides by and at the dtype: a larger stabiliser (epsilon) or a wider"
@@ -19,11 +19,13 @@ IN_RELEVANCE = (
 )
 
 
-def finite(evidence: Evidence, budget: Budget) -> Finding:
-    """Names the first op of the forward pass, or of the relevance pass, that is not finite."""
-    spoiled = evidence.spoiled
-    if spoiled is not None:
-        return Finding("finite", Status.FAILED, spoiled.what, place=spoiled.place, advice=IN_MODEL)
+def check_finite(evidence: Evidence, budget: Budget) -> Finding:
+    """Name the first op of the forward pass, or of the relevance pass, that is not finite."""
+    nonfinite = evidence.nonfinite
+    if nonfinite is not None:
+        return Finding(
+            "finite", Status.FAILED, nonfinite.what, place=nonfinite.place, advice=IN_MODEL
+        )
     for ledger in evidence.ledgers:
         for account in ledger.accounts:
             if not _is_finite(account):

@@ -1,4 +1,4 @@
-"""Finds the first value of a forward pass that is not finite: a weight, or the op that made it."""
+"""Find the first value of a forward pass that is not finite: a weight, or an op's result."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .finding import Place
 
 
 @dataclass(frozen=True)
-class Spoiled:
-    """Where the model's own numbers stop being finite."""
+class NonFinite:
+    """The first value of the model that is not finite, in words, and the op it belongs to."""
 
     what: str
     place: Place | None
 
 
-def find_spoiled(engine: Engine, inputs: Any) -> Spoiled | None:
-    """Runs the model op by op; None if all its values are finite (-inf counts, as masks use it).
+def find_first_nonfinite(engine: Engine, inputs: Any) -> NonFinite | None:
+    """Run the model op by op; return None if all values are finite or -inf, as in masks.
 
     If nothing but -inf is found, the first op that makes it out of finite values is named.
     """
@@ -33,16 +33,16 @@ def find_spoiled(engine: Engine, inputs: Any) -> Spoiled | None:
     module = module_of(captured.tensors, copy_graph(captured.graph))
     leaves = captured.flatten_inputs(args, kwargs)
     for masks_allowed in (True, False):
-        walk = _Walk(module, masks_allowed)
+        walk = _FirstNonFinite(module, masks_allowed)
         with torch.no_grad():
             walk.run(*leaves)
         if walk.found is not None:
-            return _described(walk.found, walk.count)
+            return _describe(walk.found, walk.count)
     return None
 
 
-class _Walk(fx.Interpreter):
-    """Remembers the first node whose value is spoiled."""
+class _FirstNonFinite(fx.Interpreter):
+    """Run a graph and record the first node whose value is not finite."""
 
     def __init__(self, module: fx.GraphModule, masks_allowed: bool) -> None:
         super().__init__(module)
@@ -53,12 +53,12 @@ class _Walk(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         if self.found is None and n.op != "output":
-            self.count = sum(self._spoiled(leaf) for leaf in pytree.tree_leaves(result))
+            self.count = sum(self._count_nonfinite(leaf) for leaf in pytree.tree_leaves(result))
             if self.count:
                 self.found = n
         return result
 
-    def _spoiled(self, leaf: Any) -> int:
+    def _count_nonfinite(self, leaf: Any) -> int:
         if not isinstance(leaf, Tensor) or not leaf.dtype.is_floating_point:
             return 0
         bad = ~torch.isfinite(leaf)
@@ -67,13 +67,13 @@ class _Walk(fx.Interpreter):
         return int(bad.sum())
 
 
-def _described(node: fx.Node, count: int) -> Spoiled:
+def _describe(node: fx.Node, count: int) -> NonFinite:
     if node.op == "get_attr":
         user = next(iter(node.users), None)
         name = node.meta.get("tensor_name", node.target)
         what = f"the model's {name!r} holds {count} entries that are not finite"
-        return Spoiled(what, Place.of(user) if user is not None else None)
+        return NonFinite(what, Place.of(user) if user is not None else None)
     if node.op == "placeholder":
-        return Spoiled(f"input {node.name!r} holds {count} entries that are not finite", None)
+        return NonFinite(f"input {node.name!r} holds {count} entries that are not finite", None)
     what = f"{count} entries of its result are not finite, out of operands that were"
-    return Spoiled(what, Place.of(node))
+    return NonFinite(what, Place.of(node))

@@ -1,4 +1,4 @@
-"""Golden results: relevance that was looked at once, to compare with ever after.
+"""Golden results: relevance that a person has inspected, to compare later runs with.
 
 Two files: NAME.json, which a person can read and a diff can show, and NAME.safetensors with the
 relevance of the first samples, at most `ENTRIES` evenly spaced entries of each.
@@ -31,8 +31,8 @@ ENTRIES = 4096
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is remembered of the relevance of the first samples, by source.
+class KeptRelevance:
+    """The relevance of the first samples that a golden result stores, by source.
 
     `entries[source]` (samples, entries) are evenly spaced entries, `sums[source]` (samples, 2) the
     sum of R and of |R| over all of them. `inputs` is a hash of the inputs that gave them.
@@ -48,7 +48,7 @@ class Kept:
 class Golden:
     """A stored result: relevance, the plan that gave it, and all that it depended on."""
 
-    kept: Kept
+    kept: KeptRelevance
     plan: tuple[tuple[str, str, str], ...]
     provenance: Provenance
     parameters: str
@@ -56,8 +56,8 @@ class Golden:
     absorbed: Mapping[str, float]
 
     @classmethod
-    def of(cls, engine: Engine, kept: Kept, ledger: Ledger) -> Golden:
-        """The golden result of a run."""
+    def of(cls, engine: Engine, kept: KeptRelevance, ledger: Ledger) -> Golden:
+        """Make the golden result of a run."""
         sent = ledger.sent or 1.0
         return cls(
             kept=kept,
@@ -69,7 +69,7 @@ class Golden:
         )
 
     def save(self, path: Path) -> tuple[Path, Path]:
-        """Writes both files; `path` is their common name without an ending."""
+        """Write both files and return their paths; `path` is their common name without ending."""
         path.parent.mkdir(parents=True, exist_ok=True)
         files = (_with(path, ".json"), _with(path, ".safetensors"))
         files[0].write_text(json.dumps(self._data(), indent=1) + "\n", encoding="utf-8")
@@ -78,9 +78,10 @@ class Golden:
 
     @classmethod
     def load(cls, path: Path) -> Golden | None:
-        """Reads what `save` wrote; None if there is none yet.
+        """Read what `save` wrote; None if there are no such files.
 
-        Raises BudgetError if the files are damaged or of another format.
+        Raises:
+            BudgetError: the files are damaged or of another format.
         """
         text, tensors = _with(path, ".json"), _with(path, ".safetensors")
         if not text.exists() and not tensors.exists():
@@ -96,16 +97,16 @@ class Golden:
                 f" {type(error).__name__}: {error}. Write it again with lrp check --update."
             ) from error
 
-    def differences(self, engine: Engine, kept: Kept) -> list[str]:
-        """What else changed since: versions, preset, graph, parameters, inputs."""
-        found = changed_names(self.provenance, engine.provenance)
+    def differences(self, engine: Engine, kept: KeptRelevance) -> list[str]:
+        """List what else changed since: versions, preset, graph, parameters, inputs."""
+        found = list_changes(self.provenance, engine.provenance)
         if self.parameters != parameters_hash(engine):
-            found.append("the model's parameters are others")
+            found.append("the model's parameters differ")
         if self.kept.inputs != kept.inputs:
-            found.append("the inputs or targets are others")
+            found.append("the inputs or targets differ")
         return found
 
-    def _data(self) -> dict[str, Any]:
+    def _data(self) -> dict[str, object]:
         return {
             "format": FORMAT,
             "provenance": self.provenance.as_dict(),
@@ -118,23 +119,28 @@ class Golden:
         }
 
 
-def changed_names(then: Provenance, now: Provenance) -> list[str]:
-    """`preset: epsilon -> attnlrp` for everything that a result depends on and that changed."""
+def list_changes(then: Provenance, now: Provenance) -> list[str]:
+    """List the changes of what a result depends on, such as `preset: epsilon -> attnlrp`."""
     names = ("engine", "torch", "preset", "preset_hash", "graph_hash", "dtype", "captured")
     pairs = [(n.replace("_", " "), getattr(then, n), getattr(now, n)) for n in names]
     return [f"{name}: {old} -> {new}" for name, old, new in pairs if old != new]
 
 
-def kept_of(
-    before: Kept,
+def keep_batch(
+    before: KeptRelevance,
     explanation: Explanation,
-    *asked: Any,
+    *asked: object,
     samples: int = SAMPLES,
     entries: int | None = ENTRIES,
-) -> Kept:
-    """Adds one batch to what is kept, until there are enough samples; all entries if None.
+) -> KeptRelevance:
+    """Add one batch to what is kept, until there are enough samples.
 
-    `asked` is what was explained (inputs, target, position), to be told apart by a hash.
+    Args:
+        before: What is kept of the batches before.
+        explanation: The batch's explanation.
+        *asked: What was explained (inputs, target, position), which is kept as a hash.
+        samples: How many samples are kept in all.
+        entries: How many evenly spaced entries are kept of each; None for all.
     """
     room = samples - len(before.explained)
     if room <= 0:
@@ -154,16 +160,16 @@ def kept_of(
             # The samples that are kept say enough.
             of_samples = isinstance(leaf, Tensor) and leaf.dim() > 0
             digest.update(_bytes(leaf[:room] if of_samples else leaf))
-    return Kept(kept, sums, (*before.explained, *numbers), digest.hexdigest()[:12])
+    return KeptRelevance(kept, sums, (*before.explained, *numbers), digest.hexdigest()[:12])
 
 
 def plan_lines(engine: Engine) -> tuple[tuple[str, str, str], ...]:
-    """(op, module, rule) per live op, without node names, which are torch's to choose."""
+    """Return (op, module, rule) of every live op; node names, which torch chooses, are left out."""
     return tuple((op, place, rule) for _, op, _, rule, _, place in engine.plan.rows())
 
 
 def parameters_hash(engine: Engine) -> str:
-    """A hash of all parameters and buffers, bit by bit."""
+    """Hash all parameters and buffers, bit by bit."""
     digest = hashlib.sha256()
     for name, tensor in sorted(engine.captured.tensors.items()):
         digest.update(name.encode())
@@ -171,7 +177,7 @@ def parameters_hash(engine: Engine) -> str:
     return digest.hexdigest()[:12]
 
 
-def _bytes(leaf: Any) -> bytes:
+def _bytes(leaf: object) -> bytes:
     if not isinstance(leaf, Tensor):
         return str(getattr(leaf, "__qualname__", repr(leaf))).encode()
     flat = leaf.detach().cpu().contiguous().flatten()
@@ -197,7 +203,7 @@ def _append(table: dict[str, Tensor], name: str, rows: Tensor) -> None:
     table[name] = torch.cat(padded)
 
 
-def _tensors(kept: Kept) -> dict[str, Tensor]:
+def _tensors(kept: KeptRelevance) -> dict[str, Tensor]:
     entries = {f"entries/{k}": v.contiguous() for k, v in kept.entries.items()}
     return entries | {f"sums/{k}": v.contiguous() for k, v in kept.sums.items()}
 
@@ -208,7 +214,9 @@ def _read(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Golden:
 
     provenance = {**data["provenance"], "notes": tuple(data["provenance"]["notes"])}
     return Golden(
-        kept=Kept(part("entries/"), part("sums/"), tuple(data["explained"]), data["inputs"]),
+        kept=KeptRelevance(
+            part("entries/"), part("sums/"), tuple(data["explained"]), data["inputs"]
+        ),
         plan=tuple(_plan_rows(data["plan"])),
         provenance=Provenance(**provenance),
         parameters=data["parameters"],

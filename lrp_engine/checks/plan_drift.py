@@ -1,4 +1,4 @@
-"""Plan drift: does each op still have the rule that it had in the golden result?"""
+"""Plan drift: compare each op's rule with that in the golden result."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ ADVICE = (
     " diff; if not, undo what changed the preset, the rules or the model"
 )
 
-Line = tuple[str, str, str]
+PlanLine = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Change:
+class PlanChange:
     """One op whose rule changed, or that came or went. `index` is its place in the plan now."""
 
     text: str
     index: int | None
 
 
-def plan_drift(evidence: Evidence, budget: Budget) -> Finding:
-    """Compares (op, module, rule) op by op, in the order of the forward pass."""
+def check_plan_drift(evidence: Evidence, budget: Budget) -> Finding:
+    """Compare (op, module, rule) op by op, in the order of the forward pass."""
     if evidence.golden is None:
         return Finding("plan drift", Status.SKIPPED, "there is no golden result")
     now, then = plan_lines(evidence.engine), evidence.golden.plan
-    changes = list(compare(then, now))
+    changes = list(compare_plans(then, now))
     if len(changes) <= budget.rules:
         message = f"{len(now)} ops as in the golden result" if not changes else changes[0].text
         return Finding(
@@ -55,20 +55,20 @@ def plan_drift(evidence: Evidence, budget: Budget) -> Finding:
     )
 
 
-def compare(then: Sequence[Line], now: Sequence[Line]) -> Iterator[Change]:
-    """Ops are matched by op and module; matched ones must have the same rule."""
+def compare_plans(then: Sequence[PlanLine], now: Sequence[PlanLine]) -> Iterator[PlanChange]:
+    """Yield the changes: ops are matched by op and module, and must have the same rule."""
     matcher = SequenceMatcher(None, [r[:2] for r in then], [r[:2] for r in now], autojunk=False)
     for kind, i, i_end, j, j_end in matcher.get_opcodes():
         if kind == "equal":
             for old, new, index in zip(then[i:i_end], now[j:j_end], range(j, j_end), strict=True):
                 if old[2] != new[2]:
-                    yield Change(f"{_where(new)}: rule {old[2]} -> {new[2]}", index)
+                    yield PlanChange(f"{_where(new)}: rule {old[2]} -> {new[2]}", index)
             continue
         for old in then[i:i_end]:
-            yield Change(f"{_where(old)}: gone (its rule was {old[2]})", None)
+            yield PlanChange(f"{_where(old)}: gone (its rule was {old[2]})", None)
         for index in range(j, j_end):
-            yield Change(f"{_where(now[index])}: new, with rule {now[index][2]}", index)
+            yield PlanChange(f"{_where(now[index])}: new, with rule {now[index][2]}", index)
 
 
-def _where(line: Line) -> str:
+def _where(line: PlanLine) -> str:
     return f"{line[0]} in {line[1] or '(root)'}"

@@ -1,4 +1,4 @@
-"""Residual: per op, received = passed on + absorbed, up to rounding."""
+"""Residual: check that each op passes on or absorbs what it received, up to rounding."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LOST = (
 )
 
 
-def residual(evidence: Evidence, budget: Budget) -> Finding:
-    """Holds every op's account, and every batch as a whole, to the limit."""
+def check_residual(evidence: Evidence, budget: Budget) -> Finding:
+    """Hold every op's account, and every batch as a whole, to the limit."""
     limit = evidence.ledgers[0].tolerance if budget.residual is None else budget.residual
     for ledger in evidence.ledgers:
         imbalance = ledger.find_imbalance(limit)

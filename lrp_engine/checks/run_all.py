@@ -1,44 +1,43 @@
-"""Runs all checks on one engine. The table of checks is data: a new check is one entry."""
+"""Run all checks on one engine. The table of checks is data: a new check is one entry."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from ..engine import Engine
 from ..errors import CoverageError
 from ..run.target import Position, Target
-from .absorbed import absorbed
-from .amplification import amplification
+from .absorbed import check_absorbed
+from .amplification import check_amplification
 from .budget import Budget
-from .coverage import coverage, uncovered
-from .drift import drift
+from .coverage import check_coverage, describe_uncovered
+from .drift import check_drift
 from .evidence import Evidence, Given, gather
 from .finding import Finding, Report, Status
-from .finite import finite
+from .finite import check_finite
 from .golden import Golden
-from .plan_drift import plan_drift
-from .residual import residual
+from .plan_drift import check_plan_drift
+from .residual import check_residual
 
 Check = Callable[[Evidence, Budget], Finding]
 
 CHECKS: Mapping[str, Check] = {
-    "coverage": coverage,
-    "finite": finite,
-    "residual": residual,
-    "absorbed": absorbed,
-    "amplification": amplification,
-    "plan drift": plan_drift,
-    "drift": drift,
+    "coverage": check_coverage,
+    "finite": check_finite,
+    "residual": check_residual,
+    "absorbed": check_absorbed,
+    "amplification": check_amplification,
+    "plan drift": check_plan_drift,
+    "drift": check_drift,
 }
 
-# What can be judged although the model's own numbers are not finite.
+# These checks work even if the model's own values are not finite.
 _WITHOUT_NUMBERS = ("coverage", "finite", "plan drift")
 
 
 def check(
     engine: Engine,
-    inputs: Any,
+    inputs: object,
     target: Target = None,
     *,
     position: Position = None,
@@ -46,9 +45,20 @@ def check(
     golden: Golden | None = None,
     name: str = "model",
 ) -> Report:
-    """All checks on one batch.
+    """Run all checks on one batch.
 
-    Raises InputError and TargetError for inputs and targets that do not fit.
+    Args:
+        engine: The engine to check.
+        inputs: One batch, as for `Engine.explain`.
+        target: As for `Engine.explain`.
+        position: As for `Engine.explain`.
+        budget: The limits; defaults by dtype.
+        golden: A stored result to compare with.
+        name: The model's name in the report.
+
+    Raises:
+        InputError: the inputs do not fit the model.
+        TargetError: the target does not fit the output.
     """
     evidence = gather(engine, [Given(inputs, target)], position=position, golden=golden)
     return judge(evidence, budget or Budget(), name)
@@ -63,17 +73,17 @@ def check_batches(
     golden: Golden | None = None,
     name: str = "model",
 ) -> Report:
-    """All checks over a data set, one explanation per batch."""
+    """Run all checks over a data set, one explanation per batch."""
     evidence = gather(engine, batches, position=position, golden=golden)
     return judge(evidence, budget or Budget(), name)
 
 
 def judge(evidence: Evidence, budget: Budget, name: str) -> Report:
-    """Every check's finding on the same evidence."""
+    """Return the report of every check on the same evidence."""
     findings = []
     for title, test in CHECKS.items():
-        if evidence.spoiled and title not in _WITHOUT_NUMBERS:
-            skipped = Finding(title, Status.SKIPPED, "the model's own numbers are not finite")
+        if evidence.nonfinite and title not in _WITHOUT_NUMBERS:
+            skipped = Finding(title, Status.SKIPPED, "the model's own values are not finite")
             findings.append(skipped)
         else:
             findings.append(test(evidence, budget))
@@ -88,7 +98,7 @@ def judge(evidence: Evidence, budget: Budget, name: str) -> Report:
 
 
 def report_uncovered(error: CoverageError, name: str) -> Report:
-    """The report on a model with ops that have no rule: nothing else could be checked."""
+    """Return the report on a model with ops that have no rule: nothing else could be checked."""
     rest = [title for title in CHECKS if title != "coverage"]
     skipped = [Finding(title, Status.SKIPPED, "nothing was computed") for title in rest]
-    return Report(name, (uncovered(error), *skipped))
+    return Report(name, (describe_uncovered(error), *skipped))

@@ -1,8 +1,6 @@
-"""The ledger as a flat dict of numbers, for any logger, in a validation loop or a release."""
+"""Summarise the ledger as a flat dict of numbers, for any logger."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from ..engine import Engine
 from ..propagate.ledger import Ledger
@@ -12,13 +10,13 @@ from ..run.target import Position, Target
 
 def monitor(
     engine: Engine,
-    inputs: Any,
+    inputs: object,
     target: Target = None,
     *,
     position: Position = None,
     prefix: str = "lrp/",
 ) -> dict[str, float]:
-    """Explains one batch and returns `summary` of its ledger.
+    """Explain one batch and return the `summary` of its ledger.
 
     The engine reads the model's own parameters, so one engine serves a whole training run: build
     it once, with the model in eval mode, and call this in the validation loop.
@@ -35,7 +33,7 @@ def monitor(
 
 
 def summary(explanation: Explanation | Ledger, prefix: str = "lrp/") -> dict[str, float]:
-    """Flat numbers: shares are relative to the sum of |R| that set out from the output.
+    """Return flat numbers; shares are relative to the sum of |R| that left the output.
 
     `explained` is the sum of the explained numbers; `arrived/SOURCE` and `absorbed/CAUSE` are net
     shares, `arrived` and `absorbed` their totals; `residual` is the largest of one op, relative to

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import lrp_engine as lrp
 from lrp_engine import checks
 from lrp_engine.checks.evidence import Given, split
-from lrp_engine.checks.golden import Kept
+from lrp_engine.checks.golden import KeptRelevance
 from lrp_engine.checks.run_all import check_batches, report_uncovered
 from lrp_engine.errors import BudgetError, TargetError
 from lrp_engine.method.call import Call, Coefficients
@@ -204,7 +204,7 @@ def test_drift_of_parameters_says_so(tmp_path: Path) -> None:
         model[0].weight += 0.1 * draw(8, 6, seed=3)
     report = checked(model, golden=golden)
     assert failed(report) == ["drift"]
-    assert "parameters are others" in report.text()
+    assert "parameters differ" in report.text()
 
 
 def test_a_changed_preset_is_plan_drift(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_other_inputs_cannot_be_compared(tmp_path: Path) -> None:
     engine = lrp.Engine(small(), draw(4, 6))
     report = checks.check(engine, draw(3, 6), 1, golden=golden)
     assert failed(report) == ["drift"]
-    assert "inputs or targets are others" in report.text()
+    assert "inputs or targets differ" in report.text()
 
 
 def test_damaged_golden_result(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_damaged_golden_result(tmp_path: Path) -> None:
 def test_only_part_of_large_relevance_is_kept(tmp_path: Path) -> None:
     model = nn.Linear(10_000, 2, bias=False).eval()
     engine = lrp.Engine(model, torch.ones(2, 10_000))
-    kept: Kept = checks.evidence.gather(
+    kept: KeptRelevance = checks.evidence.gather(
         engine, [Given(draw(20, 10_000, dtype=torch.float32), 0)]
     ).kept
     assert kept.entries["input"].shape == (8, 4096)

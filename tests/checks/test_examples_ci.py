@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lrp_engine.checks import CHECKS
-from lrp_engine.checks.config import Case, read_cases
+from lrp_engine.checks.config import CheckCase, read_cases
 from lrp_engine.cli.check_cases import run_case
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ci"
@@ -39,7 +39,7 @@ def test_changes_meet_the_budget_of_the_sound_model() -> None:
 
 
 @pytest.mark.parametrize("case", CHANGES, ids=lambda case: case.name)
-def test_change_is_caught(case: Case) -> None:
+def test_change_is_caught(case: CheckCase) -> None:
     report = run_case(case)
     caught, _, _ = case.name.partition(":")
     (finding,) = [f for f in report.failed if f.check == caught]

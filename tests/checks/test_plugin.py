@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrp_engine.checks.config import Case
+from lrp_engine.checks.config import CheckCase
 from lrp_engine.cli.check_cases import run_case
 
 pytest_plugins = ("pytester",)
@@ -37,7 +37,7 @@ Run = Callable[..., pytest.RunResult]
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_loaded() -> None:
     """pytester takes back what a run has imported: what is loaded before stays loaded."""
-    run_case(Case("warm", f"{__name__}:warm", target=0))
+    run_case(CheckCase("warm", f"{__name__}:warm", target=0))
 
 
 def warm() -> tuple[nn.Module, torch.Tensor]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..finding import Finding, Report
-from .words import verdict
+from .words import format_verdict
 
 
-def github(reports: Sequence[Report]) -> str:
-    """Workflow commands; a notice if all is well."""
+def format_github(reports: Sequence[Report]) -> str:
+    """Format the failures as workflow commands; a notice if there are none."""
     lines = [_error(report, finding) for report in reports for finding in report.failed]
-    return "\n".join(lines or [f"::notice title=lrp check::{_data(verdict(reports))}"])
+    return "\n".join(lines or [f"::notice title=lrp check::{_data(format_verdict(reports))}"])
 
 
 def _error(report: Report, finding: Finding) -> str:
@@ -26,7 +26,7 @@ def _error(report: Report, finding: Finding) -> str:
 
 
 def _relative(file: str) -> str:
-    """GitHub wants paths from the root of the checkout."""
+    """Return a path from the root of the checkout, as GitHub wants it."""
     root = Path(os.environ.get("GITHUB_WORKSPACE", "."))
     try:
         return str(Path(file).resolve().relative_to(root.resolve()))

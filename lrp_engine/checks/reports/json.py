@@ -11,7 +11,7 @@ from ..finding import Report
 FORMAT = "lrp-engine check 1"
 
 
-def as_json(reports: Sequence[Report]) -> str:
+def format_json(reports: Sequence[Report]) -> str:
     """Format all cases with every finding, coverage, ledger and provenance."""
     data = {
         "format": FORMAT,

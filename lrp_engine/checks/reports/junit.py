@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as xml
 
 from ..finding import Finding, Report, Status
-from .words import measured, title
+from .words import format_measured, format_title
 
 
-def junit(reports: Sequence[Report]) -> str:
-    """One suite per case, one test per check."""
+def format_junit(reports: Sequence[Report]) -> str:
+    """Format one suite per case, with one test per check."""
     root = xml.Element("testsuites", name="lrp check")
     for report in reports:
         suite = xml.SubElement(
             root,
             "testsuite",
-            name=title(report),
+            name=format_title(report),
             tests=str(len(report.findings)),
             failures=str(len(report.failed)),
             skipped=str(sum(f.status is Status.SKIPPED for f in report.findings)),
@@ -39,9 +39,11 @@ def _case(suite: xml.Element, report: Report, finding: Finding) -> None:
     elif finding.status is Status.SKIPPED:
         xml.SubElement(case, "skipped", message=_clean(finding.message))
     else:
-        xml.SubElement(case, "system-out").text = _clean(f"{finding.message} {measured(finding)}")
+        xml.SubElement(case, "system-out").text = _clean(
+            f"{finding.message} {format_measured(finding)}"
+        )
 
 
 def _clean(text: str) -> str:
-    """XML 1.0 has no control characters."""
+    """Drop control characters, which XML 1.0 does not have."""
     return "".join(c for c in text if c >= " " or c in "\n\t")

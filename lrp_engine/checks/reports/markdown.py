@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from ..finding import Report, Status
 from .words import (
-    measured,
-    number,
-    title,
-    verdict,
+    format_measured,
+    format_number,
+    format_title,
+    format_verdict,
 )
 
 _SIGNS = {
@@ -20,11 +20,11 @@ _SIGNS = {
 }
 
 
-def markdown(reports: Sequence[Report]) -> str:
-    """A table per case, and what failed in full."""
-    lines = ["## lrp check", "", verdict(reports), ""]
+def format_markdown(reports: Sequence[Report]) -> str:
+    """Format a table per case, and the failed findings in full."""
+    lines = ["## lrp check", "", format_verdict(reports), ""]
     for report in reports:
-        lines += [f"### {_cell(title(report))}", "", *_table(report), ""]
+        lines += [f"### {_cell(format_title(report))}", "", *_table(report), ""]
         for finding in report.failed:
             lines += ["```", finding.text().replace("```", "'''"), "```", ""]
     return "\n".join(lines)
@@ -34,7 +34,7 @@ def _table(report: Report) -> Iterator[str]:
     yield "| check | result | measured | limit | |"
     yield "|---|---|---|---:|---|"
     for f in report.findings:
-        cells = (f.check, _SIGNS[f.status], measured(f), number(f.limit), f.message)
+        cells = (f.check, _SIGNS[f.status], format_measured(f), format_number(f.limit), f.message)
         yield "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 

@@ -1,4 +1,4 @@
-"""A table to read; colours only where the output is a terminal."""
+"""Reports as tables to read; colours only where the output is a terminal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rich.text import Text
 
 from ..finding import Finding, Report, Status
 from .words import (
-    measured,
-    number,
-    title,
-    verdict,
+    format_measured,
+    format_number,
+    format_title,
+    format_verdict,
 )
 
 _STYLES = {
@@ -30,8 +30,8 @@ _STYLES = {
 _WIDTH_WITHOUT_TERMINAL = 160
 
 
-def terminal(reports: Sequence[Report]) -> str:
-    """The text of the tables, with colours if stdout is a terminal."""
+def format_terminal(reports: Sequence[Report]) -> str:
+    """Format the tables as text, with colours if stdout is a terminal."""
     coloured = sys.stdout.isatty()
     console = Console(
         file=io.StringIO(),
@@ -48,13 +48,13 @@ def terminal(reports: Sequence[Report]) -> str:
             console.print()
             _print_failure(console, finding)
     style = "bold green" if all(report.ok for report in reports) else "bold red"
-    console.print(Text(f"\n{verdict(reports)}", style), soft_wrap=True)
+    console.print(Text(f"\n{format_verdict(reports)}", style), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().rstrip("\n")
 
 
 def _table(report: Report) -> Table:
-    table = Table(title=Text(title(report)), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(format_title(report)), title_justify="left", box=box.SIMPLE_HEAD)
     for head, justify in (("check", "left"), ("result", "left"), ("measured", "left")):
         table.add_column(head, justify=justify)  # type: ignore[arg-type]
     table.add_column("limit", justify="right")
@@ -62,7 +62,9 @@ def _table(report: Report) -> Table:
     for f in report.findings:
         result = Text(f.status.value, _STYLES[f.status])
         about = "" if f.check == "coverage" else f.message
-        table.add_row(f.check, result, Text(measured(f)), number(f.limit), Text(about))
+        table.add_row(
+            f.check, result, Text(format_measured(f)), format_number(f.limit), Text(about)
+        )
     return table
 
 

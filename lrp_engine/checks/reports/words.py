@@ -1,4 +1,4 @@
-"""Numbers of findings in words, the same in every format."""
+"""Format the numbers of findings, the same in every kind of report."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Sequence
 from ..finding import Finding, Report
 
 
-def number(value: float | None) -> str:
-    """Three digits; a dash where there is none."""
+def format_number(value: float | None) -> str:
+    """Return three digits; a dash if there is no number."""
     return "-" if value is None else f"{value:.3g}"
 
 
-def measured(finding: Finding) -> str:
-    """What was measured, with its unit."""
+def format_measured(finding: Finding) -> str:
+    """Return the measured number with its unit; empty if there is none."""
     if finding.measured is None:
         return ""
-    return f"{number(finding.measured)} {finding.unit}".strip()
+    return f"{format_number(finding.measured)} {finding.unit}".strip()
 
 
-def title(report: Report) -> str:
-    """Which model, under which preset, on how many samples."""
+def format_title(report: Report) -> str:
+    """Return the model's name, the preset, the number of samples and the dtype."""
     about = report.provenance
     if about is None:
         return report.name
     return f"{report.name}: preset {about.preset}, {report.samples} samples, {about.dtype}"
 
 
-def verdict(reports: Sequence[Report]) -> str:
-    """The last line."""
+def format_verdict(reports: Sequence[Report]) -> str:
+    """Return the line that sums up all reports."""
     failed = sum(len(report.failed) for report in reports)
     ran = sum(f.status.name != "SKIPPED" for report in reports for f in report.findings)
     if failed:
