@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .aot.write import Start, write_package
+from .aot.write import PackageStart, write_package
 from .capture import Captured
 from .capture.signature import as_call
 from .method.op import Op
@@ -31,7 +31,7 @@ from .run.target import Position, Target
 
 
 class Engine:
-    """Captures a model once, plans its relevance propagation, and explains its outputs.
+    """A model captured once, with the plan of its relevance propagation.
 
     For the explained number y = sum(c * output), relevance R = c * a is propagated to the
     sources so that y = sum of R at the sources + what the ledger books as absorbed.
@@ -54,9 +54,13 @@ class Engine:
         rules: a user's own `Op` and `Rule` records.
 
     Raises:
-        CaptureError, InputError, SourceError, PresetError; CoverageError listing every live op
-        without a rule, before any tensor is computed. PromiseError, when the programs are
-        written, if a budget is too small: it names the smallest that would do.
+        CaptureError: torch cannot capture the model.
+        InputError: example inputs are missing or do not fit.
+        SourceError: a source does not exist, or no relevance reaches it.
+        PresetError: the preset does not exist, or names a place that the model has not.
+        CoverageError: live ops have no rule; all are listed, and no tensor is computed.
+        PromiseError: a budget is too small (raised when programs are written); the message names
+            the smallest that would do.
 
     Example:
         >>> import torch, lrp_engine as lrp
@@ -111,11 +115,16 @@ class Engine:
         return self.plan.captured
 
     def with_policy(self, policy: str | int | PolicyOrBudget) -> Engine:
-        """An engine that shares this one's capture, plan and traces, under another policy."""
+        """Return an engine under another policy; capture, plan and traces are shared.
+
+        Raises InputError for a policy that does not exist.
+        """
         return self._with(self._explainer.pairs.with_policy(parse_policy(policy)))
 
     def with_preset(self, preset: str | Path | Preset) -> Engine:
-        """The same model, sources and output under another preset; nothing is captured again.
+        """Return an engine under another preset; nothing is captured again.
+
+        Raises PresetError for a preset that does not exist or is incomplete.
 
         Example:
             >>> import torch, lrp_engine as lrp
@@ -136,7 +145,7 @@ class Engine:
         return other
 
     def coverage(self) -> Coverage:
-        """Counts of live ops per op, family and rule, and where relevance stops on purpose."""
+        """Count live ops per op, family and rule, and name where relevance stops on purpose."""
         return self.plan.coverage()
 
     def cite(self) -> str:
@@ -154,8 +163,9 @@ class Engine:
 
     @property
     def row_program(self) -> Program:
-        """The pair that serves a class at one position per sample: it computes the output there
-        alone. Its forward program is told the rows after the inputs.
+        """The pair that serves a class at one position per sample.
+
+        It computes the output there alone; its forward program is told the rows after the inputs.
 
         Raises InputError if the output has no rows that are computed by themselves.
         """
@@ -170,18 +180,23 @@ class Engine:
         return self.program.promises
 
     def memory(self, inputs: Any = None, *, full_output: bool = True) -> Timeline:
-        """Bytes alive at every step of an explanation, foretold for inputs of these sizes.
+        """Predict the bytes alive at every step of an explanation.
 
-        Default: the example's sizes. Parameters, inputs and kernels' own workspace not counted.
-        `full_output=False`: of a class at one position, explained without the rest of the output.
+        Parameters, inputs and the kernels' own workspace are not counted.
+
+        Args:
+            inputs: inputs of the sizes to predict for. Default: the example's sizes.
+            full_output: False predicts for a class at one position, explained without the rest of
+                the output.
         """
         program = self.program if full_output else self.row_program
         if inputs is None:
             return program.memory
-        return program.predict_memory(self.captured.shapes.sizes(flatten_inputs(self.captured, inputs)))
+        leaves = flatten_inputs(self.captured, inputs)
+        return program.predict_memory(self.captured.shapes.sizes(leaves))
 
     def forward(self, inputs: Any) -> Forward:
-        """Runs the model once and keeps its promises: any number of targets can follow.
+        """Run the model once and keep its promises: any number of targets can follow.
 
         Raises InputError if the inputs do not fit the capture or hold NaN.
         """
@@ -197,19 +212,32 @@ class Engine:
         create_graph: bool = False,
         full_output: bool | None = None,
     ) -> Explanation:
-        """Explains one target per sample.
+        """Explain one target per sample.
 
-        `target` and `position` as in `seed_of`. With `ledger`, the ledger is computed in the same
-        pass; without, when it is first asked for. With `create_graph`, relevance, coefficients,
-        explained numbers and the output can be differentiated, by the inputs and by the model's
-        parameters, so that they can be part of a loss; attention is then written out, and nothing
-        is compiled.
+        For a class at one position per sample, the output is computed at that position only if its
+        rows allow it: a language model's logits are often its largest value.
 
-        For a class at one position per sample the output is computed at that position only, if its
-        rows allow it (a language model's logits are often its largest value); `output` is computed
-        when it is asked for, by another forward pass. `full_output=True` computes it at once,
-        `full_output=False` refuses what needs it and leaves it None. Raises InputError and
-        TargetError.
+        Args:
+            inputs: what the model is called with: a tensor, a tuple, or a mapping.
+            target: a class, one class per sample, {class: weight}, a metric of the output (its
+                gradient is the coefficient), or a coefficient of the output's shape. Default: the
+                one number that the output has per sample.
+            position: where a class sits in an output (batch, positions, classes): one position, one
+                per sample, or a slice, over which the target is summed.
+            ledger: compute the ledger in the same pass; else it is computed when first asked for.
+            create_graph: let results be differentiated by inputs and parameters, so that they can
+                be part of a loss. Attention is then written out, and nothing is compiled.
+            full_output: True computes the whole output at once, False leaves it None, None
+                computes it by another forward pass when `output` is asked for.
+
+        Returns:
+            Relevance and coefficients with the shapes of the sources. Relevance has the unit of the
+            explained number: per sample, explained = sum of relevance + what the ledger books.
+
+        Raises:
+            InputError: inputs do not fit the capture, hold NaN, or take another path through the
+                model than the captured one; or options exclude each other.
+            TargetError: the target does not fit the output, or the explained number is not finite.
         """
         request = Request(target, position, ledger, create_graph, full_output)
         return self._explainer.explain(inputs, request)
@@ -217,7 +245,20 @@ class Engine:
     def explain_each(
         self, inputs: Any, targets: Iterable[Target], *, position: Position = None
     ) -> Iterator[Explanation]:
-        """One forward pass, then one explanation per target."""
+        """Run the model once, then explain one target after the other.
+
+        Args:
+            inputs: as for `explain`.
+            targets: as for `explain`, one explanation each.
+            position: as for `explain`, for all targets.
+
+        Yields:
+            One explanation per target, in order.
+
+        Raises:
+            InputError: inputs do not fit the capture.
+            TargetError: a target does not fit the output.
+        """
         run = self.forward(inputs)
         for target in targets:
             yield run.explain(target, position=position)
@@ -230,12 +271,22 @@ class Engine:
         position: Position = None,
         at_once: int = 32,
     ) -> list[Explanation]:
-        """One forward pass, then all targets together: one explanation each, in order.
+        """Run the model once, then explain all targets together.
 
-        `targets`: default is every class of the output. `at_once` of them travel through the
-        relevance program together, which takes that many times the memory of one. For one target
-        at several positions give (target, position) pairs. Raises InputError, TargetError;
-        RuleError if an op cannot be run for several targets together.
+        Args:
+            inputs: as for `explain`.
+            targets: as for `explain`, or (target, position) pairs. Default: every class.
+            position: as for `explain`, for all targets.
+            at_once: targets that travel through the relevance program together, which takes that
+                many times the memory of one.
+
+        Returns:
+            One explanation per target, in order.
+
+        Raises:
+            InputError: inputs do not fit the capture.
+            TargetError: a target does not fit the output.
+            RuleError: an op cannot be run for several targets together.
 
         Example:
             >>> import torch, lrp_engine as lrp
@@ -252,18 +303,29 @@ class Engine:
         path: str | Path,
         inputs: Any,
         *,
-        start: Start = None,
+        start: PackageStart = None,
         tolerance: float | None = None,
         inductor_configs: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Compiles the programs ahead of time into one `.pt2` file, for `load_package`.
+        """Compile the programs ahead of time into one `.pt2` file, for `load_package`.
 
-        Every size that is free stays free. `inputs`: what the compiled programs are tried on, at
-        their own and at other sizes; nothing is written unless they give what the engine gives, to
-        `tolerance` (default: the root of the dtype's precision) times the largest entry.
-        `start="output"` packages the programs for any target, `"row"` those for a class at one
-        position per sample, None both, where both exist. `inductor_configs` are handed to
-        torch. Needs a C++ compiler. Raises PackageError.
+        Every size that is free stays free. Needs a C++ compiler.
+
+        Args:
+            path: of the file; nothing is written unless the compiled programs give what the engine
+                gives.
+            inputs: what the compiled programs are tried on, at their own and at other sizes.
+            start: "output" packages the programs for any target, "row" those for a class at one
+                position per sample, None both, where both exist.
+            tolerance: largest difference, relative to the largest entry. Default: the square root
+                of the dtype's precision.
+            inductor_configs: handed to torch.
+
+        Returns:
+            The path.
+
+        Raises:
+            PackageError: the programs cannot be packaged, or the package differs from the engine.
 
         Example:
             >>> engine.package("explain.pt2", inputs)  # doctest: +SKIP
@@ -295,7 +357,7 @@ def explain(
     ledger: bool = False,
     **options: Any,
 ) -> Explanation:
-    """Captures, plans and explains in one call; `options` are those of `Engine`.
+    """Capture, plan and explain in one call; `options` are those of `Engine`.
 
     Use an Engine to explain more than one batch: it captures once.
     """
@@ -304,7 +366,7 @@ def explain(
 
 
 def _sizes(captured: Captured, inputs: Any) -> dict[Any, int]:
-    """The user's own sizes, which capture may have changed: bytes are counted at them."""
+    """Return the user's own sizes, which capture may have changed: bytes are counted at them."""
     if inputs is None:
         return {}
     return captured.shapes.sizes(captured.flatten_inputs(*as_call(inputs)))

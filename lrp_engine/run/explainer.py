@@ -62,7 +62,7 @@ class Explainer:
         run, kept = self._run(inputs, self._pair_for(request))
         found = run.explain(run.seed(request.target, request.position), kept)
         if request.create_graph and request.ledger:
-            return replace(found, known_ledger=found.ledger)
+            return replace(found, stored_ledger=found.ledger)
         return found
 
     def forward(self, inputs: Any, *, at_rows: bool = False) -> Forward:

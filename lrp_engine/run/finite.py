@@ -19,7 +19,7 @@ def ask_if_finite(explained: Tensor) -> Callable[[], None]:
     answer = torch.isfinite(explained).all()
     if answer.device.type == "cuda":
         here = torch.empty((), dtype=torch.bool, pin_memory=True).copy_(answer, non_blocking=True)
-        arrived = torch.cuda.Event()
+        arrived = torch.Event("cuda")
         arrived.record()
     else:
         here, arrived = answer, None

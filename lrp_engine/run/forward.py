@@ -79,14 +79,14 @@ class ModelRun:
         wanted = self.pair.wanted
         versions = count_versions(self.pairs.plan.captured, self.leaves)
         return Explanation(
-            known_output=self.output,
+            stored_output=self.output,
             explained=seed.explained,
             relevance=wanted.relevance_in(results),
             coefficient=wanted.coefficients_in(results),
             provenance=self.pairs.provenance,
-            known_ledger=self._ledger(wanted, results, seed) if wanted.ledger_entries else None,
-            run_again=partial(self._run_again, versions) if self.output_later else None,
-            recount=lambda: self._recount(seed.detached(), versions),
+            stored_ledger=self._ledger(wanted, results, seed) if wanted.ledger_entries else None,
+            compute_output=partial(self._compute_output, versions) if self.output_later else None,
+            compute_ledger=lambda: self._compute_ledger(seed.detached(), versions),
         )
 
     def _require_unchanged(self, versions: tuple[int, ...], advice: str) -> None:
@@ -96,14 +96,14 @@ class ModelRun:
                 f" ask for {advice}"
             )
 
-    def _run_again(self, versions: tuple[int, ...]) -> Any:
+    def _compute_output(self, versions: tuple[int, ...]) -> Any:
         """Compute the model's output by another forward pass."""
         self._require_unchanged(versions, "the output at once with explain(..., full_output=True)")
         with torch.no_grad():
             outputs = self.pairs.output_alone(*self.leaves)
         return pytree.tree_unflatten(outputs, self.pairs.plan.captured.out_spec)
 
-    def _recount(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
+    def _compute_ledger(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
         """Run the explanation again with the ledger's sums."""
         self._require_unchanged(versions, "the ledger at once with explain(..., ledger=True)")
         pair = self.pairs.audited

@@ -38,21 +38,26 @@ class Seed:
     row: Row | None = None
 
     def detached(self) -> Seed:
-        """The same numbers, cut off from what they were computed from."""
+        """Return the same numbers, cut off from what they were computed from."""
         row = self.row and Row(self.row.weights.detach(), self.row.rows)
         return Seed(lambda: self.dense().detach(), self.explained.detach(), row)
 
 
 def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
-    """The seed for a target.
+    """Resolve a target to what relevance starts from.
 
-    `output` has shape (batch, classes), or (batch, positions, classes) with `position`.
-    `target`: one class, one class per sample, {class: weight}, a metric of the output (its
-    gradient is the coefficient, differentiable itself where gradients are being recorded), or a
-    ready coefficient of the output's shape. None if the output is one number per sample.
-    `position`: one for all samples, one per sample, or a slice, over which the target is summed.
+    Args:
+        output: (batch, classes), or (batch, positions, classes) with `position`.
+        target: one class, one class per sample, {class: weight}, a metric of the output (its
+            gradient is the coefficient, differentiable itself where gradients are being recorded),
+            or a coefficient of the output's shape. None if the output is one number per sample.
+        position: one for all samples, one per sample, or a slice, over which the target is summed.
 
-    Raises TargetError if the target does not fit the output.
+    Returns:
+        The coefficient at the output, of its shape, and the explained number per sample, (batch,).
+
+    Raises:
+        TargetError: the target does not fit the output.
     """
     if isinstance(target, Tensor) and _is_coefficient(target):
         seed = _ready(output, target)
@@ -70,7 +75,7 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
 
 
 def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> Seed:
-    """The seed for a class at `rows` (batch,), where only those of the output are known.
+    """Resolve a class at `rows` (batch,), where only those rows of the output are known.
 
     `row` has shape (batch, 1, classes). Raises TargetError.
     """
@@ -91,7 +96,7 @@ def _whole(output: Tensor, seed: Tensor) -> Seed:
 
 
 def explained(output: Tensor, seed: Tensor) -> Tensor:
-    """The number that is explained, per sample (one number if the output has no batch axis)."""
+    """Return the explained number per sample, (batch,); a number if there is no batch axis."""
     product = relevance_of(seed, output, torch.float64)
     return product.flatten(1).sum(1) if product.dim() > 1 else product
 
@@ -207,7 +212,7 @@ def _checked(index: Any, size: int, what: str = "class") -> int:
         raise TargetError(f"a {what} is a whole number, not {index!r}") from error
     if not -size <= index < size:
         raise TargetError(f"{what} {index} is out of range: the output has {size} of them")
-    return index % size
+    return int(index) % size
 
 
 def is_class(target: Target) -> bool:
