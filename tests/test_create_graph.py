@@ -173,6 +173,6 @@ def test_it_can_be_saved_and_drawn() -> None:
     model, inputs = net(Mlp, bias=True)
     engine = lrp.Engine(model, inputs)
     explanation = engine.explain(inputs, 1, create_graph=True, ledger=True)
-    assert explanation.known_ledger is not None
+    assert explanation.stored_ledger is not None
     assert explanation.to_html()
     assert explanation.plot()

@@ -27,9 +27,9 @@ from lrp_engine.aot import (
     structure,
     write,
 )
-from lrp_engine.aot.compare_with_engine import compare
-from lrp_engine.aot.expression import evaluate, names_in, text_of
-from lrp_engine.aot.program_set import laid
+from lrp_engine.aot.compare_with_engine import compare_explanations
+from lrp_engine.aot.expression import evaluate, format_expression, symbols_in
+from lrp_engine.aot.program_set import lay_out
 from lrp_engine.errors import (
     InputError,
     LrpError,
@@ -238,7 +238,7 @@ def test_nothing_is_left_behind_when_it_fails(mlp, tmp_path, monkeypatch):
     def fails(name: str, *rest: Any) -> Any:
         raise PackageError(f"no {name}")
 
-    monkeypatch.setattr(write, "compiled", fails)
+    monkeypatch.setattr(write, "compile_program", fails)
     for name in ("there.pt2", "new.pt2"):
         with pytest.raises(PackageError, match="no output_forward"):
             engine.package(tmp_path / name, x)
@@ -269,14 +269,14 @@ def test_a_missing_compiler_is_named(mlp, tmp_path, monkeypatch):
 def test_other_numbers_are_not_packaged(mlp):
     engine, x = mlp
     found = engine.explain(x, 1)
-    compare(found, found, 0.0)
+    compare_explanations(found, found, 0.0)
     other = replace(found, relevance={"input": found.relevance["input"] * 1.001})
-    compare(other, found, 0.01)
+    compare_explanations(other, found, 0.01)
     with pytest.raises(PackageError, match="relevance of 'input'"):
-        compare(other, found, 1e-8)
+        compare_explanations(other, found, 1e-8)
     spoiled = replace(found, coefficient={"input": found.coefficient["input"] * float("nan")})
     with pytest.raises(PackageError, match="coefficient"):
-        compare(spoiled, found, 0.5)
+        compare_explanations(spoiled, found, 0.5)
 
 
 class Branches(nn.Module):
@@ -312,11 +312,11 @@ def test_conditions_are_read_back_as_arithmetic_only():
         sympy.Ne(sympy.Mod(a, 4), 0),
         sympy.Max(a, b) > 3,
     ):
-        text = text_of(condition)
+        text = format_expression(condition)
         for sizes in ({"a": 8, "b": 4}, {"a": 17, "b": 2}):
             expected = condition.xreplace({a: sizes["a"], b: sizes["b"]})
             assert evaluate(text, sizes) == bool(expected)
-        assert names_in(text) <= {"a", "b"}
+        assert symbols_in(text) <= {"a", "b"}
     for text in ("__import__('os')", "a.b", "a[0]", "lambda: 1", "open('x')", "a <", "c"):
         with pytest.raises(PackageError, match="expression of sizes"):
             evaluate(text, {"a": 1})
@@ -330,24 +330,24 @@ class Pair(NamedTuple):
 def test_structures_of_plain_containers():
     tree = {"a": (1, [2, 3]), "b": OrderedDict(c=4), "d": Pair(5, 6)}
     leaves, spec = pytree.tree_flatten(tree)
-    plain = structure.built(structure.described(spec), iter(leaves))
+    plain = structure.build(structure.describe(spec), iter(leaves))
     assert plain == {"a": (1, [2, 3]), "b": {"c": 4}, "d": [5, 6]}
     with pytest.raises(PackageError, match="plain tensors"):
-        structure.described_exactly(spec)
+        structure.describe_exactly(spec)
     plain_spec = pytree.tree_structure(((1, {"x": 2}), {"y": [3]}))
-    described = structure.described_exactly(plain_spec)
+    described = structure.describe_exactly(plain_spec)
     assert structure.spec_of(described) == plain_spec
 
 
 def test_layouts_are_kept_or_made():
     x = draw(2, 3, 4)
-    assert laid(x, (0, 1, 2)) is x
-    moved = laid(x, (2, 0, 1))
+    assert lay_out(x, (0, 1, 2)) is x
+    moved = lay_out(x, (2, 0, 1))
     assert torch.equal(moved, x)
     assert moved.stride() == (3, 1, 6)
-    assert laid(moved, (2, 0, 1)) is moved
-    assert laid(x[:, :1].expand(2, 3, 4), (0, 1, 2)).is_contiguous()
-    assert load.laid is laid
+    assert lay_out(moved, (2, 0, 1)) is moved
+    assert lay_out(x[:, :1].expand(2, 3, 4), (0, 1, 2)).is_contiguous()
+    assert load.lay_out is lay_out
 
 
 class Odd(nn.Module):

@@ -142,9 +142,9 @@ def test_the_output_is_computed_when_it_is_asked_for(policy):
     engine, inputs = language("llama")
     engine = engine.with_policy(policy)
     expected = engine.explain(inputs, 3, position=2, full_output=True)
-    assert expected.known_output is not None
+    assert expected.stored_output is not None
     found = engine.explain(inputs, 3, position=2)
-    assert found.known_output is None
+    assert found.stored_output is None
     assert_same(found, expected)
     assert torch.equal(found.output["logits"], expected.output["logits"])
     assert found.output is found.output
@@ -157,7 +157,7 @@ def test_targets_that_need_the_whole_output_have_it():
     needy = [{"position": slice(0, 2)}, {"position": 1, "ledger": True}]
     for options in needy:
         found = engine.explain(inputs, 3, **options)
-        assert found.known_output is not None
+        assert found.stored_output is not None
     seed = seed_at(torch.Size([3, POSITIONS, WORDS]), [3] * 3, [1] * 3)
     assert_same(found, engine.explain(inputs, seed))
 
@@ -170,7 +170,7 @@ def test_a_recorded_capture_computes_the_output_that_it_is_compared_by():
     engine = Engine(seeded(Branches, 6, WORDS), draw(2, POSITIONS, 6).abs())
     found = engine.explain(draw(2, POSITIONS, 6, seed=1).abs(), 3, position=1)
     assert found.provenance.captured == "recorded"
-    assert found.known_output is not None
+    assert found.stored_output is not None
 
 
 def test_an_output_that_another_run_would_not_give_again_is_kept():
@@ -199,7 +199,7 @@ def test_a_budget_too_small_for_the_output_may_do_for_a_row():
     assert "the smallest that would" in str(refusal.value)
     tight = engine.with_policy(row)
     found = tight.explain(inputs, 3, position=-1)
-    assert found.known_output is None
+    assert found.stored_output is None
     assert_same(found, engine.explain(inputs, 3, position=-1, full_output=True))
     assert tight.memory(full_output=False).peak <= row
     short = models.tokens(1, 1, 6)  # a size of 1 is compared with the model

@@ -1,4 +1,4 @@
-"""The file: a .pt2 archive as torch writes it, constants and manifest beside the code."""
+"""Read and write a package file: a .pt2 archive of torch with constants and a manifest added."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +16,13 @@ from torch import Tensor
 from torch.export.pt2_archive import PT2ArchiveReader, PT2ArchiveWriter
 
 from ..errors import PackageError
-from .compile import Compiled
+from .compile import CompiledProgram, MemoryKey
 from .manifest import (
     Manifest,
-    Stored,
+    StoredConstant,
     dtype_name,
-    dtype_of,
-    read,
+    parse_dtype,
+    parse_manifest,
 )
 
 _MANIFEST = "extra/lrp_engine.json"
@@ -32,8 +31,8 @@ _CODE = "data/aotinductor/"
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """A file of the same name to write to; it takes the place of `path` once all went well."""
+def replace_when_done(path: Path) -> Iterator[Path]:
+    """Yield a temporary file of the same name, which replaces `path` if no error is raised."""
     if path.suffix != ".pt2":
         raise PackageError(f"{path.name!r} does not end in .pt2, as torch's packages do")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,10 +44,10 @@ def beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write(path: Path, programs: Mapping[str, Compiled], manifest: Manifest) -> None:
-    """Writes code, constants (each once) and the manifest, which is told where constants are."""
-    records: dict[Any, str] = {}
-    held: dict[str, dict[str, Stored]] = {}
+def write_archive(path: Path, programs: Mapping[str, CompiledProgram], manifest: Manifest) -> None:
+    """Write code, constants (each once) and the manifest, which lists where constants are."""
+    records: dict[MemoryKey, str] = {}
+    held: dict[str, dict[str, StoredConstant]] = {}
     with PT2ArchiveWriter(os.fspath(path)) as archive:
         for program, made in programs.items():
             for file in made.files:
@@ -63,24 +62,24 @@ def write(path: Path, programs: Mapping[str, Compiled], manifest: Manifest) -> N
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of a file. Raises PackageError if it is none of ours."""
+    """Read the manifest of a file. Raises PackageError if `Engine.package` did not write it."""
     try:
         with PT2ArchiveReader(os.fspath(path)) as archive:
             text = archive.read_string(_MANIFEST)
     except Exception as error:  # torch raises many kinds for a file that it cannot read
         raise PackageError("it is damaged, or not written by Engine.package()") from error
-    return read(text)
+    return parse_manifest(text)
 
 
 def read_constants(path: Path, manifest: Manifest) -> dict[str, dict[str, Tensor]]:
-    """The constants of every program; what several read is in memory once per device."""
+    """Read the constants of every program; shared ones are in memory once per device."""
     known: dict[tuple[str, str, str], Tensor] = {}
     with PT2ArchiveReader(os.fspath(path)) as archive:
 
-        def tensor(stored: Stored) -> Tensor:
+        def tensor(stored: StoredConstant) -> Tensor:
             key = (stored.record, stored.dtype, stored.device)
             if key not in known:
-                flat = _flat(archive.read_bytes(stored.record), dtype_of(stored.dtype))
+                flat = _flat(archive.read_bytes(stored.record), parse_dtype(stored.dtype))
                 known[key] = flat.to(stored.device)
             return known[key].as_strided(stored.shape, stored.stride)
 
@@ -90,8 +89,8 @@ def read_constants(path: Path, manifest: Manifest) -> dict[str, dict[str, Tensor
         }
 
 
-def _stored(record: str, tensor: Tensor) -> Stored:
-    return Stored(
+def _stored(record: str, tensor: Tensor) -> StoredConstant:
+    return StoredConstant(
         record,
         dtype_name(tensor.dtype),
         str(tensor.device),
@@ -101,7 +100,7 @@ def _stored(record: str, tensor: Tensor) -> Stored:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    """The memory from a tensor's first entry to its last."""
+    """Return the memory from a tensor's first entry to its last."""
     extent = 0
     if tensor.numel():
         extent = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
@@ -111,7 +110,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def _flat(data: bytes, dtype: torch.dtype) -> Tensor:
-    """A one-dimensional tensor that owns its (aligned) memory."""
+    """Return a one-dimensional tensor that owns its (aligned) memory."""
     flat = torch.empty(len(data), dtype=torch.uint8, device="cpu")
     flat.numpy()[:] = np.frombuffer(data, np.uint8)
     return flat.view(dtype)

@@ -1,9 +1,9 @@
-"""One program -> native code, by AOTInductor, with every free size left free."""
+"""Compile one program to native code by AOTInductor; every free size stays free."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import PackageError
-from .program_set import Source
-from .sizes import Sizes
+from .program_set import ProgramSource
+from .sizes import SymbolicArguments
 
 # Constants are left out of the code: those that several programs read are stored once.
 _WITHOUT_CONSTANTS = {
@@ -26,22 +26,28 @@ _NO_COMPILER = (
 )
 
 
+# (storage, offset) or an object's id, dtype, shape, stride: equal keys mean the same numbers.
+MemoryKey = tuple[Hashable, ...]
+
+
 @dataclass(frozen=True)
-class Compiled:
-    """The files of native code, the constants they need, and what they rely on.
+class CompiledProgram:
+    """The files of native code, their constants, and the conditions on sizes that they rely on.
 
     A constant comes with the key of the memory that it was found in.
     """
 
     files: tuple[str, ...]
-    constants: Mapping[str, tuple[tuple[Any, ...], Tensor]]
+    constants: Mapping[str, tuple[MemoryKey, Tensor]]
     conditions: tuple[str, ...]
     orders: tuple[tuple[int, ...], ...]
 
 
-def compiled(name: str, source: Source, settings: Mapping[str, Any]) -> Compiled:
-    """Compiles one program; raises PackageError if torch cannot."""
-    sizes = Sizes.of(source)
+def compile_program(
+    name: str, source: ProgramSource, settings: Mapping[str, object]
+) -> CompiledProgram:
+    """Compile one program. Raises PackageError if torch cannot."""
+    sizes = SymbolicArguments.of(source)
     inputs = source.module.graph.find_nodes(op="placeholder")
     try:
         with torch.no_grad():
@@ -60,11 +66,11 @@ def compiled(name: str, source: Source, settings: Mapping[str, Any]) -> Compiled
     files = [os.fspath(f) for f in made if isinstance(f, (str, os.PathLike))]
     stored = [f for f in made if isinstance(f, dict)]
     constants = {key: _constant(*entry) for held in stored for key, entry in held.items()}
-    return Compiled(tuple(files), constants, sizes.relied_on(name), source.orders)
+    return CompiledProgram(tuple(files), constants, sizes.conditions(name), source.orders)
 
 
-def _constant(tensor: Tensor, lies: Any) -> tuple[tuple[Any, ...], Tensor]:
-    """Torch may give a copy; where the original lies says which constants are the same."""
+def _constant(tensor: Tensor, lies: Any) -> tuple[MemoryKey, Tensor]:
+    """Key a constant by the original's memory: torch may give a copy of it."""
     shape, stride = tuple(lies.shape), tuple(lies.stride)
     if tensor.stride() != stride or tensor.shape != shape:
         tensor = torch.empty_strided(shape, stride, dtype=tensor.dtype, device=tensor.device).copy_(

@@ -1,4 +1,4 @@
-"""Sizes and conditions on sizes as text, which a package holds, and their values."""
+"""Write sizes and conditions on sizes as text, and evaluate that text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.utils._sympy.printers import PythonPrinter
 
+from ..capture.shapes import Expression
 from ..errors import PackageError
 
 _OPERATORS: Mapping[type, Callable[..., Any]] = {
@@ -31,8 +32,11 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {"min": min, "max": max}
 _PROBES = (2, 3, 5, 8, 17, 64)
 
 
-def text_of(expr: Any) -> str:
-    """A sympy expression as Python; raises PackageError if `evaluate` would read it otherwise."""
+def format_expression(expr: Expression) -> str:
+    """Return a sympy expression as Python.
+
+    Raises PackageError if `evaluate` would give the text another value.
+    """
     text = str(PythonPrinter().doprint(expr))
     symbols = sorted(expr.free_symbols, key=str)
     for i in range(len(_PROBES)):
@@ -42,14 +46,14 @@ def text_of(expr: Any) -> str:
     return text
 
 
-def names_in(text: str) -> frozenset[str]:
-    """The symbols of an expression."""
+def symbols_in(text: str) -> frozenset[str]:
+    """Return the names of the symbols in an expression."""
     nodes = ast.walk(ast.parse(text, mode="eval"))
     return frozenset(n.id for n in nodes if isinstance(n, ast.Name)) - frozenset(_FUNCTIONS)
 
 
 def evaluate(text: str, sizes: Mapping[str, Any]) -> Any:
-    """The value at these sizes. Only arithmetic is understood: the text may come from a file."""
+    """Return the value at these sizes. Only arithmetic is allowed: the text may be a file's."""
     try:
         return _value(ast.parse(text, mode="eval").body, sizes)
     except (SyntaxError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Torch's loader runs native code. Where that crashes, let it be another process that is lost."""
+"""Load a package in a subprocess first: a crash in torch's native loader ends that one only."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ torch._C._aoti.AOTIModelPackageLoader(path, name, False, 1, int(index))
 """
 
 
-def hold_loader(path: Path, program: str, index: int) -> None:
-    """Raises PackageError if torch crashes on loading a program of a file just made.
+def try_loader(path: Path, program: str, index: int) -> None:
+    """Raise PackageError if torch crashes on loading a program of a file just made.
 
     Other failures are left to the load that follows, which names them.
     """

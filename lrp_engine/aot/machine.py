@@ -1,4 +1,4 @@
-"""What compiled code depends on: it is loaded only where all of it is the same."""
+"""Describe the installation and machine that compiled code depends on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from ..errors import PackageError
 
 
-def machine(device: str) -> dict[str, str]:
-    """Versions and kinds of processor, for programs that run on a device."""
+def describe_machine(device: str) -> dict[str, str]:
+    """Return versions and kinds of processor, for programs that run on a device."""
     found = {
         "torch": torch.__version__,
         "system": platform.system(),
@@ -24,9 +24,9 @@ def machine(device: str) -> dict[str, str]:
     return found
 
 
-def same_machine(made_on: Mapping[str, str], device: str) -> None:
-    """Raises PackageError, naming every difference."""
-    here = machine(device)
+def require_same_machine(made_on: Mapping[str, str], device: str) -> None:
+    """Raise PackageError, naming every difference, if code compiled there cannot run here."""
+    here = describe_machine(device)
     other = [
         f"{what}: {made_on.get(what)} there, {here.get(what)} here"
         for what in {**made_on, **here}

@@ -1,4 +1,4 @@
-"""What a package says about its programs: plain data, written as JSON."""
+"""The manifest of a package: plain data about its programs, written as JSON."""
 
 from __future__ import annotations
 
@@ -11,37 +11,42 @@ import torch
 
 from ..capture.shapes import Axes
 from ..errors import PackageError
+from .structure import Structure
 
 FORMAT = "lrp-engine package 1"
 WHOLE, ROW = "output", "row"
 
 Made = TypeVar("Made")
 
+# A constant among inputs or outputs, or a size as an expression.
+Constant = bool | int | float | str | None
+
 
 @dataclass(frozen=True)
-class Port:
-    """One leaf of the inputs: a tensor's shape and kind, or the constant that it was at capture."""
+class PackageInput:
+    """One leaf of the inputs: a tensor's shape, dtype and device, or its constant at capture."""
 
     name: str
     shape: Axes | None
     dtype: str = ""
     device: str = ""
-    constant: Any = None
+    constant: object = None
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """One leaf of the outputs: the next tensor that the forward program returns, a size (as an
-    expression) or a constant.
+class PackageOutput:
+    """One leaf of the outputs: the next tensor of the forward program, a size, or a constant.
+
+    A size is given as an expression.
     """
 
     kind: str
-    value: Any = None
+    value: Constant = None
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A constant of a compiled program: which stored numbers it reads, and how they lie."""
+class StoredConstant:
+    """A constant of a compiled program: the record that it reads, and its layout in memory."""
 
     record: str
     dtype: str
@@ -51,7 +56,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class MaskKind:
+class PackagedMask:
     """A mask that was left out, and the program that computes it from sizes."""
 
     program: str
@@ -62,7 +67,7 @@ class MaskKind:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that is needed beside the compiled programs.
+    """The data that a package needs besides its compiled programs.
 
     `ones` lists the sets of free sizes that were tried at 1, `starts` the pairs of programs, `held`
     the constants of every program by its name, `orders` how its arguments lie in memory.
@@ -71,48 +76,50 @@ class Manifest:
     format: str
     machine: Mapping[str, str]
     provenance: Mapping[str, Any]
-    inputs: tuple[Port, ...]
-    input_structure: Any
+    inputs: tuple[PackageInput, ...]
+    input_structure: Structure
     argument_names: tuple[str, ...]
     conditions: tuple[str, ...]
     ones: tuple[tuple[str, ...], ...]
-    masks: tuple[MaskKind, ...]
-    outputs: tuple[Leaf, ...]
-    output_structure: Any
+    masks: tuple[PackagedMask, ...]
+    outputs: tuple[PackageOutput, ...]
+    output_structure: Structure
     explained: int
     sources: tuple[str, ...]
     starts: tuple[str, ...]
-    held: Mapping[str, Mapping[str, Stored]]
+    held: Mapping[str, Mapping[str, StoredConstant]]
     orders: Mapping[str, tuple[tuple[int, ...], ...]]
 
     def text(self) -> str:
-        """As JSON; raises PackageError if something in it is not plain data."""
+        """Return the manifest as JSON. Raises PackageError if something in it is not plain data."""
         try:
             return json.dumps(asdict(self), allow_nan=True)
         except (TypeError, ValueError) as error:
-            raise PackageError(f"a constant of the model is no plain data: {error}") from error
+            raise PackageError(
+                f"a constant of the model cannot be written as JSON: {error}"
+            ) from error
 
 
-def programs_of(start: str) -> tuple[str, str]:
-    """The names of a pair's programs."""
+def program_names(start: str) -> tuple[str, str]:
+    """Return the names of a pair's forward and relevance programs."""
     return f"{start}_forward", f"{start}_relevance"
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """`float32`."""
+    """Return a dtype's name, such as `float32`."""
     return str(dtype).removeprefix("torch.")
 
 
-def dtype_of(name: str) -> torch.dtype:
-    """The dtype of that name; raises ValueError if there is none."""
+def parse_dtype(name: str) -> torch.dtype:
+    """Return the dtype of that name. Raises ValueError if there is none."""
     found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype):
-        raise ValueError(f"{name!r} is no dtype")
+        raise ValueError(f"{name!r} is not a dtype of torch")
     return found
 
 
-def read(text: str) -> Manifest:
-    """The manifest of a package; raises PackageError if it is not one of this format."""
+def parse_manifest(text: str) -> Manifest:
+    """Parse a package's manifest. Raises PackageError if it is damaged or of another format."""
     try:
         data = json.loads(text)
         if data.get("format") != FORMAT:
@@ -120,12 +127,12 @@ def read(text: str) -> Manifest:
         return Manifest(
             **{
                 **data,
-                "inputs": _each(Port, data["inputs"]),
-                "masks": _each(MaskKind, data["masks"]),
-                "outputs": _each(Leaf, data["outputs"]),
+                "inputs": _each(PackageInput, data["inputs"]),
+                "masks": _each(PackagedMask, data["masks"]),
+                "outputs": _each(PackageOutput, data["outputs"]),
                 "ones": tuple(tuple(names) for names in data["ones"]),
                 "held": {
-                    program: {name: _made(Stored, row) for name, row in held.items()}
+                    program: {name: _made(StoredConstant, row) for name, row in held.items()}
                     for program, held in data["held"].items()
                 },
             }
@@ -136,9 +143,9 @@ def read(text: str) -> Manifest:
         ) from error
 
 
-def _each(kind: type[Made], rows: list[dict[str, Any]]) -> tuple[Made, ...]:
+def _each(kind: type[Made], rows: list[dict[str, object]]) -> tuple[Made, ...]:
     return tuple(_made(kind, row) for row in rows)
 
 
-def _made(kind: type[Made], row: dict[str, Any]) -> Made:
+def _made(kind: type[Made], row: dict[str, object]) -> Made:
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})

@@ -1,10 +1,10 @@
-"""What a package gives once it is loaded: explanations, checked as an engine checks them."""
+"""Explain with a loaded package; inputs are checked as an engine checks them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -26,17 +26,17 @@ from ..run.target import (
     is_rows,
     seed_of,
 )
-from .expression import evaluate, names_in
+from .expression import evaluate, symbols_in
 from .manifest import (
     ROW,
     WHOLE,
     Manifest,
-    dtype_of,
+    parse_dtype,
 )
-from .program_set import Slot, filled, tensors_of
-from .structure import built
+from .program_set import Slot, fill_slots, only_tensors
+from .structure import build
 
-Run = Callable[[list[Tensor]], Sequence[Tensor]]
+CompiledCall = Callable[[list[Tensor]], Sequence[Tensor]]
 
 _ONLY_IN_ENGINE = {
     "explain_all": "explain_each() serves the same targets one after another",
@@ -53,20 +53,20 @@ _NO_LEDGER = (
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A forward and a relevance program."""
+class CompiledPair:
+    """A compiled forward program and its relevance program."""
 
-    forward: Run
-    relevance: Run
+    forward: CompiledCall
+    relevance: CompiledCall
 
 
 @dataclass(frozen=True)
-class _Forward:
-    """One forward pass with its promises kept."""
+class _PackageRun:
+    """The results of one forward pass: the outputs, and the values kept for the relevance pass."""
 
     start: str
     tensors: list[Tensor]
-    outputs: list[Any]
+    outputs: list[object]
     kept: list[Tensor]
 
 
@@ -80,7 +80,7 @@ class Package:
 
     manifest: Manifest
     signature: Signature
-    pairs: Mapping[str, Pair]
+    pairs: Mapping[str, CompiledPair]
     masks: tuple[MaskClaim, ...]
 
     @property
@@ -91,7 +91,7 @@ class Package:
 
     def explain(
         self,
-        inputs: Any,
+        inputs: object,
         target: Target = None,
         *,
         position: Position = None,
@@ -99,10 +99,20 @@ class Package:
         create_graph: bool = False,
         full_output: bool | None = None,
     ) -> Explanation:
-        """Explains one target per sample, as `Engine.explain` does.
+        """Explain one target per sample, as `Engine.explain` does.
 
-        Raises InputError and TargetError; NotPackagedError for `ledger`, `create_graph` and
-        `full_output=False`.
+        Args:
+            inputs: As for the engine that wrote the package.
+            target: As for `Engine.explain`.
+            position: As for `Engine.explain`.
+            ledger: Must be False: a package cannot compute ledgers.
+            create_graph: Must be False: compiled programs cannot be differentiated.
+            full_output: Must not be False: the packaged programs compute the whole output.
+
+        Raises:
+            InputError: the inputs do not fit the package.
+            TargetError: the target does not fit the output.
+            NotPackagedError: an option needs the engine.
         """
         if ledger:
             raise NotPackagedError(_NO_LEDGER)
@@ -119,9 +129,9 @@ class Package:
         return self._explain(run, run.kept, target, position)
 
     def explain_each(
-        self, inputs: Any, targets: Iterable[Target], *, position: Position = None
+        self, inputs: object, targets: Iterable[Target], *, position: Position = None
     ) -> Iterator[Explanation]:
-        """One forward pass, then one explanation per target."""
+        """Run the model once, then yield one explanation per target."""
         run = self._forward(inputs, position)
         for target in targets:
             yield self._explain(run, list(run.kept), target, position)
@@ -131,22 +141,24 @@ class Package:
             raise NotPackagedError(f"a package has no {name!r}: {_ONLY_IN_ENGINE[name]}")
         raise AttributeError(f"a package has no {name!r}")
 
-    def _forward(self, inputs: Any, position: Position) -> _Forward:
-        leaves, sizes = self._checked(inputs)
-        start, tensors = self._start(position), tensors_of(leaves)
+    def _forward(self, inputs: object, position: Position) -> _PackageRun:
+        leaves, sizes = self._check(inputs)
+        start, tensors = self._start(position), only_tensors(leaves)
         slots = [Slot(leaf.kind, leaf.value) for leaf in self.manifest.outputs]
         count = sum(slot.kind == "tensor" for slot in slots)
         with torch.no_grad():
             values = list(self.pairs[start].forward(list(tensors)))
-        outputs = filled(slots, values[:count], sizes)
-        return _Forward(start, tensors, outputs, values[count:])
+        outputs = fill_slots(slots, values[:count], sizes)
+        return _PackageRun(start, tensors, outputs, values[count:])
 
     def _explain(
-        self, run: _Forward, kept: list[Tensor], target: Target, position: Position
+        self, run: _PackageRun, kept: list[Tensor], target: Target, position: Position
     ) -> Explanation:
-        """Empties `kept`, so that each value is let go after its last use."""
+        """Explain one target. Empties `kept`, so that each value is freed after its last use."""
         with torch.no_grad():
-            seed = seed_of(run.outputs[self.manifest.explained], target, position)
+            output = run.outputs[self.manifest.explained]
+            assert isinstance(output, Tensor)
+            seed = seed_of(output, target, position)
             values = [*self._seeds(run.start, seed), *run.tensors, *kept]
             kept.clear()
             check = ask_if_finite(seed.explained)
@@ -156,7 +168,7 @@ class Package:
         return found
 
     def _start(self, position: Position) -> str:
-        """The pair that serves targets at single rows, or anywhere."""
+        """Return the pair that serves the target: at single rows, or anywhere."""
         if is_rows(position) and ROW in self.pairs:
             return ROW
         if WHOLE not in self.pairs:
@@ -170,20 +182,20 @@ class Package:
         return seed_in_full(seed) if start == WHOLE else seed_row_and_place(seed)
 
     def _explanation(
-        self, outputs: Sequence[Any], seed: Seed, results: Sequence[Tensor]
+        self, outputs: Sequence[object], seed: Seed, results: Sequence[Tensor]
     ) -> Explanation:
         names = self.manifest.sources
         return Explanation(
-            known_output=built(self.manifest.output_structure, iter(outputs)),
+            stored_output=build(self.manifest.output_structure, iter(outputs)),
             explained=seed.explained,
             relevance=dict(zip(names, results, strict=False)),
             coefficient=dict(zip(names, results[len(names) :], strict=False)),
             provenance=self.provenance,
-            recount=_no_ledger,
+            compute_ledger=_no_ledger,
         )
 
-    def _checked(self, inputs: Any) -> tuple[list[Any], dict[str, int]]:
-        """The leaves of the inputs and their sizes; raises InputError if they do not fit."""
+    def _check(self, inputs: object) -> tuple[list[object], dict[str, int]]:
+        """Return the leaves of the inputs and their sizes. Raises InputError if they do not fit."""
         try:
             leaves = self.signature.flatten(*as_call(inputs))
         except ValueError as error:
@@ -197,13 +209,13 @@ class Package:
         for port, leaf in zip(ports, leaves, strict=True):
             if port.shape is None:
                 check_constant(port.name, leaf, port.constant)
-            else:
-                check_tensor(port.name, leaf, dtype_of(port.dtype), torch.device(port.device))
-        self._tried(sizes)
+            elif isinstance(leaf, Tensor):
+                check_tensor(port.name, leaf, parse_dtype(port.dtype), torch.device(port.device))
+        self._check_ones(sizes)
         return leaves, sizes
 
-    def _tried(self, sizes: Mapping[str, int]) -> None:
-        """A size of 1 was compiled as "2 or more": it is served where that was tried."""
+    def _check_ones(self, sizes: Mapping[str, int]) -> None:
+        """Raise InputError for untried sizes of 1, which were compiled as "2 or more"."""
         ones = tuple(sorted(name for name, size in sizes.items() if size == 1))
         if ones and ones not in self.manifest.ones:
             raise InputError(
@@ -214,9 +226,9 @@ class Package:
 
 
 def broken_condition(conditions: Sequence[str], sizes: Mapping[str, int]) -> str | None:
-    """The first condition that does not hold; those on a size of 1 are left to what was tried."""
+    """Return the first condition that does not hold, conditions on a size of 1 left out."""
     for condition in conditions:
-        relevant = {name: sizes[name] for name in sorted(names_in(condition)) if name in sizes}
+        relevant = {name: sizes[name] for name in sorted(symbols_in(condition)) if name in sizes}
         if 1 not in relevant.values() and not evaluate(condition, relevant):
             return f"the package holds only where {condition}; here {relevant}"
     return None

@@ -1,4 +1,4 @@
-"""Nested containers of inputs and outputs, as plain data.
+"""Describe nested containers of inputs and outputs as plain data.
 
 A class of the model's own (an output class of transformers, say) is described as a dictionary, or
 as a list: where the package is loaded it need not exist.
@@ -15,13 +15,14 @@ from ..capture.signature import children_of
 from ..errors import PackageError
 
 _LEAF = "*"
+Structure = Any  # "*", or [kind, keys, parts], whose parts are structures: data of JSON
 
 
-def described(spec: pytree.TreeSpec) -> Any:
-    """`"*"` for a leaf; [kind, keys, parts] for a container."""
+def describe(spec: pytree.TreeSpec) -> Structure:
+    """Return `"*"` for a leaf and [kind, keys, parts] for a container."""
     if spec.is_leaf():
         return _LEAF
-    parts = [described(child) for child in children_of(spec)]
+    parts = [describe(child) for child in children_of(spec)]
     if spec.type in (tuple, list):
         return [spec.type.__name__, None, parts]
     keys = list(spec.context) if isinstance(spec.context, (list, tuple)) else []
@@ -30,9 +31,9 @@ def described(spec: pytree.TreeSpec) -> Any:
     return ["list", None, parts]
 
 
-def described_exactly(spec: pytree.TreeSpec) -> Any:
-    """The same; raises PackageError if anything but plain containers is in it."""
-    found = described(spec)
+def describe_exactly(spec: pytree.TreeSpec) -> Structure:
+    """Describe containers. Raises PackageError if any is not a tuple, list or dictionary."""
+    found = describe(spec)
     if spec_of(found) != spec:
         raise PackageError(
             "the model's inputs hold more than tuples, lists and dictionaries of tensors, which a"
@@ -41,17 +42,17 @@ def described_exactly(spec: pytree.TreeSpec) -> Any:
     return found
 
 
-def built(description: Any, leaves: Iterator[Any]) -> Any:
-    """The containers, filled with leaves in order."""
+def build(description: Structure, leaves: Iterator[object]) -> object:
+    """Build the containers that are described, with leaves in order."""
     if description == _LEAF:
         return next(leaves)
     kind, keys, parts = description
-    values = [built(part, leaves) for part in parts]
+    values = [build(part, leaves) for part in parts]
     if kind == "dict":
         return dict(zip(keys, values, strict=True))
     return tuple(values) if kind == "tuple" else values
 
 
-def spec_of(description: Any) -> pytree.TreeSpec:
-    """What `tree_flatten` says of these containers."""
-    return pytree.tree_structure(built(description, iter(int, 1)))
+def spec_of(description: Structure) -> pytree.TreeSpec:
+    """Return the spec that `tree_flatten` gives for these containers."""
+    return pytree.tree_structure(build(description, iter(int, 1)))

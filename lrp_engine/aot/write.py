@@ -1,11 +1,11 @@
-"""An engine's programs -> a file, compiled, and compared with the engine before it is kept."""
+"""Compile an engine's programs into a file, and compare it with the engine before keeping it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, fx
 
@@ -20,69 +20,83 @@ from ..promises.policy import MemoryBudget
 from ..results.explanation import Explanation
 from ..run.program_pairs import ProgramPair, ProgramPairs
 from ..run.target import seed_of
-from .archive import beside, write
-from .compare_with_engine import Trial, above_one
-from .compile import Compiled, compiled
-from .expression import text_of
+from .archive import replace_when_done, write_archive
+from .compare_with_engine import PackageTrial, with_sizes_above_one
+from .compile import CompiledProgram, compile_program
+from .expression import format_expression
 from .load import index_of, load_package
-from .load_in_subprocess import hold_loader
-from .machine import machine
+from .load_in_subprocess import try_loader
+from .machine import describe_machine
 from .manifest import (
     FORMAT,
     ROW,
     WHOLE,
-    Leaf,
     Manifest,
-    MaskKind,
-    Port,
+    PackagedMask,
+    PackageInput,
+    PackageOutput,
     dtype_name,
-    programs_of,
+    program_names,
 )
 from .program_set import (
+    ProgramSource,
     Slot,
-    Source,
+    make_sources,
     mask_device,
     mask_source,
-    pair,
 )
-from .structure import described, described_exactly
+from .structure import describe, describe_exactly
 
-Start = Literal["output", "row"] | None
-Explain = Callable[..., Explanation]
+PackageStart = Literal["output", "row"] | None
+ExplainFunction = Callable[..., Explanation]
 
 
 def write_package(
     path: Path,
     pairs: ProgramPairs,
-    explain: Explain,
-    leaves: Sequence[Any],
+    explain: ExplainFunction,
+    leaves: Sequence[object],
     *,
-    start: Start,
+    start: PackageStart,
     tolerance: float | None,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
 ) -> None:
-    """Compiles, tries and writes. `explain` is the engine's own, `leaves` are inputs to try."""
+    """Compile an engine's programs, write them to a file, and compare its results.
+
+    Args:
+        path: The .pt2 file.
+        pairs: The engine's programs.
+        explain: The engine's own `explain`, to compare with.
+        leaves: Inputs to compile for and to compare on.
+        start: The kind of targets to serve, `output` or `row`; None for both.
+        tolerance: Largest relative difference from the engine; default by dtype.
+        settings: Options of torch's inductor.
+
+    Raises:
+        PackageError: the engine cannot be packaged, torch cannot compile it, or the package
+            disagrees with the engine.
+    """
     captured, chosen = pairs.plan.captured, _chosen(pairs, start)
     if tolerance is None:
         tolerance = half_the_digits(pairs.plan.coarsest_dtype())
-    trial = Trial(captured, explain, tolerance, tuple(chosen))
-    sources, masks = _sources(pairs, chosen, above_one(captured, leaves))
+    trial = PackageTrial(captured, explain, tolerance, tuple(chosen))
+    sources, masks = _sources(pairs, chosen, with_sizes_above_one(captured, leaves))
     cases = trial.cases(leaves)
     ones = sorted(case.ones for case in cases if case.ones)
-    with beside(path) as file:
-        made = {name: compiled(name, source, settings) for name, source in sources.items()}
+    with replace_when_done(path) as file:
+        made = {name: compile_program(name, source, settings) for name, source in sources.items()}
         manifest = _manifest(pairs, chosen, masks, ones, made)
-        write(file, made, manifest)
-        hold_loader(file, next(iter(made)), index_of(manifest))
+        write_archive(file, made, manifest)
+        try_loader(file, next(iter(made)), index_of(manifest))
         package = load_package(file)
-        trial.hold(package, cases)
+        trial.compare(package, cases)
         relied = dict.fromkeys(c for program in made.values() for c in program.conditions)
-        if needed := trial.needed(package, list(relied), leaves):
-            write(file, made, replace(manifest, conditions=(*manifest.conditions, *needed)))
+        if needed := trial.needed_conditions(package, list(relied), leaves):
+            write_archive(file, made, replace(manifest, conditions=(*manifest.conditions, *needed)))
 
 
-def _chosen(pairs: ProgramPairs, start: Start) -> dict[str, ProgramPair]:
-    """The pairs of programs to compile; raises PackageError for what a package cannot hold."""
+def _chosen(pairs: ProgramPairs, start: PackageStart) -> dict[str, ProgramPair]:
+    """Return the pairs of programs to compile. Raises PackageError if they cannot be packaged."""
     captured = pairs.plan.captured
     if captured.mode is CaptureMode.RECORDED:
         raise PackageError(
@@ -91,8 +105,8 @@ def _chosen(pairs: ProgramPairs, start: Start) -> dict[str, ProgramPair]:
         )
     if isinstance(pairs.policy, MemoryBudget):
         raise PackageError(
-            "a budget is foretold for the engine's own programs, not for compiled ones: package"
-            " engine.with_policy('balanced') or ('low_memory')"
+            "a memory budget is predicted for the engine's own programs, not for compiled ones:"
+            " package engine.with_policy('balanced') or ('low_memory')"
         )
     if not all(isinstance(claim, MaskClaim) for claim in captured.claims):
         raise PackageError("a pass relied on something that a package cannot check")
@@ -109,22 +123,24 @@ def _chosen(pairs: ProgramPairs, start: Start) -> dict[str, ProgramPair]:
 
 
 def _sources(
-    pairs: ProgramPairs, chosen: Mapping[str, ProgramPair], leaves: Sequence[Any]
-) -> tuple[dict[str, Source], tuple[MaskKind, ...]]:
-    """What to compile, by name."""
-    sources: dict[str, Source] = {}
-    for start, pair_to_run in chosen.items():
-        program, shapes = pair_to_run.wanted.program, pairs.plan.captured.shapes
+    pairs: ProgramPairs, chosen: Mapping[str, ProgramPair], leaves: Sequence[object]
+) -> tuple[dict[str, ProgramSource], tuple[PackagedMask, ...]]:
+    """Return the programs to compile by name, and the masks that some of them compute."""
+    sources: dict[str, ProgramSource] = {}
+    for start, chosen_pair in chosen.items():
+        program, shapes = chosen_pair.wanted.program, pairs.plan.captured.shapes
         output = program.forward(*leaves)[pairs.plan.output.position]
         seed = seed_of(output, output) if start == WHOLE else seed_of(output, 0, -1)
-        names = programs_of(start)
+        names = program_names(start)
         sources |= zip(
-            names, pair(program, shapes, leaves, pair_to_run.seed_tensors(seed)), strict=True
+            names,
+            make_sources(program, shapes, leaves, chosen_pair.seed_tensors(seed)),
+            strict=True,
         )
     masks = []
     for i, claim in enumerate(_masks(pairs.plan.captured)):
         symbols = tuple(str(symbol) for symbol in claim.symbols)
-        masks.append(MaskKind(f"mask_{i}", symbols, claim.kind.name, mask_device(claim)))
+        masks.append(PackagedMask(f"mask_{i}", symbols, claim.kind.name, mask_device(claim)))
         sources[f"mask_{i}"] = mask_source(claim)
     return sources, tuple(masks)
 
@@ -136,43 +152,44 @@ def _masks(captured: Captured) -> list[MaskClaim]:
 def _manifest(
     pairs: ProgramPairs,
     chosen: Mapping[str, ProgramPair],
-    masks: tuple[MaskKind, ...],
+    masks: tuple[PackagedMask, ...],
     ones: Sequence[tuple[str, ...]],
-    made: Mapping[str, Compiled],
+    made: Mapping[str, CompiledProgram],
 ) -> Manifest:
     plan, captured = pairs.plan, pairs.plan.captured
     free = {f.symbol for f in captured.shapes.free()}
     known = [c for c in captured.shapes.conditions() if c.free_symbols <= free]
-    conditions = [text_of(condition) for condition in known]
+    conditions = [format_expression(condition) for condition in known]
     device = next((p.device for p in map(_port, captured.inputs) if p.device), "cpu")
     return Manifest(
         format=FORMAT,
-        machine=machine(device),
+        machine=describe_machine(device),
         provenance=pairs.provenance.as_dict(),
         inputs=tuple(map(_port, captured.inputs)),
-        input_structure=described_exactly(captured.in_spec),
+        input_structure=describe_exactly(captured.in_spec),
         argument_names=captured.argument_names,
         conditions=tuple(dict.fromkeys(conditions)),
         ones=tuple(ones),
         masks=masks,
         outputs=_outputs(captured),
-        output_structure=described(captured.out_spec),
+        output_structure=describe(captured.out_spec),
         explained=plan.output.position,
-        sources=next(iter(chosen.values())).wanted.names,
+        sources=next(iter(chosen.values())).wanted.source_names,
         starts=tuple(chosen),
         held={},
         orders={name: program.orders for name, program in made.items()},
     )
 
 
-def _port(port: InputPort) -> Port:
+def _port(port: InputPort) -> PackageInput:
     fake = value(port.node)
     if isinstance(fake, Tensor):
-        return Port(port.name, axes_of(fake), dtype_name(fake.dtype), str(fake.device))
-    return Port(port.name, None, constant=Slot.of(fake).value)
+        return PackageInput(port.name, axes_of(fake), dtype_name(fake.dtype), str(fake.device))
+    return PackageInput(port.name, None, constant=Slot.of(fake).value)
 
 
-def _outputs(captured: Captured) -> tuple[Leaf, ...]:
-    leaves: Any = captured.graph.output_node().args[0]
+def _outputs(captured: Captured) -> tuple[PackageOutput, ...]:
+    leaves = captured.graph.output_node().args[0]
+    assert isinstance(leaves, (tuple, list))
     slots = [Slot.of(value(leaf) if isinstance(leaf, fx.Node) else leaf) for leaf in leaves]
-    return tuple(Leaf(slot.kind, slot.value) for slot in slots)
+    return tuple(PackageOutput(slot.kind, slot.value) for slot in slots)

@@ -1,4 +1,4 @@
-"""Captured graph in, simpler captured graph out; one pass per file, none changes a result."""
+"""Simplify a captured graph; one pass per file, and none changes a result."""
 
 from ..capture import Captured
 from ..method.registry import Registry
@@ -13,6 +13,6 @@ __all__ = ["canonicalise", "decompose", "fold_batch_norm"]
 
 
 def canonicalise(captured: Captured, registry: Registry) -> Captured:
-    """Every pass that needs no plan, in order."""
+    """Run every pass that needs no plan, in order."""
     flat = refuse_nested(write_flex_attention(captured))
     return recognise_masks(drop_inert(flat, registry))

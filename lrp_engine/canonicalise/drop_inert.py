@@ -1,10 +1,9 @@
-"""Removes ops whose result is their operand: detach, dropout in eval mode, slices of everything."""
+"""Remove ops whose result is their operand: detach, dropout in eval mode, slices of everything."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, fx
+from torch.fx.node import Argument
 
 from ..capture import Captured
 from ..graphs.nodes import value
@@ -16,9 +15,12 @@ _CHECKS_METADATA = "aten::_assert_tensor_metadata"
 
 
 def drop_inert(captured: Captured, registry: Registry) -> Captured:
-    """Requires nothing; ensures that no op is left that only returns its operand."""
+    """Remove every op that only returns its operand.
 
-    def operand(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
+    Requires nothing. Ensures that no such op is left, and no assertion of a tensor's metadata.
+    """
+
+    def operand(node: fx.Node, graph: fx.Graph, copies: Copies) -> Argument:
         schema = getattr(node.target, "_schema", None)
         if schema is None:
             return None
@@ -34,8 +36,8 @@ def drop_inert(captured: Captured, registry: Registry) -> Captured:
     return rewrite(captured, operand).captured
 
 
-def _same_layout(result: Any, operand: Any) -> bool:
-    """Later views may rely on a copy's own strides."""
+def _same_layout(result: object, operand: object) -> bool:
+    # Strides count: later views may rely on those of a copy.
     if not isinstance(result, Tensor) or not isinstance(operand, Tensor):
         return False
     return (

@@ -1,9 +1,9 @@
-"""Turns a materialised attention mask into what it says, so that attention keeps its fast kernel.
+"""Replace a materialised causal or all-true attention mask, so that attention stays fast.
 
-torch.export makes a model write out the mask that it would leave to the kernel when run plainly.
-A mask that is computed from sizes alone is evaluated at several sizes; if it is the lower triangle
-at all of them (or true everywhere), the op is told so instead, and the claim is checked again at
-every new size that is used.
+Under torch.export a model writes out the mask that it would otherwise leave to the kernel. A mask
+that is computed from sizes alone is evaluated at several sizes; if it is the lower triangle at all
+of them (or true everywhere), the op gets `is_causal` (or no mask) instead, and the claim is checked
+again at every new size that is used.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._ops import OpOverload
+from torch.fx.node import Argument
 
 from ..capture import Captured
+from ..capture.shapes import Symbol
 from ..graphs.nodes import hint, value
 from ..graphs.schema import bind
+from ..graphs.walk import closure, inputs
 from .rewriting import Copies, rewrite
 
 _MASK, _FLAG = "attn_mask", "is_causal"
@@ -26,7 +29,7 @@ _PROBES = ((1, 5), (2, 3), (3, 8), (2, 17))
 
 
 class MaskReplacement(Enum):
-    """What a mask can be replaced by."""
+    """The kinds of masks that can be replaced."""
 
     CAUSAL = "the lower triangle: is_causal"
     EVERYTHING = "true everywhere: no mask"
@@ -37,12 +40,12 @@ class MaskClaim:
     """`mask(*sizes)` is of one kind at the sizes checked so far."""
 
     mask: Callable[..., Tensor]
-    symbols: tuple[Any, ...]
+    symbols: tuple[Symbol, ...]
     kind: MaskReplacement
     _checked: dict[tuple[int, ...], bool] = field(default_factory=dict, compare=False, repr=False)
 
-    def holds(self, sizes: Mapping[Any, int]) -> bool:
-        """Whether the mask is of that kind at these sizes (remembered per size)."""
+    def holds(self, sizes: Mapping[Symbol, int]) -> bool:
+        """Return whether the mask is of that kind at these sizes (remembered per size)."""
         given = tuple(sizes[symbol] for symbol in self.symbols)
         if given not in self._checked:
             self._checked[given] = _is(self.mask(*given), self.kind)
@@ -50,11 +53,15 @@ class MaskClaim:
 
 
 def recognise_masks(captured: Captured) -> Captured:
-    """Requires nothing; ensures that masks that say `is_causal`, or nothing, are left out."""
+    """Leave out the masks of attention ops that are causal, or true everywhere.
+
+    Requires nothing. Ensures that every mask that was left out comes with a claim, which is checked
+    at the sizes of every call.
+    """
     claims: dict[fx.Node, MaskClaim | None] = {}
     used: list[MaskClaim] = []
 
-    def unmasked(node: fx.Node, graph: fx.Graph, copies: Copies) -> Any:
+    def unmasked(node: fx.Node, graph: fx.Graph, copies: Copies) -> Argument:
         mask = _mask_of(node)
         if mask is None:
             return None
@@ -72,7 +79,7 @@ def recognise_masks(captured: Captured) -> Captured:
 
 
 def _mask_of(node: fx.Node) -> fx.Node | None:
-    """The boolean mask of an attention op that is not marked as causal already."""
+    """Return the boolean mask of an attention op that is not marked as causal already."""
     schema = getattr(node.target, "_schema", None)
     if schema is None or not {_MASK, _FLAG} <= {a.name for a in schema.arguments}:
         return None
@@ -84,19 +91,21 @@ def _mask_of(node: fx.Node) -> fx.Node | None:
 
 
 def _without_mask(node: fx.Node, kind: MaskReplacement, graph: fx.Graph, copies: Copies) -> fx.Node:
-    arguments = bind(node.target, node.args, node.kwargs)
+    op = node.target
+    assert isinstance(op, OpOverload)
+    arguments = bind(op, node.args, node.kwargs)
     changed = {**arguments, _MASK: None, _FLAG: kind is MaskReplacement.CAUSAL}
-    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    schema = op._schema.arguments
     args = tuple(changed[a.name] for a in schema if not a.kwarg_only)
     kwargs = {a.name: changed[a.name] for a in schema if a.kwarg_only}
-    mapped = fx.node.map_arg((args, kwargs), lambda n: copies[n])
-    made = graph.call_function(node.target, *mapped)  # type: ignore[arg-type]
+    args, kwargs = fx.node.map_arg((args, kwargs), lambda n: copies[n])
+    made = graph.call_function(op, args, kwargs)
     made.meta = dict(node.meta)
     return made
 
 
 def _claim(captured: Captured, mask: fx.Node) -> MaskClaim | None:
-    """The mask as a function of the free sizes, if it is one and of one kind at every probe."""
+    """Return the claim that a mask is of one kind, if it depends on sizes alone and is."""
     free = {f.symbol: f for f in captured.shapes.free()}
     symbols = tuple(dict.fromkeys(f for f in free if f.is_symbol))
     program = _as_function_of_sizes(captured, mask, symbols)
@@ -114,22 +123,23 @@ def _claim(captured: Captured, mask: fx.Node) -> MaskClaim | None:
     return None
 
 
-def _probe(symbols: tuple[Any, ...], pair: tuple[int, int]) -> tuple[int, ...]:
+def _probe(symbols: tuple[Symbol, ...], pair: tuple[int, int]) -> tuple[int, ...]:
     # The batch comes first; a single free size may well be the length.
     return tuple(pair[0] if i == 0 < len(symbols) - 1 else pair[1] for i in range(len(symbols)))
 
 
-def _hint_of(captured: Captured, symbol: Any) -> int:
+def _hint_of(captured: Captured, symbol: Symbol) -> int:
     for found in captured.shapes.free():
-        if found.symbol == symbol:
-            return hint(captured.shapes.fakes[found.leaf].shape[found.axis])
+        fake = captured.shapes.fakes[found.leaf]
+        if found.symbol == symbol and isinstance(fake, Tensor):
+            return hint(fake.shape[found.axis])
     raise KeyError(symbol)
 
 
 def _as_function_of_sizes(
-    captured: Captured, mask: fx.Node, symbols: tuple[Any, ...]
+    captured: Captured, mask: fx.Node, symbols: tuple[Symbol, ...]
 ) -> fx.GraphModule | None:
-    """Copies what the mask is computed from; None if that includes the values of an input."""
+    """Copy what the mask is computed from; None if that includes the values of an input."""
     graph = fx.Graph()
     sizes = {symbol: graph.placeholder(f"size_{i}") for i, symbol in enumerate(symbols)}
     copies: dict[fx.Node, fx.Node] = {}
@@ -147,15 +157,8 @@ def _as_function_of_sizes(
 
 
 def _needed(mask: fx.Node) -> list[fx.Node]:
-    """The mask's ancestors in order, down to the sizes that inputs have."""
-    found: set[fx.Node] = set()
-    stack = [mask]
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            if not isinstance(value(node), torch.SymInt):
-                stack += node.all_input_nodes
+    """Return what the mask is computed from, in order, down to the sizes that inputs have."""
+    found = closure([mask], inputs, stop=lambda node: isinstance(value(node), torch.SymInt))
     return [node for node in mask.graph.nodes if node in found]
 
 

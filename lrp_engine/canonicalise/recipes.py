@@ -1,17 +1,20 @@
-"""What ops are made of for which torch itself has no decomposition."""
+"""Decompose ops for which torch itself has no decomposition."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
+from torch.fx.node import Argument
 from torch.nn.functional import linear
 
 from ..errors import CaptureError
 
 aten = torch.ops.aten
+
+Recipe = Callable[..., object]  # takes what the op takes, and computes what it computes
 
 _LSTM = 2  # oneDNN's number for it
 
@@ -27,9 +30,30 @@ def lstm_layer(
     reverse: bool,
     batch_sizes: Sequence[int],
     mode: int,
-    *settings: Any,
+    *settings: Argument,
 ) -> list[Tensor]:
-    """One direction of one LSTM layer over x of shape (time, batch, features), step by step."""
+    """Compute one direction of one LSTM layer step by step, as `aten.mkldnn_rnn_layer` does.
+
+    Args:
+        x: Inputs (time, batch, features).
+        from_input: Weights of the input (4 hidden, features), in the order of torch's gates.
+        from_state: Weights of the state (4 hidden, hidden).
+        input_bias: Bias of the first (4 hidden).
+        state_bias: Bias of the second (4 hidden).
+        h: First hidden state (1, batch, hidden).
+        c: First cell state (1, batch, hidden).
+        reverse: Start at the last step.
+        batch_sizes: Empty but for packed sequences.
+        mode: The number of the layer type in oneDNN.
+        settings: What the op takes besides, and this does not need.
+
+    Returns:
+        Hidden states (time, batch, hidden), last hidden and cell state (1, batch, hidden), and an
+        empty workspace.
+
+    Raises:
+        CaptureError: The layer is no LSTM, or reads packed sequences.
+    """
     if mode != _LSTM or len(batch_sizes):
         raise CaptureError("a recurrent layer over packed sequences: give it padded ones instead")
     h, c = h[0], c[0]
@@ -45,4 +69,4 @@ def lstm_layer(
     return [torch.stack([states[t] for t in times]), h[None], c[None], workspace]
 
 
-RECIPES: dict[Any, Callable[..., Any]] = {aten.mkldnn_rnn_layer.default: lstm_layer}
+RECIPES: dict[OpOverload, Recipe] = {aten.mkldnn_rnn_layer.default: lstm_layer}

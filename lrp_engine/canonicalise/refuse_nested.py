@@ -1,4 +1,4 @@
-"""Refuses ops that run a graph of their own."""
+"""Refuse ops that run a graph of their own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from ..graphs.nodes import origin, target_name, value
 
 
 def refuse_nested(captured: Captured) -> Captured:
-    """Requires nothing; ensures that every op's operands are tensors and plain values.
+    """Raise CaptureError if an op runs a graph of its own.
 
-    A rule sees an op's operands; what a graph within the graph does with them is out of its sight.
+    Requires nothing. Ensures that every op's operands are tensors and plain values: a rule sees an
+    op's operands, but not what a nested graph does with them.
     """
     for node in captured.graph.find_nodes(op="get_attr"):
         if not isinstance(value(node), Tensor):
@@ -23,7 +24,7 @@ def refuse_nested(captured: Captured) -> Captured:
 def _refusal(node: fx.Node) -> str:
     return (
         f"{target_name(node)} in {origin(node)} runs a graph of its own, which rules cannot look"
-        " into. Write what it does as plain ops; for a branch, a Python `if`, which is recorded"
-        " as the example takes it; for a scan that is a linear recurrence,"
+        " into. Write what it does as plain ops: a branch as a Python `if`, which is recorded"
+        " as the example takes it; a scan that is a linear recurrence as"
         " `torch.ops.lrp_engine.linear_recurrence`."
     )

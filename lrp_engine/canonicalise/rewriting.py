@@ -1,17 +1,18 @@
-"""Copying a captured graph while replacing some of its nodes."""
+"""Copy a captured graph while replacing some of its nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import fx
+from torch.fx.node import Argument
 
 from ..capture import Captured
 
-Copies = dict[fx.Node, Any]
-Replacement = Callable[[fx.Node, fx.Graph, Copies], Any]
+Copies = dict[fx.Node, Argument]
+Replacement = Callable[[fx.Node, fx.Graph, Copies], Argument]
 
 
 class Rewritten(NamedTuple):
@@ -22,9 +23,12 @@ class Rewritten(NamedTuple):
 
 
 def rewrite(captured: Captured, replacement: Replacement) -> Rewritten:
-    """Copy `captured` to a graph in which `replacement(node, new graph, copies)` may stand in for a node.
+    """Copy a captured model to a new graph, with some of its nodes replaced.
 
-    `replacement` returns what the new graph uses in the node's place, or None to copy the node.
+    Args:
+        captured: The model; it is not changed.
+        replacement: `replacement(node, new graph, copies)` returns what the new graph uses in place
+            of an op, or None to copy it.
     """
     graph = fx.Graph()
     copies: Copies = {}
@@ -38,22 +42,28 @@ def rewrite(captured: Captured, replacement: Replacement) -> Rewritten:
 
 
 def sweep(graph: fx.Graph) -> None:
-    """Removes what nothing uses; inputs and run-time assertions stay."""
+    """Remove what nothing uses; inputs and run-time assertions stay."""
     graph.eliminate_dead_code()
     graph.lint()
 
 
-def remap(captured: Captured, graph: fx.Graph, copies: Mapping[fx.Node, Any]) -> Captured:
-    """The same ports on another graph."""
+def remap(captured: Captured, graph: fx.Graph, copies: Mapping[fx.Node, Argument]) -> Captured:
+    """Return the same ports and modules on another graph."""
     kept = set(graph.nodes)
 
+    def find_copy(node: fx.Node) -> fx.Node:
+        copy = copies[node]
+        assert isinstance(copy, fx.Node)
+        return copy
+
     def alive(nodes: tuple[fx.Node, ...]) -> tuple[fx.Node, ...]:
-        return tuple(copies[n] for n in nodes if copies.get(n) in kept)
+        found = (copies.get(n) for n in nodes)
+        return tuple(n for n in found if isinstance(n, fx.Node) and n in kept)
 
     return replace(
         captured,
         graph=graph,
-        inputs=tuple(replace(p, node=copies[p.node]) for p in captured.inputs),
-        outputs=tuple(replace(p, node=copies[p.node]) for p in captured.outputs),
+        inputs=tuple(replace(p, node=find_copy(p.node)) for p in captured.inputs),
+        outputs=tuple(replace(p, node=find_copy(p.node)) for p in captured.outputs),
         modules={path: alive(nodes) for path, nodes in captured.modules.items()},
     )

@@ -1,4 +1,4 @@
-"""Torch module in, `Captured` graph of primitive ops out."""
+"""Capture a torch module as a graph of ATen ops."""
 
 from .captured import Captured, InputPort, OutputPort
 from .torch_module import capture

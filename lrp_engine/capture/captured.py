@@ -1,25 +1,25 @@
-"""What capture hands to the rest of the engine: one graph, and how it meets the user's world."""
+"""Define what capture returns: one graph, and how its inputs, outputs and tensors are named."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from .shapes import ShapeContract
+from .shapes import ShapeContract, Symbol
 from .signature import Signature
 from .tensor_homes import TensorHome
 
 
 class CaptureMode(Enum):
-    """How a model was captured."""
+    """The way in which a model was captured."""
 
     EXPORTED = "exported by torch.export: holds for every input that meets the shape contract"
     RECORDED = "recorded: the control flow of the example call, checked at run time"
@@ -43,10 +43,19 @@ class OutputPort:
 
 
 class Claim(Protocol):
-    """Something that a pass relied on, to be checked at the sizes of every call."""
+    """An assumption of a pass that is checked at the sizes of every call."""
 
-    def holds(self, sizes: Mapping[Any, int]) -> bool:
-        """Whether it is true at these sizes (by symbol)."""
+    def holds(self, sizes: Mapping[Symbol, int]) -> bool:
+        """Return whether the assumption is true at these sizes, given by symbol."""
+
+
+class TensorRecord(NamedTuple):
+    """A parameter, buffer or constant, with the device and dtype that it had at capture."""
+
+    tensor: Tensor
+    name: str
+    device: torch.device
+    dtype: torch.dtype
 
 
 @dataclass(frozen=True)
@@ -56,9 +65,10 @@ class Captured:
     `graph` has one placeholder per input leaf, a `get_attr` node per parameter, buffer or
     constant (looked up in `tensors`, the model's own objects), and one output node that
     returns the flat list of output leaves. Until it is canonicalised, a `get_attr` node may also
-    stand for a graph within the graph, which is then its value. `modules` names what each module
-    call returned, `homes` says where the model keeps the tensors. `taken_apart` lists ops that
-    were replaced by parts, which may change the last bits.
+    stand for a graph within the graph, which is then its value. `modules` maps a module path to
+    the values that its calls returned, `homes` says where the model keeps the tensors, and `rerun`
+    calls the model itself. `taken_apart` lists ops that were decomposed, which may change the last
+    bits of the result.
     """
 
     graph: fx.Graph
@@ -78,10 +88,10 @@ class Captured:
     taken_apart: tuple[str, ...] = ()
 
     @cached_property
-    def tensor_records(self) -> tuple[tuple[Tensor, str, torch.device, torch.dtype], ...]:
-        """(tensor, the model's name for it, device, dtype) of every tensor at capture."""
+    def tensor_records(self) -> tuple[TensorRecord, ...]:
+        """Every tensor of the graph with its name, device and dtype at capture."""
         return tuple(
-            (
+            TensorRecord(
                 self.tensors[str(n.target)],
                 n.meta["tensor_name"],
                 n.meta["val"].device,
@@ -92,12 +102,12 @@ class Captured:
 
     @property
     def signature(self) -> Signature:
-        """How the model is called."""
+        """The names and structure of the model's inputs."""
         names = tuple(port.name for port in self.inputs)
         return Signature(names, self.in_spec, self.argument_names)
 
-    def flatten_inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
-        """Flattens a call's arguments in the order of `inputs`; raises ValueError on a mismatch."""
+    def flatten_inputs(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[object]:
+        """Flatten a call's arguments in the order of `inputs`; raise ValueError on a mismatch."""
         return self.signature.flatten(args, kwargs)
 
 

@@ -1,23 +1,28 @@
-"""Copies the calls of an exported program, each written as what it comes to here."""
+"""Copy the calls of an exported program; resolve ops that may or may not copy their operand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
+from torch._ops import OpOverload
+from torch.fx.node import Argument
 
 from ..graphs.aten import SIZE
 from ..graphs.decomposition import Traces, is_composite, write_parts
 from ..graphs.nodes import holds_tensors, is_getitem, part_of, value
 from .in_place import Write, may_alias_silently, only_detaches
+from .shapes import free_sizes
+
+Args = tuple[Argument, ...]
+Kwargs = dict[str, Argument]
 
 
 @dataclass
 class Copier:
-    """A graph under construction, and what stands in it for the program's nodes.
+    """A graph under construction, with what each node of the exported program becomes in it.
 
     Composite ops that may or may not copy (`reshape`, `to`, `contiguous`, dropout) are written as
     what they do at these shapes: a view, a copy, nothing. Those that compute stay whole. An op that
@@ -26,12 +31,12 @@ class Copier:
 
     graph: fx.Graph
     writes: Mapping[fx.Node, Write]
-    copies: dict[fx.Node, Any] = field(default_factory=dict)
+    copies: dict[fx.Node, Argument] = field(default_factory=dict)
     _sizes: dict[str, fx.Node] = field(default_factory=dict)
     _traces: Traces = field(default_factory=dict)
 
     def call(self, node: fx.Node) -> None:
-        """Copies one call."""
+        """Copy one call."""
         if node in self.writes:
             write = self.writes[node]
             self.copies.update(dict.fromkeys(write.names, self._returned(node, write)))
@@ -39,16 +44,14 @@ class Copier:
             self.copies[node] = self._copy(node)
 
     def name_sizes(self, inputs: Iterable[fx.Node]) -> None:
-        """Reads every free size off an input; what nothing asks for is dead code."""
-        for node in inputs:
-            fake = value(node)
-            for axis, size in enumerate(fake.shape if isinstance(fake, Tensor) else ()):
-                if isinstance(size, torch.SymInt) and str(size) not in self._sizes:
-                    made = self.graph.call_function(SIZE, (node, axis))
-                    made.meta["val"] = size
-                    self._sizes[str(size)] = made
+        """Read every free size off an input; sizes that nothing uses are removed as dead code."""
+        for node, axis, size in free_sizes(inputs):
+            if str(size) not in self._sizes:
+                made = self.graph.call_function(SIZE, (node, axis))
+                made.meta["val"] = size
+                self._sizes[str(size)] = made
 
-    def _copy(self, node: fx.Node) -> Any:
+    def _copy(self, node: fx.Node) -> Argument:
         if node.target is SIZE and (known := self._size(value(node))) is not None:
             return known
         if only_detaches(node):
@@ -56,19 +59,19 @@ class Copier:
         if is_getitem(node):
             producer, index = part_of(node)
             results = self.copies[producer]
-            return results[index] if isinstance(results, list) else self._as_it_is(node)
+            return results[index] if isinstance(results, list) else self._copy_as_is(node)
         if _is_undecided(node):
             return self._parts(node)
-        return self._as_it_is(node)
+        return self._copy_as_is(node)
 
-    def _as_it_is(self, node: fx.Node) -> fx.Node:
+    def _copy_as_is(self, node: fx.Node) -> fx.Node:
         copy = self.graph.node_copy(node, lambda n: self.copies[n])
         if isinstance(value(node), torch.SymInt):
             self._sizes.setdefault(str(value(node)), copy)
         return copy
 
-    def _size(self, size: Any) -> Any:
-        """A size that is known without the tensor that has it; None for all else."""
+    def _size(self, size: object) -> int | fx.Node | None:
+        """Return a size that is known without the tensor that has it; None for all else."""
         if not isinstance(size, (int, torch.SymInt)):
             return None
         fixed = isinstance(size, int) or size.node.expr.is_number
@@ -80,22 +83,28 @@ class Copier:
         made.meta = dict(node.meta)
         return made
 
-    def _parts(self, node: fx.Node) -> Any:
-        target: Any = node.target
+    def _parts(self, node: fx.Node) -> Argument:
+        op = node.target
+        assert isinstance(op, OpOverload)
 
-        def emit(target: Any, args: Any, kwargs: Any, val: Any) -> Any:
+        def emit(
+            target: Callable[..., object], args: Args, kwargs: Kwargs, val: object
+        ) -> fx.Node | int:
             if (known := self._size(val)) is not None:
                 return known
             made = self.graph.call_function(target, args, kwargs)
             made.meta = {**node.meta, "val": val}
             return made
 
-        return write_parts(node, target.decompose, self.graph, self.copies, self._traces, emit)
+        parts: Argument = write_parts(
+            node, op.decompose, self.graph, self.copies, self._traces, emit
+        )
+        return parts
 
 
 def _is_undecided(node: fx.Node) -> bool:
-    """Whether only the kernel of an op says if its result is a copy (or what else it comes to)."""
-    target: Any = node.target
-    if not is_composite(target) or not holds_tensors(node):
+    """Return whether only the op's kernel decides if its result is a copy."""
+    op = node.target
+    if not isinstance(op, OpOverload) or not is_composite(op) or not holds_tensors(node):
         return False
-    return may_alias_silently(target) or any(a.alias_info is not None for a in target._schema.arguments)
+    return may_alias_silently(op) or any(a.alias_info is not None for a in op._schema.arguments)

@@ -1,13 +1,15 @@
-"""ExportedProgram -> Captured: parameters become attributes, inputs and outputs get names."""
+"""Turn an ExportedProgram into a Captured: name inputs and outputs, keep the model's tensors."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
+from torch.fx.node import Argument
 
 from ..errors import CaptureError
 from .captured import (
@@ -28,52 +30,74 @@ _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 def from_exported(
     functional: Functional, names: tuple[str, ...], mode: CaptureMode, notes: tuple[str, ...] = ()
 ) -> Captured:
-    """Copies an exported program's graph; its tensors stay the model's own objects."""
+    """Copy an exported program's graph; its tensors stay the model's own objects.
+
+    Args:
+        functional: The program, and how to read its ops that write into operands.
+        names: Names of forward's positional parameters; empty if there is no module at hand.
+        mode: The way in which the program was made.
+        notes: What the user should know of the capture.
+
+    Raises:
+        CaptureError: The program has inputs that are neither tensors of the model nor the user's.
+    """
     program, writes = functional
-    graph = fx.Graph()
-    tensors: dict[str, Tensor] = {}
-    placeholders: list[fx.Node] = []
-    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
-    copier = Copier(graph, writes)
-    copies = copier.copies
-    for node in program.graph.find_nodes(op="placeholder"):
-        if specs[node.name].kind in _HELD:
-            copies[node] = _hold(graph, node, program, specs[node.name].target, tensors)
-        elif specs[node.name].kind == InputKind.USER_INPUT:
-            copies[node] = graph.node_copy(node)
-            placeholders.append(copies[node])
-        else:
-            raise CaptureError(f"inputs of kind {specs[node.name].kind} are not supported")
-    copier.name_sizes(placeholders)
+    copier = Copier(fx.Graph(), writes)
+    inputs = _copy_inputs(program, copier)
+    copier.name_sizes(inputs.placeholders)
     for node in program.graph.nodes:
         if node.op == "get_attr":
-            copies[node] = _nested(graph, node, program)
+            copier.copies[node] = _nested(copier.graph, node, program)
         elif node.op not in ("placeholder", "output"):
             copier.call(node)
-    leaves = _user_outputs(program, program.graph.output_node(), copies)
-    graph.output(tuple(leaves))
-    graph.eliminate_dead_code()
-    return _assemble(program, graph, tensors, placeholders, leaves, names, mode, notes)
+    leaves = _user_outputs(program, program.graph.output_node(), copier.copies)
+    copier.graph.output(tuple(leaves))
+    copier.graph.eliminate_dead_code()
+    names = names or _argument_names(program)
+    return _assemble(program, copier.graph, inputs, leaves, names, mode, notes)
+
+
+class _Inputs(NamedTuple):
+    """The user's inputs in the new graph, and the tensors that its attributes stand for."""
+
+    placeholders: list[fx.Node]
+    tensors: dict[str, Tensor]
+
+
+def _copy_inputs(program: ExportedProgram, copier: Copier) -> _Inputs:
+    inputs = _Inputs([], {})
+    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    for node in program.graph.find_nodes(op="placeholder"):
+        spec = specs[node.name]
+        if spec.kind in _HELD:
+            held = _hold(copier.graph, node, program, str(spec.target), inputs.tensors)
+            copier.copies[node] = held
+        elif spec.kind == InputKind.USER_INPUT:
+            placeholder = copier.graph.node_copy(node)
+            copier.copies[node] = placeholder
+            inputs.placeholders.append(placeholder)
+        else:
+            raise CaptureError(f"inputs of kind {spec.kind} are not supported")
+    return inputs
 
 
 def _assemble(
     program: ExportedProgram,
     graph: fx.Graph,
-    tensors: dict[str, Tensor],
-    placeholders: list[fx.Node],
-    leaves: list[Any],
+    inputs: _Inputs,
+    leaves: Sequence[Argument],
     names: tuple[str, ...],
     mode: CaptureMode,
     notes: tuple[str, ...],
 ) -> Captured:
     in_spec, out_spec = program.call_spec.in_spec, program.call_spec.out_spec
     example = in_spec.unflatten([None] * in_spec.num_leaves)
-    inputs = zip(leaf_names(example, names or _argument_names(program)), placeholders, strict=True)
+    ports = zip(leaf_names(example, names), inputs.placeholders, strict=True)
     outputs = enumerate(zip(output_names(out_spec), leaves, strict=True))
     return Captured(
         graph=graph,
-        tensors=tensors,
-        inputs=tuple(InputPort(name, node) for name, node in inputs),
+        tensors=inputs.tensors,
+        inputs=tuple(InputPort(name, node) for name, node in ports),
         outputs=tuple(
             OutputPort(name, node, i)
             for i, (name, node) in outputs
@@ -81,8 +105,8 @@ def _assemble(
         ),
         in_spec=in_spec,
         out_spec=out_spec,
-        argument_names=names or _argument_names(program),
-        shapes=contract_of(placeholders),
+        argument_names=names,
+        shapes=contract_of(inputs.placeholders),
         modules=module_outputs(graph),
         mode=mode,
         notes=notes + _mutation_notes(program),
@@ -90,7 +114,7 @@ def _assemble(
 
 
 def _argument_names(program: ExportedProgram) -> tuple[str, ...]:
-    """Without the module at hand: the names that export gave to the positional inputs."""
+    """Return the names that export gave to the inputs, for want of the module's own."""
     user = [s for s in program.graph_signature.input_specs if s.kind == InputKind.USER_INPUT]
     return tuple(spec.arg.name for spec in user)
 
@@ -102,7 +126,7 @@ def _hold(
     name: str,
     tensors: dict[str, Tensor],
 ) -> fx.Node:
-    """A parameter, buffer or constant: an attribute that is the model's own tensor."""
+    """Add a parameter, buffer or constant: an attribute that is the model's own tensor."""
     held = program.state_dict.get(name)
     held = program.constants[name] if held is None else held
     attribute = re.sub(r"\W", "_", name)
@@ -116,22 +140,24 @@ def _hold(
 
 
 def _nested(graph: fx.Graph, node: fx.Node, program: ExportedProgram) -> fx.Node:
-    """A graph within the graph, for passes to write out or refuse: its value is itself."""
+    """Copy a graph within the graph, for passes to write out or refuse: its value is itself."""
     copy = graph.node_copy(node)
     copy.meta["val"] = getattr(program.graph_module, str(node.target))
     return copy
 
 
 def _user_outputs(
-    program: ExportedProgram, output: fx.Node, copies: dict[fx.Node, Any]
-) -> list[Any]:
-    """The leaves that the model returns (mutated buffers and inputs are left out)."""
-    leaves: list[Any] = []
-    returned: Any = output.args[0]
+    program: ExportedProgram, output: fx.Node, copies: Mapping[fx.Node, Argument]
+) -> list[Argument]:
+    """Return the leaves that the model returns, without buffers and inputs that it writes to."""
+    leaves: list[Argument] = []
+    returned = output.args[0]
+    assert isinstance(returned, Sequence)
     for spec, result in zip(program.graph_signature.output_specs, returned, strict=True):
         if spec.kind == OutputKind.USER_OUTPUT:
-            constant = isinstance(spec.arg, ConstantArgument) or not isinstance(result, fx.Node)
-            leaves.append(result if constant else copies[result])
+            if isinstance(result, fx.Node) and not isinstance(spec.arg, ConstantArgument):
+                result = copies[result]
+            leaves.append(result)
     return leaves
 
 
@@ -141,5 +167,5 @@ def _mutation_notes(program: ExportedProgram) -> tuple[str, ...]:
     if not changed:
         return ()
     return (
-        f"the model writes to {', '.join(map(str, changed))}; the engine leaves them as they are",
+        f"the model writes to {', '.join(map(str, changed))}; the engine leaves them unchanged",
     )

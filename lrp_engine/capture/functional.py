@@ -1,9 +1,9 @@
-"""ExportedProgram -> one whose graph says what every op reads and returns, and nothing else.
+"""Make an exported program functional, without a second trace where possible.
 
 torch.export records what the model calls, writes into tensors included. Torch's own way to a graph
 without them, `run_decompositions`, traces the whole program again and takes 2.5 times as long as
-the export. Most programs need none of it: their graph holds no write, or only ones that can be read
-as ops that return a new value. Where that is not plain to see, torch's way is taken.
+the export. Most programs do not need it: their graph holds no write, or only writes that can be
+read as ops that return a new value. Where that is not certain, torch's way is taken.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _NUMBERS = (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
 class Functional(NamedTuple):
-    """A program, and how to read those of its ops that write into operands."""
+    """A program with a functional reading of those of its ops that write into operands."""
 
     program: ExportedProgram
     writes: dict[fx.Node, Write]
 
 
 def make_functional(program: ExportedProgram) -> Functional:
-    """The cheapest way to a functional graph that is sure to be right for this program."""
+    """Return a functional reading of a program, by the cheapest way that is certainly right."""
     if _is_flat(program.graph) and _holds_plain_tensors(program):
         try:
             return Functional(program, out_of_place(program.graph))
@@ -47,14 +47,14 @@ def make_functional(program: ExportedProgram) -> Functional:
 
 
 def retrace(program: ExportedProgram) -> Functional:
-    """Torch's own way."""
+    """Functionalise a program as torch does, by tracing it again."""
     with torch.no_grad():
         # An empty table functionalises and keeps every composite op whole.
         return Functional(program.run_decompositions({}), {})
 
 
 def _is_flat(graph: fx.Graph) -> bool:
-    """Whether every node is an input, an op or arithmetic on sizes: no graph within the graph."""
+    """Return whether every node is an input, an op or arithmetic on sizes: no nested graph."""
     return all(node.op in ("placeholder", "output") or _is_plain(node) for node in graph.nodes)
 
 
@@ -72,6 +72,6 @@ def _is_training(op: OpOverload, node: fx.Node) -> bool:
 
 
 def _holds_plain_tensors(program: ExportedProgram) -> bool:
-    """Whether no weight is of a class of its own, whose ops would hide what is computed."""
+    """Return whether no weight is of a class of its own, whose ops would hide the computation."""
     held = [*program.state_dict.values(), *program.constants.values()]
     return all(type(t) in _PLAIN or isinstance(t, FakeTensor) for t in held)

@@ -1,9 +1,8 @@
-"""Ops that write into an operand, read as ops that return a new value, where that is the same."""
+"""Read ops that write into an operand as ops that return a new value, where that is the same."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx
@@ -17,38 +16,39 @@ from ..graphs.schema import bind
 
 
 class Entangled(Exception):
-    """A write that others may see: it takes torch's own functionalisation to say what they see."""
+    """A write that others may see; only torch's own functionalisation can resolve it."""
 
 
 def writes(node: fx.Node) -> bool:
-    """Whether an op changes an operand."""
+    """Return whether an op changes an operand."""
     op = node.target
     return isinstance(op, OpOverload) and op._schema.is_mutable and _form(op) not in TRANSPARENT
 
 
 def only_detaches(node: fx.Node) -> bool:
-    """Whether what an op declares to write is nothing but autograd's own record."""
+    """Return whether all that an op declares to write is autograd's own record."""
     op = node.target
     return isinstance(op, OpOverload) and op._schema.is_mutable and _form(op) in TRANSPARENT
 
 
 @dataclass(frozen=True)
 class Write:
-    """The op that returns what a node writes, and the names of the tensor that is written to."""
+    """The op that returns what a node writes, and the nodes that name the tensor written to."""
 
     op: OpOverload
     names: frozenset[fx.Node]
 
 
 def may_alias_silently(op: OpOverload) -> bool:
-    """Whether an op's schema does not say that it may return its operand (dropout) or write (batch
-    norm in training).
+    """Return whether an op may alias or write without its schema saying so.
+
+    Dropout may return its operand, batch norm in training writes its statistics.
     """
     return torch.Tag.maybe_aliasing_or_mutating in op.tags
 
 
 def is_its_operand(node: fx.Node) -> bool:
-    """Detachment, and dropout that is switched off: another name for the operand.
+    """Return whether a node is another name for its operand: a detachment, dropout switched off.
 
     Dropout is traced as a copy; were it read as one, a later write would not reach the operand.
     """
@@ -60,41 +60,63 @@ def is_its_operand(node: fx.Node) -> bool:
 
 
 def out_of_place(graph: fx.Graph) -> dict[fx.Node, Write]:
-    """For each op that writes, the op that returns instead what it would write.
+    """Find for each op that writes the op that returns what it would write.
 
-    After such a node, all names of the tensor mean the new value. That is all there is to it only
-    if no other view of the same memory is read later: if one is, or if an input, a parameter or a
-    buffer is written to, Entangled is raised.
+    After such a node, all names of the tensor mean the new value. That is equivalent only if no
+    other view of the same memory is read later.
+
+    Raises:
+        Entangled: Another view is read later, or an input, a parameter or a buffer is written to.
     """
     if not any(writes(node) for node in graph.nodes):
         return {}
-    sharing = _sharing(graph)
-    position = {node: i for i, node in enumerate(graph.nodes)}
+    names = _Names(graph)
     found: dict[fx.Node, Write] = {}
-    names: dict[fx.Node, set[fx.Node]] = {}
     for node in graph.nodes:
         if not (writes(node) or is_its_operand(node)):
             continue
+        same = names.add(node)
+        if writes(node):
+            names.check_unseen(node, same)
+            found[node] = Write(_functional(node), frozenset(same))
+    return found
+
+
+@dataclass
+class _Names:
+    """The nodes that name one tensor, and those that may share its memory."""
+
+    graph: fx.Graph
+    _same: dict[fx.Node, set[fx.Node]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._sharing = _sharing(self.graph)
+        self._position = {node: i for i, node in enumerate(self.graph.nodes)}
+
+    def add(self, node: fx.Node) -> set[fx.Node]:
+        """Record one more name of a node's operand; return all names of that tensor so far."""
         operand = node.args[0] if node.args else None
-        if not isinstance(operand, fx.Node) or operand not in sharing[node]:
+        if not isinstance(operand, fx.Node) or operand not in self._sharing[node]:
             raise Entangled(f"{node.target} does not return what it writes to")
-        same = names.setdefault(operand, {operand})
+        same = self._same.setdefault(operand, {operand})
         same.add(node)
-        names[node] = same
-        if not writes(node):
-            continue
-        for other in sharing[node]:
+        self._same[node] = same
+        return same
+
+    def check_unseen(self, node: fx.Node, same: set[fx.Node]) -> None:
+        """Raise Entangled if a write is seen through anything but the tensor's own names."""
+        position = self._position
+        for other in self._sharing[node]:
             seen_later = any(position[user] > position[node] for user in other.users)
             before = position[other] < position[node] and other not in same
             if other.op != "call_function" or (before and seen_later):
                 raise Entangled(f"{other} shares the memory that {node.target} writes to")
-        found[node] = Write(_functional(node), frozenset(same))
-    return found
 
 
 def _functional(node: fx.Node) -> OpOverload:
-    """The op that writes nothing, if its result is what is written."""
-    target: Any = node.target
+    """Return the op that writes nothing, if its result is what is written."""
+    target = node.target
+    assert isinstance(target, OpOverload)
     op = _form(target)
     if op is None:
         raise Entangled(f"{target} has no functional form")
@@ -112,7 +134,7 @@ def _functional(node: fx.Node) -> OpOverload:
 
 
 def _form(op: OpOverload) -> OpOverload | None:
-    """The op of the same name without the underscore."""
+    """Return the op of the same name without the underscore."""
     name = op._schema.name.split("::")[1]
     if name.endswith("__") or not name.endswith("_"):
         return None
@@ -124,12 +146,12 @@ def _signature(op: OpOverload) -> list[tuple[str, str, bool]]:
     return [(a.name, str(a.type), a.kwarg_only) for a in op._schema.arguments]
 
 
-def _layout(tensor: Any) -> tuple[Any, ...]:
+def _layout(tensor: Tensor) -> tuple[object, ...]:
     return tensor.dtype, tuple(map(str, tensor.shape)), tuple(map(str, tensor.stride()))
 
 
 def _sharing(graph: fx.Graph) -> dict[fx.Node, set[fx.Node]]:
-    """Node -> the nodes that may share memory with it.
+    """Return for each node the nodes that may share memory with it.
 
     Traced values lie in the same storage if the model's own do. Where an op may hand on its operand
     without saying so, and tracing copied it, the op's tag tells; its schema tells the rest.
@@ -154,7 +176,7 @@ def _sharing(graph: fx.Graph) -> dict[fx.Node, set[fx.Node]]:
 
 
 def _handed_on(node: fx.Node) -> tuple[fx.Node, ...]:
-    """Operands that a node's result may be, or be a view of."""
+    """Return the operands that a node's result may be, or be a view of."""
     if is_getitem(node):
         producer, _ = part_of(node)
         return (producer,) if _handed_on(producer) else ()

@@ -1,4 +1,4 @@
-"""Which nodes a module call returned, read from the module stacks that export leaves behind."""
+"""Find the nodes that a module call returned, from the module stacks that export records."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..graphs.nodes import is_floating, module_stack
 
 
 def module_outputs(graph: fx.Graph) -> dict[str, tuple[fx.Node, ...]]:
-    """Module path (`layers.3.mlp`, `shared@1` for a second call) -> the values it returned.
+    """Return the results of each module, by path (`layers.3.mlp`, `shared@1` for a second call).
 
-    A module's result is what the module computed and others use.
+    A module's results are the values that it computed and that nodes outside it use.
     """
     paths = {node: {path for path, _ in module_stack(node)} - {""} for node in graph.nodes}
     found: dict[str, list[fx.Node]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The user's module as capture needs it, without a change to the module itself."""
+"""Present the user's module as capture needs it, without a change to the module itself."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import copy
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -19,10 +18,10 @@ _CONTAINERS = (dict, OrderedDict, list, set)
 
 @contextmanager
 def preserve_attributes(*roots: nn.Module) -> Iterator[None]:
-    """Takes back what the model writes to itself while it is captured.
+    """Undo what the model writes to itself while it is captured.
 
-    Attributes, and what their dicts, lists and sets hold: hooks that a model installs on its own
-    modules when it is first called would otherwise be there twice after the next call.
+    Restores attributes and the contents of dicts, lists and sets among them: hooks that a model
+    installs on its own modules at its first call would otherwise be there twice after the next.
     """
     modules = {id(m): m for root in roots for m in root.modules()}.values()
     before = [(vars(m), dict(vars(m)), _contents(vars(m))) for m in modules]
@@ -37,24 +36,24 @@ def preserve_attributes(*roots: nn.Module) -> Iterator[None]:
                 _refill(attributes[name], content)
 
 
-def _contents(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Shallow copies of the plain containers among a module's attributes."""
+def _contents(attributes: Mapping[str, object]) -> dict[str, object]:
+    """Return shallow copies of the plain containers among a module's attributes."""
     return {k: copy.copy(v) for k, v in attributes.items() if type(v) in _CONTAINERS}
 
 
-def _refill(container: Any, content: Any) -> None:
-    if isinstance(container, dict):
+def _refill(container: object, content: object) -> None:
+    if isinstance(container, dict) and isinstance(content, dict):
         if _differs(container, content):
             container.clear()
             container.update(content)
-    elif isinstance(container, list):
+    elif isinstance(container, list) and isinstance(content, list):
         container[:] = content
-    else:
+    elif isinstance(container, set) and isinstance(content, set):
         container.clear()
         container.update(content)
 
 
-def _differs(now: dict[Any, Any], before: dict[Any, Any]) -> bool:
+def _differs(now: Mapping[str, object], before: Mapping[str, object]) -> bool:
     return list(now) != list(before) or any(now[k] is not v for k, v in before.items())
 
 
@@ -74,7 +73,7 @@ class ModuleView:
         accepts_cache = "use_cache" in inspect.signature(original).parameters
 
         @functools.wraps(original)
-        def forward(*args: Any, **kwargs: Any) -> Any:
+        def forward(*args: object, **kwargs: object) -> object:
             if accepts_cache:
                 kwargs.setdefault("use_cache", False)
             return pytree.tree_map(self._plain, original(*args, **kwargs))
@@ -82,12 +81,12 @@ class ModuleView:
         object.__setattr__(self.module, "forward", forward)
 
     def note(self) -> str:
-        """What was left out of the model's result."""
+        """Return a note on what was left out of the model's result; empty if nothing was."""
         return (
             f"left out of the output: {', '.join(sorted(self.left_out))}" if self.left_out else ""
         )
 
-    def _plain(self, leaf: Any) -> Any:
+    def _plain(self, leaf: object) -> object:
         if isinstance(leaf, _PLAIN):
             return leaf
         self.left_out.add(type(leaf).__name__)

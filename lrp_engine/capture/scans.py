@@ -1,11 +1,11 @@
-"""Lets a model that can scan through its text do so while it is captured, in place of a loop.
+"""Capture state space models by their scan instead of their loop over positions.
 
-transformers steps through the text of a state space model in Python, unless the model is compiled
-(then it scans) and not exported (ONNX knows no scan). Captured so, the graph would grow with the
-text and serve one length. Inside `allow_scans()` such a model, one with a submodule that has
-`use_associative_scan` set, is told that it is compiled and not exported where it chooses between
-the two, and nowhere else. The scan that it then calls is, if it joins steps as a linear recurrence
-does, that one op.
+transformers steps through the positions of a state space model in Python, unless the model is
+compiled (then it scans) and not exported (ONNX has no scan). A capture of the loop would grow with
+the text and serve one length only. So during capture we make transformers'
+`is_torchdynamo_compiling()` return True and `is_torchdynamo_exporting()` return False, in the files
+that define submodules with `use_associative_scan` set and nowhere else; the model then takes its
+scan branch. A scan that combines steps as a linear recurrence does is replaced by that one op.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import importlib
 import itertools
 import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from ..kernels import linear_recurrence
 
@@ -33,10 +34,13 @@ _NOTE = "scans through the text, as the model does in torch.compile; outside it 
 _SUMS = {operator.add, torch.add, "add"}
 _PRODUCTS = {operator.mul, torch.mul, "mul"}
 
+Scan = Callable[..., Any]
+Combine = Callable[[Any, Any], Any]  # of two steps, each a tree of tensors
+
 
 @contextmanager
 def allow_scans(model: nn.Module) -> Iterator[None]:
-    """A model without a scan, or for which this torch has none, steps as ever."""
+    """Let a model take its scan branch; one without a scan, or under a torch without it, loops."""
     files = _files(model)
     home = _home() if files else None
     with ExitStack() as stack:
@@ -45,24 +49,24 @@ def allow_scans(model: nn.Module) -> Iterator[None]:
             for place in (home, *files):
                 _swap(stack, place, _SCAN, scan)
             for place, name in itertools.product(files, _ANSWERS):
-                _swap(stack, place, name, lambda answer=_ANSWERS[name]: answer)
+                _swap(stack, place, name, partial(bool, _ANSWERS[name]))
         yield
 
 
 def scan_notes(graph: fx.Graph) -> tuple[str, ...]:
-    """That a result comes from the model's scan, which may round otherwise than its loop."""
+    """Return a note if the model was captured by its scan, which may round unlike its loop."""
     found = graph.find_nodes(op="call_function", target=_ONE_OP)
     return (_NOTE,) if found else ()
 
 
-def _swap(stack: ExitStack, place: ModuleType, name: str, function: Callable[..., Any]) -> None:
+def _swap(stack: ExitStack, place: ModuleType, name: str, function: Scan) -> None:
     if hasattr(place, name):
         stack.callback(setattr, place, name, getattr(place, name))
         setattr(place, name, function)
 
 
 def _files(model: nn.Module) -> list[ModuleType]:
-    """The Python files of the classes that offer a scan."""
+    """Return the Python modules of the classes that offer a scan."""
     kinds = {
         c for m in model.modules() if getattr(m, _OFFERS, False) is True for c in type(m).mro()
     }
@@ -71,7 +75,7 @@ def _files(model: nn.Module) -> list[ModuleType]:
 
 
 def _home() -> ModuleType | None:
-    """Where torch keeps its scan; None if this torch keeps it elsewhere."""
+    """Return the module in which torch keeps its scan; None if this torch has it elsewhere."""
     try:
         home = importlib.import_module(_HOME)
     except ImportError:
@@ -79,8 +83,15 @@ def _home() -> ModuleType | None:
     return home if hasattr(home, _SCAN) else None
 
 
-def make_scan(own: Callable[..., Any]) -> Callable[..., Any]:
-    def scan(combine_fn: Any, xs: Any, dim: int, reverse: bool = False, **settings: Any) -> Any:
+def make_scan(own: Scan) -> Scan:
+    """Return torch's scan `own`, except that linear recurrences become one op.
+
+    The result has the signature of `torch._higher_order_ops.associative_scan.associative_scan`.
+    """
+
+    def scan(
+        combine_fn: Combine, xs: object, dim: int, reverse: bool = False, **settings: object
+    ) -> object:
         if not (isinstance(xs, (tuple, list)) and len(xs) == 2 and is_recurrence(combine_fn)):
             return own(combine_fn, xs, dim, reverse, **settings)
         decay, inflow = xs
@@ -90,13 +101,13 @@ def make_scan(own: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Unread:
-    """The product of all decays so far, which a recurrence does not compute and no model reads."""
+    """Stand in for the product of all decays, which the op does not compute and no model reads."""
 
 
-def is_recurrence(combine_fn: Callable[..., Any]) -> bool:
-    """Whether steps are joined as (a_l, b_l), (a_r, b_r) -> (a_l a_r, a_r b_l + b_r)."""
+def is_recurrence(combine_fn: Combine) -> bool:
+    """Return whether steps combine as (a_l, b_l), (a_r, b_r) -> (a_l a_r, a_r b_l + b_r)."""
 
-    def flat(a_left: Any, b_left: Any, a_right: Any, b_right: Any) -> Any:
+    def flat(a_left: Tensor, b_left: Tensor, a_right: Tensor, b_right: Tensor) -> object:
         return combine_fn((a_left, b_left), (a_right, b_right))
 
     try:
@@ -104,18 +115,20 @@ def is_recurrence(combine_fn: Callable[..., Any]) -> bool:
     except Exception:
         return False  # not plain arithmetic
     a_left, b_left, a_right, b_right = graph.find_nodes(op="placeholder")
-    returned: Any = graph.output_node().args[0]
+    returned = graph.output_node().args[0]
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         return False
     decay, state = returned
-    return _made(decay, _PRODUCTS) == {a_left, a_right} and any(
-        _made(carried, _PRODUCTS) == {a_right, b_left} and _made(state, _SUMS) == {carried, b_right}
-        for carried in _made(state, _SUMS)
+    terms = _operands(state, _SUMS)
+    return _operands(decay, _PRODUCTS) == {a_left, a_right} and any(
+        _operands(carried, _PRODUCTS) == {a_right, b_left} and terms == {carried, b_right}
+        for carried in terms
     )
 
 
-def _made(node: Any, ways: set[Any]) -> set[fx.Node]:
-    """The two operands of a sum or product; nothing for any other node."""
-    if not isinstance(node, fx.Node) or node.target not in ways or node.kwargs:
+def _operands(node: object, ops: Set[object]) -> set[fx.Node]:
+    """Return the two operands of a sum or product; nothing for any other node."""
+    if not isinstance(node, fx.Node) or node.target not in ops or node.kwargs:
         return set()
-    return set(node.args) if all(isinstance(a, fx.Node) for a in node.args) else set()  # type: ignore[arg-type]
+    operands = {a for a in node.args if isinstance(a, fx.Node)}
+    return operands if all(isinstance(a, fx.Node) for a in node.args) else set()

@@ -1,29 +1,37 @@
-"""Which sizes may change between calls, and the conditions that the capture relied on."""
+"""Decide which sizes may change between calls; keep the conditions that the capture relied on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, fx
+from torch._guards import ShapeGuard
 from torch.export import Dim
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
+
+from ..graphs.nodes import value
 
 _BATCHES = (3, 5, 7, 11, 13)
 
+Tree = TypeVar("Tree")  # a tensor, or a tuple, list or dict of trees
+Symbol = Any  # a symbol of sympy, which has no types
+Expression = Any  # an expression of sympy
+
 
 def is_sequence_like(tensor: Tensor) -> bool:
-    """Token ids, masks, features over time: every axis may grow. Images: the batch only."""
+    """Return whether every axis may grow: ids, masks, features over time, but not images."""
     return tensor.dim() <= 3 or not tensor.dtype.is_floating_point
 
 
-def dynamic_spec(inputs: Any) -> Any:
-    """The `dynamic_shapes` for `torch.export`: axes of size 0 or 1 stay as they are."""
+def dynamic_spec(inputs: Tree) -> Any:
+    """Return the `dynamic_shapes` of inputs for `torch.export`; axes of size 0 or 1 stay fixed."""
 
-    def axes(leaf: Any) -> Any:
+    def axes(leaf: object) -> dict[int, object] | None:
         if not isinstance(leaf, Tensor):
             return None
         free = range(leaf.dim()) if is_sequence_like(leaf) else range(min(leaf.dim(), 1))
@@ -32,15 +40,15 @@ def dynamic_spec(inputs: Any) -> Any:
     return pytree.tree_map(axes, inputs)
 
 
-def batch_size(inputs: Any) -> int | None:
-    """The common size of axis 0, if every input tensor has one."""
+def batch_size(inputs: object) -> int | None:
+    """Return the common size of axis 0, if every input tensor has one."""
     tensors = [t for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]
     sizes = {t.shape[0] if t.dim() else None for t in tensors}
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def with_distinct_batch(inputs: Any) -> Any:
-    """Example inputs whose batch size is neither 1 nor the size of another axis.
+def with_distinct_batch(inputs: Tree) -> Tree:
+    """Return example inputs whose batch size is neither 1 nor the size of another axis.
 
     torch.export makes an axis of size 1 a constant, and takes two axes of one size for
     the same; a batch of its own size avoids both.
@@ -54,21 +62,39 @@ def with_distinct_batch(inputs: Any) -> Any:
         return inputs
     wanted = next(b for b in _BATCHES if b not in others)
 
-    def rebatch(leaf: Any) -> Any:
+    def rebatch(leaf: object) -> object:
         if not isinstance(leaf, Tensor):
             return leaf
         return leaf[torch.arange(wanted, device=leaf.device) % batch]
 
-    return pytree.tree_map(rebatch, inputs)
+    rebatched: Tree = pytree.tree_map(rebatch, inputs)
+    return rebatched
 
 
 @dataclass(frozen=True)
-class Free:
+class FreeAxis:
     """One input axis whose size may change."""
 
     leaf: int
     axis: int
-    symbol: Any
+    symbol: Symbol
+
+
+class FreeSize(NamedTuple):
+    """A symbolic size, and a node and axis that have it."""
+
+    node: fx.Node
+    axis: int
+    size: torch.SymInt
+
+
+def free_sizes(inputs: Iterable[fx.Node]) -> Iterator[FreeSize]:
+    """Yield every symbolic size of the inputs' values; a size of several axes comes up for each."""
+    for node in inputs:
+        fake = value(node)
+        for axis, size in enumerate(fake.shape if isinstance(fake, Tensor) else ()):
+            if isinstance(size, torch.SymInt):
+                yield FreeSize(node, axis, size)
 
 
 @dataclass(frozen=True)
@@ -78,39 +104,47 @@ class ShapeContract:
     `conditions` are read from the shape environment when asked for, since rules may add some.
     """
 
-    fakes: tuple[Any, ...]
-    environment: Any = None
+    fakes: tuple[object, ...]
+    environment: ShapeEnv | None = None
 
-    def free(self) -> tuple[Free, ...]:
-        found: list[Free] = []
+    def free(self) -> tuple[FreeAxis, ...]:
+        """Return every input axis whose size may change, with the symbol or expression of it."""
+        found: list[FreeAxis] = []
         for i, fake in enumerate(self.fakes):
             if isinstance(fake, Tensor):
                 for axis, size in enumerate(fake.shape):
                     if isinstance(size, torch.SymInt) and size.node.expr.free_symbols:
-                        found.append(Free(i, axis, size.node.expr))
+                        found.append(FreeAxis(i, axis, size.node.expr))
         return tuple(found)
 
-    def conditions(self) -> tuple[Any, ...]:
+    def conditions(self) -> tuple[Expression, ...]:
+        """Return the conditions on free sizes under which the capture holds."""
         if self.environment is None:
             return ()
         guards = tuple(g.expr for g in self.environment.guards if not _chooses_kernel(g))
         fixed = tuple(self.environment.replacements.items())
         return (*guards, *(_equal(symbol, expr) for symbol, expr in fixed))
 
-    def sizes(self, leaves: Sequence[Any]) -> dict[Any, int]:
-        """The free sizes of one call, by symbol."""
-        return {f.symbol: leaves[f.leaf].shape[f.axis] for f in self.free() if f.symbol.is_symbol}
+    def sizes(self, leaves: Sequence[object]) -> dict[Symbol, int]:
+        """Return the free sizes of one call, by symbol."""
+        found: dict[Symbol, int] = {}
+        for free in self.free():
+            leaf = leaves[free.leaf]
+            if free.symbol.is_symbol and isinstance(leaf, Tensor):
+                found[free.symbol] = leaf.shape[free.axis]
+        return found
 
-    def broken(self, leaves: Sequence[Any]) -> str | None:
-        """What is wrong with these inputs' shapes; None if nothing is."""
+    def broken(self, leaves: Sequence[object]) -> str | None:
+        """Return what is wrong with these inputs' shapes; None if nothing is."""
         sizes: dict[str, int] = {}
         problem = mismatch(leaves, [axes_of(fake) for fake in self.fakes], sizes)
         return problem or _broken_condition(self.conditions(), tuple(sizes.items()))
 
 
-def _chooses_kernel(guard: Any) -> bool:
-    """Whether torch only asked which of a convolution's kernels it would take (on CPUs oneDNN's
-    from 16 samples on): that changes how fast the result comes, not what it is.
+def _chooses_kernel(guard: ShapeGuard) -> bool:
+    """Return whether a guard only chooses among a convolution's kernels.
+
+    On CPUs torch takes oneDNN's from 16 samples on: the result comes faster and is the same.
     """
     place = getattr(getattr(guard, "sloc", None), "framework_loc", None)
     where = (getattr(place, "filename", ""), getattr(place, "name", ""))
@@ -118,7 +152,7 @@ def _chooses_kernel(guard: Any) -> bool:
 
 
 def contract_of(placeholders: Sequence[fx.Node]) -> ShapeContract:
-    """The contract written in the placeholders' fake values."""
+    """Read the contract off the placeholders' fake values."""
     fakes = tuple(node.meta.get("val") for node in placeholders)
     modes = [f.fake_mode for f in fakes if isinstance(f, Tensor) and hasattr(f, "fake_mode")]
     return ShapeContract(fakes, modes[0].shape_env if modes else None)
@@ -127,15 +161,15 @@ def contract_of(placeholders: Sequence[fx.Node]) -> ShapeContract:
 Axes = tuple[int | str, ...]
 
 
-def axes_of(fake: Any) -> Axes | None:
-    """The sizes of a tensor: numbers where they are fixed, a symbol or an expression elsewhere."""
+def axes_of(fake: object) -> Axes | None:
+    """Return a tensor's sizes: numbers where fixed, the text of an expression elsewhere."""
     if not isinstance(fake, Tensor):
         return None
     return tuple(axis_of(size) for size in fake.shape)
 
 
-def axis_of(size: Any) -> int | str:
-    """A number, or the text of what it depends on."""
+def axis_of(size: int | torch.SymInt) -> int | str:
+    """Return a size as a number, or as the text of what it depends on."""
     if not isinstance(size, torch.SymInt):
         return int(size)
     expr = size.node.expr
@@ -143,16 +177,22 @@ def axis_of(size: Any) -> int | str:
 
 
 def mismatch(
-    leaves: Sequence[Any], shapes: Sequence[Axes | None], sizes: dict[str, int]
+    leaves: Sequence[object], shapes: Sequence[Axes | None], sizes: dict[str, int]
 ) -> str | None:
-    """The first input that does not have its shape; fills in the sizes of symbols."""
+    """Describe the first input that does not have its shape, None if all have.
+
+    Args:
+        leaves: The inputs of one call.
+        shapes: For each, its sizes as `axes_of` gives them; None for an input that is no tensor.
+        sizes: Filled in with the sizes of the symbols.
+    """
     for i, (leaf, shape) in enumerate(zip(leaves, shapes, strict=True)):
         if shape is not None and (problem := _unlike(leaf, shape, sizes)):
             return f"input leaf {i}: {problem}"
     return None
 
 
-def _unlike(leaf: Any, shape: Axes, sizes: dict[str, int]) -> str | None:
+def _unlike(leaf: object, shape: Axes, sizes: dict[str, int]) -> str | None:
     if not isinstance(leaf, Tensor):
         return f"a tensor is expected, got {type(leaf).__name__}"
     wanted = f"[{', '.join(str(s) for s in shape)}]"
@@ -167,7 +207,7 @@ def _unlike(leaf: Any, shape: Axes, sizes: dict[str, int]) -> str | None:
     return None
 
 
-def _equal(symbol: Any, expr: Any) -> Any:
+def _equal(symbol: Symbol, expr: Expression) -> Expression:
     import sympy
 
     return sympy.Eq(symbol, expr)
@@ -175,7 +215,7 @@ def _equal(symbol: Any, expr: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def _broken_condition(
-    conditions: tuple[Any, ...], sizes: tuple[tuple[str, int], ...]
+    conditions: tuple[Expression, ...], sizes: tuple[tuple[str, int], ...]
 ) -> str | None:
     known = dict(sizes)
     for condition in conditions:

@@ -1,21 +1,29 @@
-"""Whatever a user calls the model with -> (args, kwargs), with a name for every leaf."""
+"""Read what a user calls the model with as (args, kwargs), with a name for every leaf."""
 
 from __future__ import annotations
 
 import inspect
 from collections import UserDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+# Positional and keyword arguments. What is in them is the model's business.
+CallArguments = tuple[tuple[Any, ...], dict[str, Any]]
 
-def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A tensor -> one argument; a tuple -> positional arguments; a mapping -> keywords.
 
-    `((...), {...})`, a tuple followed by a dict of keywords with string keys, is taken as both.
+def as_call(inputs: object) -> CallArguments:
+    """Return inputs as (args, kwargs).
+
+    Args:
+        inputs: A tensor is one argument, a tuple positional arguments, a mapping keywords.
+            `((...), {...})`, a tuple followed by a dict of keywords, is taken as both.
+
+    >>> as_call({"mask": 1})
+    ((), {'mask': 1})
     """
     if isinstance(inputs, (Mapping, UserDict)):
         return (), dict(inputs)
@@ -26,31 +34,31 @@ def as_call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (inputs,), {}
 
 
-def clone_repeated(call: Any) -> Any:
-    """The same call with no tensor given twice: torch.export would take the two for one input."""
+def clone_repeated(call: CallArguments) -> CallArguments:
+    """Clone tensors that a call gives twice: torch.export would take the two for one input."""
     seen: set[int] = set()
 
-    def own(leaf: Any) -> Any:
+    def own(leaf: object) -> object:
         if not isinstance(leaf, Tensor) or id(leaf) not in seen:
             seen.add(id(leaf))
             return leaf
         return leaf.clone()
 
-    return pytree.tree_map(own, call)
+    cloned: CallArguments = pytree.tree_map(own, call)
+    return cloned
 
 
 @dataclass(frozen=True)
 class Signature:
-    """How a model is called: a name for every leaf, their structure, positional arguments."""
+    """The names of a model's input leaves, their structure, and its positional arguments."""
 
     names: tuple[str, ...]
     in_spec: pytree.TreeSpec
     argument_names: tuple[str, ...]
 
-    def flatten(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
-        """Flattens a call's arguments in the order of `names`; raises ValueError on a mismatch."""
-        args, named = self._bind(args, dict(kwargs))
-        leaves, spec = pytree.tree_flatten((args, named))
+    def flatten(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[object]:
+        """Flatten a call's arguments in the order of `names`; raise ValueError on a mismatch."""
+        leaves, spec = pytree.tree_flatten(self._bind(tuple(args), dict(kwargs)))
         if len(leaves) != len(self.names) or spec != self.in_spec:
             raise ValueError(
                 f"the model was captured with inputs {list(self.names)}, this call has"
@@ -58,10 +66,8 @@ class Signature:
             )
         return leaves
 
-    def _bind(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Moves arguments between positional and keyword form, as they were at capture."""
+    def _bind(self, args: tuple[object, ...], kwargs: dict[str, object]) -> CallArguments:
+        """Move arguments between positional and keyword form, as they were at capture."""
         args_spec, kwargs_spec = children_of(self.in_spec)
         count, keys = args_spec.num_children, list(kwargs_spec.context)
         by_name = dict(zip(self.argument_names, args, strict=False)) | kwargs
@@ -75,33 +81,33 @@ class Signature:
 
 
 def children_of(spec: pytree.TreeSpec) -> list[pytree.TreeSpec]:
-    """The specs inside one: a method in newer torch, an attribute in older."""
+    """Return the specs inside one: a method in newer torch, an attribute in older."""
     return list(
         spec.children() if callable(getattr(spec, "children", None)) else spec.children_specs
     )
 
 
 def argument_names(model: nn.Module) -> tuple[str, ...]:
-    """Names of forward's positional parameters, in order."""
+    """Return the names of forward's positional parameters, in order."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(model.forward).parameters.values()
     return tuple(p.name for p in parameters if p.kind in kinds)
 
 
-def leaf_names(call: tuple[tuple[Any, ...], dict[str, Any]], names: tuple[str, ...]) -> list[str]:
-    """A readable name per leaf: `input_ids`, `extra.a`, `pair.0`."""
+def leaf_names(call: CallArguments, names: tuple[str, ...]) -> list[str]:
+    """Return a readable name per leaf: `input_ids`, `extra.a`, `pair.0`."""
     paths, _ = pytree.tree_flatten_with_path(call)
     return [_path_name(path, names) for path, _ in paths]
 
 
 def output_names(out_spec: pytree.TreeSpec) -> list[str]:
-    """A readable name per output leaf: `logits`, `output`, `output.0`."""
+    """Return a readable name per output leaf: `logits`, `output`, `output.0`."""
     leaves = pytree.tree_unflatten(list(range(out_spec.num_leaves)), out_spec)
     paths, _ = pytree.tree_flatten_with_path(leaves)
     return [".".join(_key_text(k) for k in path) or "output" for path, _ in paths]
 
 
-def _path_name(path: tuple[Any, ...], names: tuple[str, ...]) -> str:
+def _path_name(path: Sequence[object], names: tuple[str, ...]) -> str:
     side, *rest = path
     keys = [_key_text(k) for k in rest]
     if _key_text(side) == "0" and keys:
@@ -110,7 +116,7 @@ def _path_name(path: tuple[Any, ...], names: tuple[str, ...]) -> str:
     return ".".join(keys)
 
 
-def _key_text(key: Any) -> str:
+def _key_text(key: object) -> str:
     for attribute in ("key", "idx", "name"):
         if hasattr(key, attribute):
             return str(getattr(key, attribute))

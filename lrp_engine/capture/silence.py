@@ -1,4 +1,4 @@
-"""Keeps torch.export's own progress reports off the user's terminal."""
+"""Keep torch.export's own progress reports off the user's terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOISY = (
 
 @contextmanager
 def silence_export() -> Iterator[None]:
-    """While torch exports."""
+    """Silence torch's loggers, warnings and standard error while it exports."""
     loggers = [logging.getLogger(name) for name in _NOISY]
     before = [logger.level for logger in loggers]
     try:

@@ -1,39 +1,43 @@
-"""Where a model keeps what the graph reads, so that every call can see whether it still does."""
+"""Find where a model keeps the tensors of its graph, so that every call can check them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 
 class TensorHome(NamedTuple):
-    """One entry of a module's dictionaries: a parameter, a buffer, an attribute, or a module in
-    it. `name` is the model's own for it.
+    """One entry of a module's dictionaries: a parameter, a buffer, an attribute, or a submodule.
+
+    `name` is the model's own name for it.
     """
 
-    home: Mapping[str, Any]
+    home: Mapping[str, object]
     key: str
     what: Tensor | nn.Module
     name: str
 
 
 def find_homes(model: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[TensorHome, ...]:
-    """The places of tensors (by the model's names for them) and of the modules on the way there.
+    """Return where tensors are kept, and the modules on the way there.
 
-    A tensor that the model does not keep under that name has none.
+    Args:
+        model: The module that was captured.
+        tensors: Tensors by the model's names for them. One that the model does not keep under its
+            name has no home.
     """
     found: dict[str, TensorHome] = {}
     for name, tensor in tensors.items():
-        way = list(_way(model, name))
-        if way and way[-1].what is tensor:
-            found |= {place.name: place for place in way}
+        path = list(_path(model, name))
+        if path and path[-1].what is tensor:
+            found |= {home.name: home for home in path}
     return tuple(found.values())
 
 
-def _way(model: nn.Module, name: str) -> Iterator[TensorHome]:
-    """From the model down to the tensor, as far as there is something."""
+def _path(model: nn.Module, name: str) -> Iterator[TensorHome]:
+    """Walk from the model down to the tensor, as far as there is something."""
     *path, last = name.split(".")
     module = model
     for depth, key in enumerate(path, 1):
@@ -42,7 +46,7 @@ def _way(model: nn.Module, name: str) -> Iterator[TensorHome]:
             return
         yield TensorHome(module._modules, key, child, ".".join(path[:depth]))
         module = child
-    homes: tuple[Mapping[str, Any], ...] = (module._parameters, module._buffers, vars(module))
+    homes: tuple[Mapping[str, object], ...] = (module._parameters, module._buffers, vars(module))
     for home in homes:
         tensor = home.get(last)
         if isinstance(tensor, Tensor):

@@ -1,11 +1,11 @@
-"""torch.nn.Module -> Captured: torch.export first, a recorded trace of this call where not."""
+"""Capture a torch module: by torch.export, or else by a recorded trace of one call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,32 +19,46 @@ from .functional import Functional, make_functional, retrace
 from .module_view import ModuleView, preserve_attributes
 from .scans import allow_scans, scan_notes
 from .shapes import batch_size, dynamic_spec, with_distinct_batch
-from .signature import argument_names, as_call, clone_repeated
+from .signature import CallArguments, argument_names, as_call, clone_repeated
 from .silence import silence_export
 from .tensor_homes import TensorHome, find_homes
 
 # Torch 2.13 multiplies sizes two at a time where it checks its cache of traced results: a product
-# of three, as in FlexAttention's block masks, ends in this error. Without that cache all goes well.
+# of three, as in FlexAttention's block masks, ends in this error. Without that cache it works.
 _PRODUCT = "mul expected 2 arguments"
 
-Call = tuple[tuple[Any, ...], dict[str, Any]]
+DynamicShapes = Any  # whatever torch.export takes as `dynamic_shapes`
+
+
+class Attempt(NamedTuple):
+    """One way to capture a model; `run` returns the program and a note for the user."""
+
+    name: str
+    mode: CaptureMode
+    run: Callable[[], tuple[Functional, str]]
 
 
 def capture(
-    model: nn.Module | ExportedProgram | Callable[..., Any],
-    inputs: Any,
+    model: nn.Module | ExportedProgram | Callable[..., object],
+    inputs: object,
     *,
-    dynamic: Any = True,
-    example: Any = None,
+    dynamic: DynamicShapes = True,
+    example: object = None,
 ) -> Captured:
-    """Captures one model as a functional graph of ATen ops, composite ops kept whole.
+    """Capture one model as a functional graph of ATen ops, composite ops kept whole.
 
-    `dynamic`: True lets batch and sequence sizes vary, False fixes every size, anything else
-    is handed to torch.export as its `dynamic_shapes`, with `example` (default: the inputs) as the
-    call that it looks at. The model is not changed.
+    The model is not changed.
 
-    Raises CaptureError if neither export nor a recorded trace works, InputError for a model
-    in training mode.
+    Args:
+        model: A module in eval mode, an exported program, or a function of tensors.
+        inputs: Example inputs: a tensor, a tuple of arguments, a mapping of keywords.
+        dynamic: True lets batch and sequence sizes vary, False fixes every size, anything else
+            is passed to torch.export as its `dynamic_shapes`.
+        example: With `dynamic_shapes` given, the call that torch.export sees. Default: `inputs`.
+
+    Raises:
+        CaptureError: Neither torch.export nor a recorded trace works.
+        InputError: The model is in training mode.
     """
     if isinstance(model, ExportedProgram):
         return from_exported(make_functional(model), (), CaptureMode.EXPORTED)
@@ -52,18 +66,25 @@ def capture(
         raise CaptureError("a TorchScript module hides its ops: give the module it was made from")
     module = model if isinstance(model, nn.Module) else _Function(model)
     _refuse_training(module)
-    call, names, problems = clone_repeated(as_call(inputs)), argument_names(module), []
-    view = ModuleView(module)
+    call = clone_repeated(as_call(inputs))
     shown = call if example is None else as_call(example)
+    return _capture_module(module, call, dynamic, shown)
+
+
+def _capture_module(
+    module: nn.Module, call: CallArguments, dynamic: DynamicShapes, shown: CallArguments
+) -> Captured:
+    names, problems = argument_names(module), list[str]()
+    view = ModuleView(module)
     for attempt in _attempts(view.module, call, dynamic, shown):
         try:
             with preserve_attributes(module, view.module):
-                program, mode, note = attempt()
+                program, note = attempt.run()
         except Exception as error:
-            problems.append(f"{attempt.__doc__}: {_first_line(error)}")
+            problems.append(f"{attempt.name}: {_first_line(error)}")
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
-        captured = from_exported(program, names, mode, notes)
+        captured = from_exported(program, names, attempt.mode, notes)
         return replace(
             captured,
             homes=_homes(module, captured),
@@ -75,7 +96,7 @@ def capture(
 
 
 def _advice(module: nn.Module) -> list[str]:
-    """What helps where it is known."""
+    """Return what helps in cases that are known to fail."""
     config = getattr(module, "config", None)
     if getattr(config, "_attn_implementation", None) != "flex_attention":
         return []
@@ -85,48 +106,47 @@ def _advice(module: nn.Module) -> list[str]:
     ]
 
 
-def _rerun(module: nn.Module, view: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """The model's own result; what it writes to itself on the way is taken back."""
+def _rerun(module: nn.Module, view: nn.Module, *args: object, **kwargs: object) -> object:
+    """Call the model itself, and undo what it writes to itself."""
     with preserve_attributes(module, view), allow_scans(module):
         return view(*args, **kwargs)
 
 
 def _homes(module: nn.Module, captured: Captured) -> tuple[TensorHome, ...]:
-    """Where the model keeps the tensors that the graph reads."""
+    """Find where the model keeps the tensors that the graph reads."""
     nodes = [n for n in captured.graph.find_nodes(op="get_attr") if isinstance(value(n), Tensor)]
-    return find_homes(module, {n.meta["tensor_name"]: captured.tensors[str(n.target)] for n in nodes})
+    return find_homes(
+        module, {n.meta["tensor_name"]: captured.tensors[str(n.target)] for n in nodes}
+    )
 
 
 def _attempts(
-    module: nn.Module, call: Call, dynamic: Any, shown: Call
-) -> Iterator[Callable[[], Any]]:
-    """Ways to capture, best first; each returns (program, mode, note)."""
+    module: nn.Module, call: CallArguments, dynamic: DynamicShapes, shown: CallArguments
+) -> Iterator[Attempt]:
+    """Yield the ways to capture, best first."""
 
-    def free_sizes() -> tuple[Functional, CaptureMode, str]:
-        """Capture with free sizes"""
+    def export_free() -> tuple[Functional, str]:
         if dynamic is not True:
-            return _export(module, shown, dynamic), CaptureMode.EXPORTED, ""
+            return _export(module, shown, dynamic), ""
         example = with_distinct_batch(call) if batch_size(call) else call
-        return _export(module, example, _by_argument(module, example)), CaptureMode.EXPORTED, ""
+        return _export(module, example, _by_argument(module, example)), ""
 
-    def fixed_sizes() -> tuple[Functional, CaptureMode, str]:
-        """Capture with fixed sizes"""
+    def export_fixed() -> tuple[Functional, str]:
         note = "sizes are fixed to those of the example" if dynamic is not False else ""
-        return _export(module, call, None), CaptureMode.EXPORTED, note
+        return _export(module, call, None), note
 
-    def recorded() -> tuple[Functional, CaptureMode, str]:
-        """Recorded trace"""
+    def record() -> tuple[Functional, str]:
         with torch.no_grad(), silence_export():
             program = torch.export.draft_export(module, *call, strict=False)
-            return retrace(program), CaptureMode.RECORDED, "recorded: one call's control flow"
+            return retrace(program), "recorded: one call's control flow"
 
     if dynamic is not False:
-        yield free_sizes
-    yield fixed_sizes
-    yield recorded
+        yield Attempt("capture with free sizes", CaptureMode.EXPORTED, export_free)
+    yield Attempt("capture with fixed sizes", CaptureMode.EXPORTED, export_fixed)
+    yield Attempt("recorded trace", CaptureMode.RECORDED, record)
 
 
-def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> Functional:
+def _export(module: nn.Module, call: CallArguments, dynamic_shapes: DynamicShapes) -> Functional:
     args, kwargs = call
     export = partial(
         torch.export.export, module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
@@ -141,12 +161,11 @@ def _export(module: nn.Module, call: Call, dynamic_shapes: Any) -> Functional:
             return make_functional(export())
 
 
-def _by_argument(module: nn.Module, call: Call) -> dict[str, Any]:
-    """torch.export wants the dynamic shapes keyed by forward's argument names."""
+def _by_argument(module: nn.Module, call: CallArguments) -> dict[str, DynamicShapes]:
+    """Return a call's dynamic shapes by forward's argument names, as torch.export wants them."""
     args, kwargs = call
-    return dict(zip(argument_names(module), dynamic_spec(args), strict=False)) | dynamic_spec(
-        kwargs
-    )
+    by_name = dict(zip(argument_names(module), dynamic_spec(args), strict=False))
+    return {**by_name, **dynamic_spec(kwargs)}
 
 
 def _refuse_training(module: nn.Module) -> None:
@@ -155,7 +174,7 @@ def _refuse_training(module: nn.Module) -> None:
         raise InputError(
             f"the model is in training mode ({training[0]}"
             + (f" and {len(training) - 1} more" if len(training) > 1 else "")
-            + "): dropout and batch norm would act. Call model.eval() first."
+            + "): dropout and batch norm would be active. Call model.eval() first."
         )
 
 
@@ -167,7 +186,7 @@ def _first_line(error: Exception) -> str:
 class _Function(nn.Module):
     """A plain function as a module, so that torch.export takes it."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         super().__init__()
         object.__setattr__(self, "forward", function)
         self.eval()

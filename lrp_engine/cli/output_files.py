@@ -12,7 +12,6 @@ from torch import Tensor
 from ..capture.signature import as_call
 from ..engine import Engine
 from ..errors import InputError
-from ..results import show
 from ..results.explanation import Explanation
 
 
@@ -61,7 +60,7 @@ def _run(path: Path, job: Callable[[Path], object]) -> Path:
 def _page(explanation: Explanation) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>Explanation</title></head>\n<body>{show.html(explanation)}</body></html>\n"
+        f"<title>Explanation</title></head>\n<body>{explanation.to_html()}</body></html>\n"
     )
 
 

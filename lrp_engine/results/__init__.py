@@ -1,1 +1,1 @@
-"""What an explanation gives: tensors, ledger, pictures, files."""
+"""Hold the results of explanations; show them and store them."""

@@ -1,4 +1,4 @@
-"""The result of an explanation: relevance per source, the ledger, and where it came from."""
+"""Hold the result of an explanation: relevance per source, the ledger, and its provenance."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from ..errors import InputError
 from ..graphs.nodes import shape_text
 from ..plan.provenance import Provenance
 from ..propagate.ledger import Ledger
-from . import show, store
+from .show import draw_figure, write_html
+from .store import StoredExplanation, read_explanation, write_explanation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +36,7 @@ class BySource(Mapping[str, Tensor]):
             return next(iter(self._tensors.values()))
         close = difflib.get_close_matches(name, self._tensors, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise KeyError(f"no source {name!r}; there is {', '.join(self._tensors)}{hint}")
+        raise KeyError(f"unknown source {name!r}; choose from: {', '.join(self._tensors)}{hint}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -53,18 +55,28 @@ class Explanation:
 
     `relevance[source]` has the source's shape and the unit of `explained`, the explained number
     per sample: they sum to it, up to what `ledger` books as absorbed. `coefficient[source]` is c
-    with relevance = c * activation. `known_output` is the model's output where it was computed;
-    `run_again` computes it where it was not.
+    with relevance = c * activation.
+
+    `output` and `ledger` are computed along with the explanation and stored here, or computed when
+    they are first read: `stored_output` and `stored_ledger` are None then, and `compute_output` and
+    `compute_ledger` are called.
+
+    Example:
+        >>> import torch, lrp_engine as lrp
+        >>> engine = lrp.Engine(torch.nn.Linear(4, 3).eval(), torch.ones(1, 4), preset="epsilon")
+        >>> explanation = engine.explain(torch.ones(2, 4), target=0)
+        >>> explanation.relevance["input"].shape, explanation.explained.shape
+        (torch.Size([2, 4]), torch.Size([2]))
     """
 
     explained: Tensor
     relevance: Mapping[str, Tensor]
     coefficient: Mapping[str, Tensor]
     provenance: Provenance
-    known_output: Any = None
-    known_ledger: Ledger | None = None
-    run_again: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
-    recount: Callable[[], Ledger] | None = field(default=None, repr=False, compare=False)
+    stored_output: Any = None
+    stored_ledger: Ledger | None = None
+    compute_output: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    compute_ledger: Callable[[], Ledger] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "relevance", BySource(self.relevance))
@@ -74,37 +86,48 @@ class Explanation:
     def output(self) -> Any:
         """The model's output, in the model's own structure; None after `full_output=False`.
 
-        Where one position was explained it is computed when first asked for, by another forward
-        pass: raises InputError if inputs or parameters have been changed in place since.
+        Where one position was explained, another forward pass computes it at the first access.
+
+        Raises:
+            InputError: inputs or parameters have been changed in place since.
         """
-        return self.known_output if self.run_again is None else self.run_again()
+        return self.stored_output if self.compute_output is None else self.compute_output()
 
     @cached_property
     def ledger(self) -> Ledger:
-        """Where every unit of relevance went. Computed when first asked for.
+        """The account of every unit of relevance, computed at the first access.
 
-        Raises InputError if inputs or parameters have been changed in place since.
+        Raises:
+            InputError: inputs or parameters have been changed in place since.
         """
-        if self.known_ledger is not None:
-            return self.known_ledger
-        if self.recount is None:
-            raise InputError("this explanation was saved without its ledger")
-        return self.recount()
+        if self.stored_ledger is not None:
+            return self.stored_ledger
+        if self.compute_ledger is None:
+            raise InputError(
+                "this explanation was made without its ledger, and nothing is left to compute it"
+                " from: explain again with ledger=True"
+            )
+        return self.compute_ledger()
 
     def check(self, tolerance: float | None = None) -> Explanation:
-        """Returns self if every op's account balances.
+        """Return self if every op's account balances.
 
-        Raises ConservationError naming the first op out of tolerance.
+        Args:
+            tolerance: The largest residual allowed, relative to the sum of |R| at an op; by default
+                that of the dtype.
+
+        Raises:
+            ConservationError: an op is out of tolerance; the first from the output is named.
         """
         self.ledger.check(tolerance)
         return self
 
     def per_token(self, source: str = "input") -> Tensor:
-        """Relevance summed over the last axis: (batch, positions) for embeddings."""
+        """Return relevance summed over the last axis: (batch, positions) for embeddings."""
         return self.relevance[source].sum(-1)
 
     def share_at(self, position: int = 0, source: str = "input") -> Tensor:
-        """Share of sum |R| at one position, per sample: near 1 at the first token is a sink.
+        """Return the share of sum |R| at one position, (batch,): near 1 at a sink.
 
         Relevance per token as in `per_token`. Language models park attention on their first
         token; a map that is all sink says little, and a contrast of two answers says more.
@@ -113,13 +136,34 @@ class Explanation:
         return amounts[:, position] / amounts.sum(1)
 
     def save(self, path: str | Path) -> Path:
-        """Writes tensors and metadata to one safetensors file (with the ledger's summary)."""
-        return store.save(self, Path(path))
+        """Write tensors, ledger and provenance to one safetensors file, and return its path."""
+        leaves = pytree.tree_leaves(self.output)
+        stored = StoredExplanation(
+            explained=self.explained,
+            relevance=self.relevance,
+            coefficient=self.coefficient,
+            outputs=[leaf for leaf in leaves if isinstance(leaf, Tensor)],
+            provenance=self.provenance,
+            ledger=self.ledger,
+        )
+        return write_explanation(Path(path), stored)
 
     @staticmethod
     def load(path: str | Path) -> Explanation:
-        """Reads what `save` wrote."""
-        return store.load(Path(path))
+        """Read a saved explanation; its output is the flat list of output tensors.
+
+        Raises:
+            InputError: the file is not a saved explanation.
+        """
+        stored = read_explanation(Path(path))
+        return Explanation(
+            explained=stored.explained,
+            relevance=stored.relevance,
+            coefficient=stored.coefficient,
+            provenance=stored.provenance,
+            stored_output=stored.outputs,
+            stored_ledger=stored.ledger,
+        )
 
     def plot(
         self,
@@ -129,17 +173,47 @@ class Explanation:
         image: Tensor | None = None,
         tokens: Sequence[str] | None = None,
     ) -> Figure:
-        """A picture of one sample: a heat map for images, coloured words or bars for tokens."""
-        return show.figure(self, source, sample, image, tokens)
+        """Draw one sample: a heat map for images, bars for tokens and features.
+
+        Args:
+            source: The source to draw, (batch, channels, height, width) for images.
+            sample: Its place in the batch.
+            image: The input image to show beside the map, (channels, height, width) or
+                (height, width).
+            tokens: One label per position.
+
+        Raises:
+            InputError: tokens do not fit the positions, or matplotlib is missing.
+        """
+        explained = float(self.explained.detach().reshape(-1)[sample])
+        return draw_figure(self.relevance[source][sample], explained, image, tokens)
 
     def _repr_html_(self) -> str:
-        return show.html(self)
+        return self.to_html()
 
     def to_html(
         self, source: str | None = None, *, tokens: Sequence[Sequence[str]] | None = None
     ) -> str:
-        """A self-contained piece of HTML, of every source unless one is named.
+        """Return a self-contained piece of HTML: a summary, and heat maps or coloured words.
 
-        With `tokens` (one list per sample) as coloured words.
+        Args:
+            source: The source to show; by default all.
+            tokens: One list of words per sample.
+
+        Raises:
+            InputError: tokens do not fit the positions.
         """
-        return show.html(self, source, tokens)
+        names = list(self.relevance) if source is None else [source]
+        shown = {name: self.relevance[name] for name in names}
+        return write_html(self._summary_rows(), shown, tokens)
+
+    def _summary_rows(self) -> list[tuple[str, str]]:
+        numbers = ", ".join(f"{n:.4g}" for n in self.explained.reshape(-1)[:8].tolist())
+        rows = [
+            ("explained", numbers),
+            ("preset", self.provenance.preset),
+            ("coverage", self.provenance.coverage.removeprefix("coverage: ")),
+        ]
+        if self.stored_ledger is not None:
+            rows += [(name, f"{amount:.4g}") for name, amount in self.stored_ledger.rows()[1:]]
+        return rows

@@ -69,9 +69,9 @@ def plan(
 
 
 def _draw(programs: Mapping[str, Program], path: Path) -> None:
-    from ...results.show.memory_chart import memory_figure
+    from ...results.show.memory_chart import draw_memory
 
-    figure = memory_figure({name: p.memory for name, p in programs.items()})
+    figure = draw_memory({name: p.memory for name, p in programs.items()})
     figure.savefig(path, dpi=150)
 
 

@@ -1,6 +1,6 @@
-"""Explanations as pictures and HTML."""
+"""Show relevance as figures and HTML."""
 
-from .explanation_page import html
-from .figures import figure
+from .explanation_page import write_html
+from .figures import draw_figure
 
-__all__ = ["figure", "html"]
+__all__ = ["draw_figure", "write_html"]

@@ -1,87 +1,84 @@
-"""Self-contained HTML: the ledger, coloured words, small heat maps. No network, no scripts."""
+"""Write self-contained HTML: a summary, coloured words, small heat maps. No network, no scripts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from ...errors import InputError
-from .colours import css, ink, limit_of
-
-if TYPE_CHECKING:
-    from ..explanation import Explanation
+from .colours import css_colour, limit_of, text_colour
+from .labels import label_positions
 
 _MOST_SAMPLES = 8
 _MOST_CELLS = 64
 
 
-def html(
-    explanation: Explanation,
-    source: str | None = None,
+def write_html(
+    summary: Sequence[tuple[str, str]],
+    relevance: Mapping[str, Tensor],
     tokens: Sequence[Sequence[str]] | None = None,
 ) -> str:
-    """A summary table and, per sample, a heat map or a row of words for each source."""
-    names = list(explanation.relevance) if source is None else [source]
-    parts = [_summary(explanation)]
-    for name in names:
-        relevance = explanation.relevance[name].detach().float().cpu()
+    """Return a summary table and, per source and sample, a heat map or a row of words.
+
+    Args:
+        summary: The rows of the table: name and value.
+        relevance: By source; axis 0 is the batch, of which the first 8 samples are shown.
+        tokens: One list of words per sample.
+
+    Raises:
+        InputError: tokens do not fit the positions.
+    """
+    parts = [_write_table(summary)]
+    for name, of_batch in relevance.items():
         parts.append(f"<p><b>{escape(name)}</b></p>")
-        parts += [_sample(r, tokens[i] if tokens else None) for i, r in _some(relevance)]
+        parts += _write_samples(of_batch.detach().float().cpu(), tokens)
     return f'<div style="font-family:sans-serif;font-size:13px">{"".join(parts)}</div>'
 
 
-def _some(relevance: Tensor) -> list[tuple[int, Tensor]]:
-    return list(enumerate(relevance[:_MOST_SAMPLES]))
+def _write_samples(of_batch: Tensor, tokens: Sequence[Sequence[str]] | None) -> Iterator[str]:
+    for i, relevance in enumerate(of_batch[:_MOST_SAMPLES]):
+        yield _write_sample(relevance, tokens[i] if tokens else None)
 
 
-def _summary(explanation: Explanation) -> str:
-    p = explanation.provenance
-    numbers = ", ".join(f"{n:.4g}" for n in explanation.explained.reshape(-1)[:8].tolist())
-    rows = [
-        ("explained", numbers),
-        ("preset", p.preset),
-        ("coverage", p.coverage.removeprefix("coverage: ")),
-    ]
-    if explanation.known_ledger is not None:
-        rows += [(name, f"{amount:.4g}") for name, amount in explanation.known_ledger.rows()[1:]]
+def _write_table(rows: Sequence[tuple[str, str]]) -> str:
     cells = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in rows)
     return f"<table>{cells}</table>"
 
 
-def _sample(relevance: Tensor, tokens: Sequence[str] | None) -> str:
+def _write_sample(relevance: Tensor, tokens: Sequence[str] | None) -> str:
     if relevance.dim() == 3 and tokens is None:
-        return _grid(relevance.sum(0))
+        return _write_heat_map(relevance.sum(0))
     amounts = relevance.sum(-1) if relevance.dim() == 2 else relevance.reshape(-1)
-    words = list(tokens) if tokens is not None else [str(i) for i in range(len(amounts))]
-    if len(words) != len(amounts):
-        raise InputError(f"{len(words)} tokens were given for {len(amounts)} positions")
-    return _words(amounts, words)
+    return _write_words(amounts, label_positions(len(amounts), tokens))
 
 
-def _words(amounts: Tensor, words: Sequence[str]) -> str:
+def _write_words(amounts: Tensor, words: Sequence[str]) -> str:
     limit = limit_of(amounts)
-    spans = [
-        f'<span title="{a:.4g}" style="background:{css(a, limit)};color:{ink(a, limit)};'
-        f'padding:2px 3px;margin:1px;border-radius:3px;display:inline-block">{escape(w)}</span>'
-        for a, w in zip(amounts.tolist(), words, strict=True)
-    ]
+    spans = (_write_word(a, w, limit) for a, w in zip(amounts.tolist(), words, strict=True))
     return f'<p style="line-height:1.9">{"".join(spans)}</p>'
 
 
-def _grid(plane: Tensor) -> str:
-    """A heat map as a table; large maps are averaged down to at most 64 cells a side."""
+def _write_word(amount: float, word: str, limit: float) -> str:
+    colours = f"background:{css_colour(amount, limit)};color:{text_colour(amount, limit)}"
+    return (
+        f'<span title="{amount:.4g}" style="{colours};'
+        f'padding:2px 3px;margin:1px;border-radius:3px;display:inline-block">{escape(word)}</span>'
+    )
+
+
+def _write_heat_map(plane: Tensor) -> str:
+    """Write a heat map as a table, large maps averaged to at most 64 cells a side."""
     step = max(1, -(-max(plane.shape) // _MOST_CELLS))
     if step > 1:
-        from torch.nn.functional import avg_pool2d
-
         plane = avg_pool2d(plane[None, None], step, ceil_mode=True)[0, 0]
     limit, size = limit_of(plane), max(3, 192 // max(plane.shape))
     cell = 'style="width:{s}px;height:{s}px;padding:0;background:{c}"'
     rows = "".join(
-        "<tr>" + "".join(f"<td {cell.format(s=size, c=css(a, limit))}></td>" for a in row) + "</tr>"
+        "<tr>"
+        + "".join(f"<td {cell.format(s=size, c=css_colour(a, limit))}></td>" for a in row)
+        + "</tr>"
         for row in plane.tolist()
     )
     style = "border-collapse:collapse;display:inline-block;margin:4px"

@@ -1,4 +1,4 @@
-"""matplotlib figures of one sample's relevance."""
+"""Draw one sample's relevance with matplotlib, which is imported when a figure is made."""
 
 from __future__ import annotations
 
@@ -10,31 +10,40 @@ from torch import Tensor
 
 from ...errors import InputError
 from .colours import COLOUR_MAP, limit_of
+from .labels import label_positions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..explanation import Explanation
 
-
-def figure(
-    explanation: Explanation,
-    source: str,
-    sample: int,
-    image: Tensor | None,
-    tokens: Sequence[str] | None,
+def draw_figure(
+    relevance: Tensor,
+    explained: float,
+    image: Tensor | None = None,
+    tokens: Sequence[str] | None = None,
 ) -> Figure:
-    """A heat map if the source is image-like (channels, height, width), bars per position else."""
-    relevance = explanation.relevance[source][sample].detach().float().cpu()
-    title = f"explained: {float(explanation.explained.detach().reshape(-1)[sample]):.3g}"
+    """Draw one sample: a heat map if it is image-like, else one bar per position.
+
+    Args:
+        relevance: (channels, height, width), (positions, features) or (positions,); with `image`,
+            (height, width) is a heat map, too.
+        explained: The explained number, for the title.
+        image: Shown beside the heat map, (channels, height, width) or (height, width).
+        tokens: One label per position.
+
+    Raises:
+        InputError: tokens do not fit the positions, or matplotlib is missing.
+    """
+    relevance = relevance.detach().float().cpu()
+    title = f"explained: {explained:.3g}"
     if relevance.dim() == 3 or (relevance.dim() == 2 and image is not None):
-        return _heat_map(relevance, image, title)
+        return _draw_heat_map(relevance, image, title)
     per_position = relevance.sum(-1) if relevance.dim() == 2 else relevance
-    return _bars(per_position.reshape(-1), tokens, title)
+    return _draw_bars(per_position.reshape(-1), tokens, title)
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches. Raises InputError without matplotlib."""
+    """Return an empty figure, sizes in inches. Raises InputError if matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -42,16 +51,12 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _heat_map(relevance: Tensor, image: Tensor | None, title: str) -> Figure:
+def _draw_heat_map(relevance: Tensor, image: Tensor | None, title: str) -> Figure:
     plane = relevance.sum(0) if relevance.dim() == 3 else relevance
     figure = new_figure(8 if image is not None else 4.6, 4)
     axes = figure.subplots(1, 2 if image is not None else 1, squeeze=False)[0]
     if image is not None:
-        picture = image.detach().float().cpu()
-        picture = picture.permute(1, 2, 0) if picture.dim() == 3 else picture
-        low, high = picture.min(), picture.max()
-        scaled = (picture - low) / (high - low).clamp_min(1e-12)
-        axes[0].imshow(scaled.squeeze(-1).numpy(), cmap="gray")
+        axes[0].imshow(_scale(image).numpy(), cmap="gray")
         axes[0].set_title("input")
     limit = limit_of(plane)
     shown = axes[-1].imshow(plane.numpy(), cmap=COLOUR_MAP, vmin=-limit, vmax=limit)
@@ -62,10 +67,16 @@ def _heat_map(relevance: Tensor, image: Tensor | None, title: str) -> Figure:
     return figure
 
 
-def _bars(amounts: Tensor, tokens: Sequence[str] | None, title: str) -> Figure:
-    labels = list(tokens) if tokens is not None else [str(i) for i in range(len(amounts))]
-    if len(labels) != len(amounts):
-        raise InputError(f"{len(labels)} tokens were given for {len(amounts)} positions")
+def _scale(image: Tensor) -> Tensor:
+    """Return an image between 0 and 1, its channels last."""
+    picture = image.detach().float().cpu()
+    picture = picture.permute(1, 2, 0) if picture.dim() == 3 else picture
+    low, high = picture.min(), picture.max()
+    return ((picture - low) / (high - low).clamp_min(1e-12)).squeeze(-1)
+
+
+def _draw_bars(amounts: Tensor, tokens: Sequence[str] | None, title: str) -> Figure:
+    labels = label_positions(len(amounts), tokens)
     figure = new_figure(max(4.0, 0.42 * len(labels)), 3.4)
     axis = figure.subplots()
     colours = ["#c0392b" if a >= 0 else "#2c5fa8" for a in amounts.tolist()]

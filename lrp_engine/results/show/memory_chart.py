@@ -1,11 +1,11 @@
-"""Memory over time, one curve per policy."""
+"""Draw memory over time, one curve per policy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...promises.policy import readable
+from ...promises.policy import format_bytes
 from .figures import new_figure
 
 if TYPE_CHECKING:
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 _COLOURS = ("#c0392b", "#d98e04", "#2c5fa8", "#2e8b57", "#7d5ba6")
 
 
-def memory_figure(timelines: Mapping[str, Timeline]) -> Figure:
-    """Bytes alive at every op; both programs are stretched to the same width, since policies that
-    compute again have more ops."""
+def draw_memory(timelines: Mapping[str, Timeline]) -> Figure:
+    """Draw the bytes alive at every op, one curve per name.
+
+    Both programs are stretched to the same width, since policies that recompute have more ops.
+    Raises InputError if matplotlib is missing.
+    """
     top = max((t.peak for t in timelines.values()), default=0)
     scale, unit = _unit(top)
     figure = new_figure(8.0, 4.2)
@@ -26,8 +29,8 @@ def memory_figure(timelines: Mapping[str, Timeline]) -> Figure:
     for i, (name, timeline) in enumerate(timelines.items()):
         colour = _COLOURS[i % len(_COLOURS)]
         heights = [count / scale for count in timeline.bytes]
-        label = f"{name}: peak {readable(timeline.peak)}"
-        axis.plot(_places(timeline), heights, color=colour, linewidth=1.3, label=label)
+        label = f"{name}: peak {format_bytes(timeline.peak)}"
+        axis.plot(_positions(timeline), heights, color=colour, linewidth=1.3, label=label)
         axis.axhline(timeline.peak / scale, color=colour, linewidth=0.7, linestyle=":")
     axis.axvline(1.0, color="black", linewidth=0.8)
     axis.set_xlim(0.0, 2.0)
@@ -40,8 +43,8 @@ def memory_figure(timelines: Mapping[str, Timeline]) -> Figure:
     return figure
 
 
-def _places(timeline: Timeline) -> list[float]:
-    """0 to 1 in the forward pass, 1 to 2 in the relevance program."""
+def _positions(timeline: Timeline) -> list[float]:
+    """Return 0 to 1 in the forward pass, 1 to 2 in the relevance program."""
     first, second = timeline.forward_steps, len(timeline.bytes) - timeline.forward_steps
     return [(i + 1) / first for i in range(first)] + [1 + (i + 1) / second for i in range(second)]
 
