@@ -21,6 +21,7 @@ from .programs.program import Program
 from .promises.memory import Timeline
 from .promises.policy import Policy, PolicyOrBudget, parse_policy
 from .promises.promise import Promises
+from .propagate.trace_cache import TraceCache
 from .results.explanation import Explanation
 from .run.explainer import Explainer, Request
 from .run.forward import Forward
@@ -94,7 +95,7 @@ class Engine:
             plan=self._plan(preset),
             policy=parse_policy(policy),
             compile=compile,
-            traces={},
+            traces=TraceCache(),
             sizes=_sizes(self._prepared.captured, example_inputs),
         )
         self._explainer = Explainer(pairs, Proof())

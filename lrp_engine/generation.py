@@ -71,6 +71,8 @@ def _tokens(engine: Engine, inputs: Any, ids: str) -> Tensor:
     args, kwargs = as_call(inputs)
     names = [port.name for port in engine.captured.inputs]
     if ids not in names:
-        raise InputError(f"the model has no input {ids!r}; there is {', '.join(names)}")
-    found: Tensor = engine.captured.flatten_inputs(args, kwargs)[names.index(ids)]
+        raise InputError(f"the model has no input {ids!r}; choose from: {', '.join(names)}")
+    found = engine.captured.flatten_inputs(args, kwargs)[names.index(ids)]
+    if not isinstance(found, Tensor):
+        raise InputError(f"input {ids!r} is a {type(found).__name__}, not a tensor of token ids")
     return found

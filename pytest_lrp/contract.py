@@ -101,7 +101,7 @@ def _file(config: pytest.Config) -> Path | None:
     """The file of checks: by option, or by the ini file if no test was asked for by name."""
     named, ini = config.getoption("--lrp-config"), config.getini("lrp_config")
     if named:
-        return config.invocation_params.dir / named
+        return Path(config.invocation_params.dir / named)
     whole_run = config.args_source is not pytest.Config.ArgsSource.ARGS
     return config.rootpath / ini if ini and whole_run else None
 

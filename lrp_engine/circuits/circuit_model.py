@@ -16,7 +16,7 @@ from ..plan.prepare import ModelSource, PlanWithNodes, PreparedModel, prepare
 from ..plan.sources import resolve_sources
 from ..preset.preset import Preset
 from ..programs.program import build_forward_only
-from ..propagate.trace_cache import Cache
+from ..propagate.trace_cache import TraceCache
 from ..run.inputs import flatten_inputs, guard_run
 from ..run.proof import Proof
 from .blocks import ModelBlocks, find_blocks
@@ -75,7 +75,7 @@ class CircuitModel:
         self._proof = Proof()
         self.structure: ModelBlocks = find_blocks(self.graph, prepared.registry, self.embeddings)
         self.sites: tuple[Site, ...] = find_sites(self.graph, self.structure)
-        self.traces: Cache = {}
+        self.traces = TraceCache()
         self._programs: dict[Hashable, Any] = {}
 
     @property
@@ -180,4 +180,5 @@ def _start_at_embeddings(prepared: PreparedModel) -> tuple[PreparedModel, tuple[
     if not looked_up:
         return prepared, _look_ups(prepared)
     started, copies = start_at(prepared.captured, looked_up)
-    return prepared.on(started), tuple(copies[node] for node in _look_ups(prepared))
+    now = (copies[node] for node in _look_ups(prepared))
+    return prepared.on(started), tuple(node for node in now if isinstance(node, fx.Node))

@@ -19,7 +19,7 @@ from ..plan.prepare import PlanWithNodes
 from ..programs.program import Program, build_program
 from ..promises.policy import Policy
 from ..propagate.propagator import propagate
-from ..propagate.trace_cache import Cache
+from ..propagate.trace_cache import TraceCache
 
 
 def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, Copies]:
@@ -30,14 +30,16 @@ def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, Co
     """
     graph = fx.Graph()
     copies: Copies = {}
+    starts: dict[fx.Node, fx.Node] = {}
     for node in captured.graph.nodes:
-        if node.op == "call_function" and not copies.keys() & set(nodes):
-            copies |= {start: _placeholder(graph, start) for start in nodes}
+        if node.op == "call_function" and not starts:
+            starts = {start: _placeholder(graph, start) for start in nodes}
+            copies |= starts
         if node not in copies:
             copies[node] = graph.node_copy(node, copies.__getitem__)
     sweep(graph)
     started = remap(captured, graph, copies)
-    ports = tuple(InputPort(copies[node].name, copies[node]) for node in nodes)
+    ports = tuple(InputPort(start.name, start) for start in starts.values())
     return replace(started, inputs=(*started.inputs, *ports)), copies
 
 
@@ -99,7 +101,7 @@ class NodeValues:
 
 
 def coefficient_program(
-    planned: PlanWithNodes, nodes: Sequence[fx.Node], traces: Cache
+    planned: PlanWithNodes, nodes: Sequence[fx.Node], traces: TraceCache
 ) -> NodePrograms:
     """Write one relevance pass that gives the coefficient at every one of `nodes`.
 

@@ -17,7 +17,7 @@ from ..promises.costs import SymbolSizes
 from ..promises.policy import PolicyOrBudget
 from ..propagate.accounts import AccountEntry, write_accounts
 from ..propagate.propagator import Propagation, Start, propagate, start_at_output
-from ..propagate.trace_cache import Cache
+from ..propagate.trace_cache import TraceCache
 from .program import Program, build_program
 
 
@@ -50,7 +50,7 @@ class AssembledProgram:
 def write_program(
     plan: Plan,
     policy: PolicyOrBudget,
-    cache: Cache,
+    traces: TraceCache,
     *,
     accounts: bool = False,
     start: Start = start_at_output,
@@ -62,7 +62,7 @@ def write_program(
     Args:
         plan: The rule that serves each op.
         policy: What to keep between the programs.
-        cache: Traces of rules; sharing it between plans of one model saves time.
+        traces: Traces of rules; sharing it between plans of one model saves time.
         accounts: Compute the ledger in the same pass.
         start: Seeds the output.
         sizes: Sizes at which the policy weighs bytes; by default those of the capture.
@@ -72,11 +72,11 @@ def write_program(
         PromiseError: the policy is a budget that is too small.
         RuleError: a rule failed, or no rule passed relevance on to a source.
     """
-    propagation = propagate(plan, cache, start)
+    propagation = propagate(plan, traces, start)
     names = tuple(source.name for source in plan.sources)
-    found = [_read_source(propagation, source.node, cache) for source in plan.sources]
+    found = [_read_source(propagation, source.node, traces) for source in plan.sources]
     relevance, coefficients = [r for r, _ in found], [c for _, c in found]
-    entries, sums = write_accounts(propagation, cache) if accounts else ((), [])
+    entries, sums = write_accounts(propagation, traces) if accounts else ((), [])
     program = build_program(
         propagation.joint,
         plan.captured.tensors,
@@ -95,16 +95,18 @@ def find_final_sources(plan: Plan) -> Mapping[str, fx.Node]:
     return {s.name: s.node for s in plan.sources if s.node not in passing}
 
 
-def _read_source(propagation: Propagation, node: fx.Node, cache: Cache) -> tuple[fx.Node, fx.Node]:
+def _read_source(
+    propagation: Propagation, node: fx.Node, traces: TraceCache
+) -> tuple[fx.Node, fx.Node]:
     """Return (R, c) at a source. Relevance that arrives as such is kept, even where a = 0."""
     relevance = None
     if propagation.flows.holds_relevance(node):
         relevance = _collect(propagation, node, Form.RELEVANCE)
     c = _collect(propagation, node, Form.COEFFICIENT)
     if relevance is not None:
-        return _write(propagation, widen, cache, node, relevance), c
+        return _write(propagation, widen, traces, node, relevance), c
     a = propagation.joint.forward(node)
-    return _write(propagation, relevance_of, cache, node, c, a), c
+    return _write(propagation, relevance_of, traces, node, c, a), c
 
 
 def _collect(propagation: Propagation, node: fx.Node, form: Form) -> fx.Node:
@@ -120,8 +122,8 @@ def _collect(propagation: Propagation, node: fx.Node, form: Form) -> fx.Node:
 def _write(
     propagation: Propagation,
     function: Callable[..., Tensor],
-    cache: Cache,
+    traces: TraceCache,
     node: fx.Node,
     *arguments: fx.Node,
 ) -> fx.Node:
-    return propagation.joint.write_function(function, arguments, node, cache)
+    return propagation.joint.write_function(function, arguments, node, traces.functions)

@@ -25,7 +25,7 @@ from .call_site import CallSite
 from .flows import Conversion
 from .ledger import Account
 from .propagator import Propagation, RuleStep
-from .trace_cache import Cache
+from .trace_cache import AccountTrace, TraceCache
 
 LOST = "zero activation"
 
@@ -45,14 +45,14 @@ class AccountEntry:
 
 
 def write_accounts(
-    propagation: Propagation, cache: Cache
+    propagation: Propagation, traces: TraceCache
 ) -> tuple[tuple[AccountEntry, ...], list[fx.Node]]:
     """One entry per op and, in the same order, the nodes that hold its sums (float64 scalars)."""
     entries, sums = [], []
     for step in propagation.steps:
         at_op = [c for c in propagation.conversions if _producer(c.node) is step.assignment.node]
-        accounts = [_conversion(c, propagation, cache) for c in at_op]
-        for entry, nodes in [*accounts, _account(step, propagation, cache)]:
+        accounts = [_conversion(c, propagation, traces) for c in at_op]
+        for entry, nodes in [*accounts, _account(step, propagation, traces)]:
             entries.append(entry)
             sums += nodes
     return tuple(entries), sums
@@ -102,7 +102,7 @@ def find_stopped_values(plan: Plan) -> set[fx.Node]:
 
 
 def _account(
-    step: RuleStep, propagation: Propagation, cache: Cache
+    step: RuleStep, propagation: Propagation, traces: TraceCache
 ) -> tuple[AccountEntry, list[fx.Node]]:
     """Traces the sums of one op; equal ops share the trace."""
     a, joint = step.assignment, propagation.joint
@@ -113,9 +113,9 @@ def _account(
     passed = [propagation.flows.multiply(flow.node, flow.scale) for flow in flows]
     there = tuple(node is not None for node in step.passed)
     examples = [*site.examples, *(value(n) for n in passed)]
-    key = ("accounts", a.rule, a.op, tuple(sorted(a.parameters.items())), site.key(), there)
-    key += tuple(signature(e) for e in examples)
-    if key not in cache:
+    shapes = tuple(signature(e) for e in examples)
+    key = ("accounts", a.rule, a.op, tuple(sorted(a.parameters.items())), site.key(), there, shapes)
+    if key not in traces.accounts:
         causes: list[str] = []
 
         def run(*given: Any) -> list[Tensor]:
@@ -127,15 +127,15 @@ def _account(
             )
             return _sums(a, call, arrived, coefficients, causes)
 
-        cache[key] = (trace(run, examples), tuple(causes))
-    template, found = cache[key]
+        traces.accounts[key] = AccountTrace(trace(run, examples), tuple(causes))
+    template, found = traces.accounts[key]
     nodes = joint.write(template, [*site.arguments, *passed], a.node)
     rest = a.rule.absorbs if isinstance(a.rule.absorbs, str) else None
     return AccountEntry(a.node, a.rule_text(), found, len(nodes), rest), nodes
 
 
 def _conversion(
-    conversion: Conversion, propagation: Propagation, cache: Cache
+    conversion: Conversion, propagation: Propagation, traces: TraceCache
 ) -> tuple[AccountEntry, list[fx.Node]]:
     """Relevance that no coefficient can carry, because the activation is zero or nearly so."""
     joint = propagation.joint
@@ -144,9 +144,9 @@ def _conversion(
     arguments = [*flows, joint.forward(node)]
     examples = [value(argument) for argument in arguments]
     key = (_lost, *(signature(e) for e in examples))
-    if key not in cache:
-        cache[key] = trace(_lost, examples)
-    nodes = joint.write(cache[key], arguments, node)
+    if key not in traces.functions:
+        traces.functions[key] = trace(_lost, examples)
+    nodes = joint.write(traces.functions[key], arguments, node)
     return AccountEntry(_producer(node), "relevance to coefficient", (LOST,), len(nodes)), nodes
 
 

@@ -138,7 +138,10 @@ class _ServedOps:
 
 def _serve(propagator: Propagator, seed: fx.Node, at: RowValues) -> None:
     """Passes relevance on at rows as far as ops allow it, and spreads what is left."""
-    served, flows = _ServedOps(propagator.plan), Flows(propagator.joint, propagator.cache)
+    served, flows = (
+        _ServedOps(propagator.plan),
+        Flows(propagator.joint, propagator.traces.functions),
+    )
     output = propagator.plan.output.node
     flows.add(output, Flow(seed, Form.COEFFICIENT))
     waiting = {output: None}
@@ -181,11 +184,11 @@ def _operands(a: Assignment) -> list[fx.Node]:
 
 
 def _one_row(plan: Plan) -> Tensor:
-    example = value(plan.output.node)
+    example: Tensor = value(plan.output.node)
     return example.new_empty((example.shape[0], 1, example.shape[2]))
 
 
 def _indices(plan: Plan) -> Tensor:
     # Zeros and not empty: a recorded capture's example values are computed for real.
-    example = value(plan.output.node)
+    example: Tensor = value(plan.output.node)
     return example.new_zeros((example.shape[0],), dtype=torch.int64)

@@ -15,6 +15,7 @@ from ..graphs.schema import Operand, bind, pick
 from ..graphs.tracing import Template, prune, signature, trace
 from ..graphs.walk import downstream, upstream
 from ..method.call import Call, Form
+from ..method.op import Op
 from ..plan.plan import Assignment
 from .flows import Arrived
 
@@ -78,7 +79,7 @@ class CallSite:
         how = (self.arrived, self.live, self.form, self.never_negative)
         return (shapes, str(self.spec), constants, self.places, *how)
 
-    def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call, Any]:
+    def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call[Op], Any]:
         """The call that a rule sees, and what arrives, from a flat list of values."""
         coming, outs = sum(self.arrived), len(self.arrived)
         rest = iter(given[:coming])
@@ -133,7 +134,7 @@ def _shares_work(results: Sequence[Any], primal: Sequence[Any], live: Sequence[f
     return len(kernels) == 1 and kernels <= upstream(results)
 
 
-def _check(call: Call, passed: Sequence[Any]) -> None:
+def _check(call: Call[Op], passed: Sequence[Any]) -> None:
     if len(passed) != len(call.live):
         raise ValueError(f"it returned {len(passed)} coefficients for {len(call.live)} operands")
     for operand, back in zip(call.live, passed, strict=True):

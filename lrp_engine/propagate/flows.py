@@ -8,7 +8,7 @@ flows are added.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from torch import Tensor, fx
@@ -21,6 +21,7 @@ from ..graphs.aten import (
     factors,
     halves,
 )
+from ..graphs.tracing import Template
 from ..graphs.nodes import is_getitem, part_of, value
 from ..method.call import Form
 from ..method.relevance import to_coefficient, to_relevance
@@ -54,9 +55,9 @@ class Conversion(NamedTuple):
 class Flows:
     """Collects what flows into each value: contributions of several users add up."""
 
-    def __init__(self, joint: JointGraph, cache: dict[Any, Any]) -> None:
+    def __init__(self, joint: JointGraph, traces: dict[Hashable, Template]) -> None:
         self._joint = joint
-        self._cache = cache
+        self._traces = traces
         self._arrived: dict[tuple[fx.Node, int], list[Flow]] = defaultdict(list)
         self.conversions: list[Conversion] = []
 
@@ -150,7 +151,7 @@ class Flows:
         return Flow(node, a.form, a.scale)
 
     def _write(self, function: Callable[..., Tensor], asks: fx.Node, *nodes: fx.Node) -> fx.Node:
-        return self._joint.write_function(function, nodes, asks, self._cache)
+        return self._joint.write_function(function, nodes, asks, self._traces)
 
 
 def _unless_one(name: str, scale: float) -> dict[str, float]:

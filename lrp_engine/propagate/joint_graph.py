@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,14 +97,15 @@ class JointGraph:
         function: Callable[..., Tensor],
         arguments: Sequence[Any],
         asks: fx.Node,
-        cache: dict[Any, Any],
+        traces: dict[Hashable, Template],
     ) -> fx.Node:
-        """Traces a plain function of values (or takes an equal trace), and writes it."""
+        """Trace a plain function of values, or take an equal trace, and write it."""
         examples = [value(n) for n in arguments]
         key = (function, *(signature(e) for e in examples))
-        if key not in cache:
-            cache[key] = trace(function, examples)
-        return self.write(cache[key], arguments, asks)[0]
+        if key not in traces:
+            traces[key] = trace(function, examples)
+        found: fx.Node = self.write(traces[key], arguments, asks)[0]
+        return found
 
     def emit(self, target: Any, args: Any, kwargs: Any, val: Any) -> fx.Node:
         """One op; the node that already computes it, if there is one."""

@@ -21,7 +21,7 @@ from .flows import (
     Flows,
 )
 from .joint_graph import JointGraph
-from .trace_cache import Cache
+from .trace_cache import TraceCache
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Propagation:
 class Propagator:
     plan: Plan
     joint: JointGraph
-    cache: Cache
+    traces: TraceCache
     flows: Flows = field(init=False)
     steps: list[RuleStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.flows = Flows(self.joint, self.cache)
+        self.flows = Flows(self.joint, self.traces.functions)
 
     def step(self, assignment: Assignment) -> None:
         node, rule = assignment.node, assignment.rule
@@ -96,9 +96,9 @@ class Propagator:
         Gives what it passes on, and the op's own result if the rule had to compute it again.
         """
         key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
-        if key not in self.cache:
-            self.cache[key] = site.trace(a)
-        traced: RuleTrace = self.cache[key]
+        if key not in self.traces.rules:
+            self.traces.rules[key] = site.trace(a)
+        traced = self.traces.rules[key]
         results = self.joint.write(traced.template, site.arguments, a.node)
         passed = [
             None if back is None else Flow(back, a.rule.form_given(site.form), scale * factor)
@@ -108,7 +108,7 @@ class Propagator:
 
     def write(self, function: Callable[..., Tensor], asks: fx.Node, *arguments: Any) -> fx.Node:
         """Writes a plain function of values."""
-        return self.joint.write_function(function, arguments, asks, self.cache)
+        return self.joint.write_function(function, arguments, asks, self.traces.functions)
 
     def _share(self, forward: fx.Node, primal: list[fx.Node]) -> None:
         """Lets the forward pass use the result that the rule had to compute again."""
@@ -132,15 +132,15 @@ def start_at_output(propagator: Propagator) -> Sequence[Any]:
 
 
 def propagate(
-    plan: Plan, cache: Cache | None = None, start: Start = start_at_output
+    plan: Plan, traces: TraceCache | None = None, start: Start = start_at_output
 ) -> Propagation:
     """Walks the plan backward from the explained output to the sources.
 
-    `cache` holds traces by (rule, op, shapes); sharing it between calls saves set-up time.
+    Sharing `traces` between calls saves set-up time.
     `start` seeds the output, may serve the ops that made it, and says what the forward program
     returns. Rules served there are done: `step` finds nothing left to pass on at their ops.
     """
-    propagator = Propagator(plan, JointGraph.of(plan.captured), {} if cache is None else cache)
+    propagator = Propagator(plan, JointGraph.of(plan.captured), traces or TraceCache())
     outputs = start(propagator)
     for assignment in reversed(plan.assignments):
         propagator.step(assignment)

@@ -22,7 +22,7 @@ from ..programs.program import ProgramFunction, build_forward_only
 from ..promises.costs import is_random
 from ..promises.policy import MemoryBudget, PolicyOrBudget, format_bytes
 from ..propagate.at_row import can_start_at_row, start_at_only_row, start_at_row
-from ..propagate.trace_cache import Cache
+from ..propagate.trace_cache import TraceCache
 from .target import Seed
 
 SeedTensors = Callable[[Seed], list[Tensor]]
@@ -91,7 +91,7 @@ class ProgramPairs:
         plan: Plan,
         policy: PolicyOrBudget,
         compile: bool | str,
-        traces: Cache,
+        traces: TraceCache,
         sizes: Mapping[Any, int],
     ) -> None:
         self.plan = plan
@@ -185,7 +185,7 @@ class ProgramPairs:
         The rules are traced anew, with attention as products and a softmax.
         """
         with sdpa_kernel(SDPBackend.MATH):
-            wanted = write_program(self.plan, self.policy, {}, sizes=self._sizes)
+            wanted = write_program(self.plan, self.policy, TraceCache(), sizes=self._sizes)
         wanted = replace(wanted, program=make_differentiable(wanted.program))
         return replace(ProgramPair.of(wanted, compiled=False), with_grad=True)
 
