@@ -95,11 +95,11 @@ def ours(model: nn.Module, inputs: Any, preset: str, position: int | None = None
 def images(build: Callable[[Join], nn.Module], batch: int) -> Contest:
     """A convolutional net: the composites that zennit and we both have, and LRP-epsilon."""
     x = torch.randn(batch, 3, 224, 224)
-    base = build_program(Plus)
+    base = build(Plus)
     calibrate(base)
 
     def of(join: Join = Plus) -> nn.Module:
-        model = build_program(join)
+        model = build(join)
         model.load_state_dict(base.state_dict(), assign=True)
         return model.eval().requires_grad_(False)
 

@@ -292,7 +292,7 @@ MORE: dict[str, Callable[[], Made]] = {
 def without_memory(build: Callable[[], Made]) -> Made:
     """A model whose weights have sizes and no content: memory that is never touched costs none."""
     with torch.device("meta"):
-        model, inputs = build_program()
+        model, inputs = build()
     model = model.to_empty(device="cpu").eval()
     if isinstance(model, tf.PreTrainedModel):
         model.tie_weights()

@@ -31,6 +31,7 @@ class ContractItem(pytest.Item):
             self.add_marker(pytest.mark.xdist_group(f"lrp-{case.name}"))
 
     def runtest(self) -> None:
+        """Hold one finding of the case's report to its budget."""
         report = self.config.stash[_REPORTS].of(self.case, update=self.check == _UPDATE)
         if self.check == _UPDATE:
             _judge(report.findings[-1])
@@ -39,11 +40,13 @@ class ContractItem(pytest.Item):
         _judge(finding)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show the message alone where it says enough."""
         if excinfo.errisinstance((Broken, *_expected())):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Return the file of the case, and its name."""
         return self.path, None, self.name
 
 
@@ -54,7 +57,7 @@ class Reports:
         self._found: dict[str, Report | Exception] = {}
 
     def of(self, case: CheckCase, *, update: bool) -> Report:
-        """Computes a case's report, or returns it again. Raises what went wrong, every time."""
+        """Compute a case's report, or return it again. Raise what went wrong, every time."""
         from lrp_engine.cli.check_cases import run_case
 
         if case.name not in self._found:
@@ -72,7 +75,7 @@ _REPORTS = pytest.StashKey[Reports]()
 
 
 def items(session: pytest.Session, config: pytest.Config) -> Iterator[ContractItem]:
-    """The items that the options ask for. Nothing is imported if they ask for none.
+    """Return the items that the options ask for. Nothing is imported if they ask for none.
 
     Raises UsageError for a file of checks that cannot be read.
     """
@@ -98,7 +101,7 @@ def items(session: pytest.Session, config: pytest.Config) -> Iterator[ContractIt
 
 
 def _file(config: pytest.Config) -> Path | None:
-    """The file of checks: by option, or by the ini file if no test was asked for by name."""
+    """Return the file of checks: by option, or by the ini file if no test was asked for by name."""
     named, ini = config.getoption("--lrp-config"), config.getini("lrp_config")
     if named:
         return Path(config.invocation_params.dir / named)
@@ -107,7 +110,7 @@ def _file(config: pytest.Config) -> Path | None:
 
 
 def _named(config: pytest.Config, model: str) -> Iterator[CheckCase]:
-    """The case of --lrp-model, once per preset, within the budget of the file if there is one."""
+    """Return the case of --lrp-model, once per preset, within the file's budget if there is one."""
     from lrp_engine.checks import Budget
     from lrp_engine.checks.config import DEFAULT_PRESET, CheckCase, read_budget
     from lrp_engine.cli.options import target_of
@@ -142,7 +145,7 @@ def _judge(finding: Finding) -> None:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """What a wrong model, input or target raises: its message says enough."""
+    """Return what a wrong model, input or target raises: its message says enough."""
     import click
 
     from lrp_engine.errors import LrpError

@@ -19,6 +19,7 @@ from . import contract
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and the ini setting."""
     group = parser.getgroup("lrp", "layer-wise relevance propagation")
     group.addoption("--lrp-model", metavar="MODEL", help="module:factory, .pt2 or .onnx to check")
     group.addoption("--lrp-inputs", metavar="INPUTS", help="arrays, images, or module:function")
@@ -38,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers."""
     config.addinivalue_line("markers", "lrp: a contract check of lrp-engine")
     config.addinivalue_line(
         "markers", "lrp_presets(*names): run the test once per preset, as fixture lrp_preset"
@@ -48,10 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
+    """Add one test per check that the options ask for."""
     items.extend(contract.items(session, config))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `lrp_preset` once per preset."""
     if "lrp_preset" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("lrp_presets")
@@ -79,8 +83,11 @@ def assert_conserved() -> Callable[..., None]:
 def assert_same_explanation(
     request: pytest.FixtureRequest, lrp_golden: Path
 ) -> Callable[..., None]:
-    """`lrp_engine.checks.asserts.assert_same_explanation`; without an expected explanation it
-    compares with the file `lrp_golden`, which `--lrp-update` writes."""
+    """`lrp_engine.checks.asserts.assert_same_explanation`.
+
+    Without an expected explanation it compares with the file `lrp_golden`, which `--lrp-update`
+    writes.
+    """
     from lrp_engine.checks import asserts
 
     def compare(found: Any, expected: Any = None, **limits: Any) -> None:

@@ -54,7 +54,7 @@ def order_of(tensor: Tensor) -> tuple[int, ...]:
 
 
 def lay_out(tensor: Tensor, order: Sequence[int]) -> Tensor:
-    """Lay out the tensor's axes in this order in memory and without gaps, as compiled code needs."""
+    """Lay out a tensor's axes in memory in this order, without gaps, as compiled code needs."""
     ordered = tensor.permute(*order)
     if ordered.is_contiguous():
         return tensor

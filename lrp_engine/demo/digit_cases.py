@@ -38,12 +38,12 @@ class Test:
         return sorted(wrong, key=lambda i: -float(self.confidence[i]))
 
     def correct(self, digit: int) -> int:
-        """The digit of its class that the net is most sure of."""
+        """Return the digit of its class that the net is most sure of."""
         right = (self.said == self.labels) & (self.labels == digit)
         return int(self.confidence.masked_fill(~right, 0).argmax())
 
     def summary(self) -> str:
-        """The net's accuracy, in words."""
+        """Say the net's accuracy in words."""
         wrong, total = len(self.mistakes()), len(self.labels)
         return (
             f"the classifier gets {total - wrong} of {total} handwritten digits right that it has"
@@ -61,7 +61,7 @@ class Case:
 
 
 def read() -> Test:
-    """Runs the shipped classifier on the held-out digits."""
+    """Run the shipped classifier on the held-out digits."""
     net = load_digits_net()
     images, labels = digits_test_split()
     with torch.no_grad():
@@ -70,7 +70,7 @@ def read() -> Test:
 
 
 def choose(test: Test) -> list[Case]:
-    """Some digits that the net gets right, and mistakes: its answer and the truth."""
+    """Choose digits that the net gets right, and mistakes with its answer and the truth."""
     right = [Case(test.correct(digit), digit, "its answer") for digit in CORRECT]
     wrong = [
         Case(i, int(answer[i]), note)
@@ -103,7 +103,7 @@ def draw(
 
 
 def _map(explanation: Explanation, preset: str, line: int) -> Tensor:
-    """What a sheet shows of one case (H, W)."""
+    """Return what a sheet shows of one case, (H, W)."""
     shown = explanation.coefficient if preset == "gradient" else explanation.relevance
     return shown["images"][line, 0]
 

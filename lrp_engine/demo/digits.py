@@ -38,7 +38,7 @@ class DigitsNet(nn.Module):
 
 
 def load_digits_net() -> DigitsNet:
-    """The trained classifier in eval mode, from the weights in the package."""
+    """Return the trained classifier in eval mode, from the weights in the package."""
     net = DigitsNet()
     net.load_state_dict(load_file(WEIGHTS))
     return net.eval()

@@ -42,7 +42,7 @@ class SheetRow:
 
 
 def heatmap_sheet(rows: list[SheetRow], presets: list[str], about: str = COLUMNS) -> Figure:
-    """A figure with one band per row: the image, then its maps, one column per preset.
+    """Draw a figure with one band per row: the image, then its maps, one column per preset.
 
     `about` says in one line what the columns are.
     """
@@ -76,13 +76,13 @@ def _draw_headings(figure: Figure, layout: Layout, presets: list[str]) -> None:
 
 
 def _broken(name: str, longest: int = 14) -> str:
-    """A long name on two lines, broken before an underscore."""
+    """Break a long name on two lines, before an underscore."""
     cut = name.rfind("_", 1, longest)
     return name if len(name) <= longest or cut < 0 else f"{name[:cut]}\n{name[cut:]}"
 
 
 def _draw_rule(figure: Figure, layout: Layout, number: int) -> None:
-    """A thin line above a band."""
+    """Draw a thin line above a band."""
     from matplotlib.lines import Line2D
 
     left, y = layout.at(layout.margin, layout.rule_y(number))
@@ -116,7 +116,7 @@ def _draw_question(
 
 
 def _draw_legend(figure: Figure, layout: Layout) -> None:
-    """The colour bar under the maps, in words."""
+    """Draw the colour bar under the maps, in words."""
     bar = figure.add_axes(layout.legend_box())
     draw_colour_bar(bar, ["speaks against", "no say", "speaks for"])
     bar.tick_params(length=0, pad=5, labelsize=10, labelcolor=INK)

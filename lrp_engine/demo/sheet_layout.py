@@ -59,7 +59,7 @@ class Layout:
         return self.margin + self.cell / 2
 
     def rule_y(self, band: int) -> float:
-        """The thin line above a band."""
+        """Return the thin line above a band."""
         return self._band_top(band) - self.title_room
 
     @property
@@ -67,19 +67,19 @@ class Layout:
         return self.margin + self.cell + self.question_width
 
     def map_centre(self, column: int) -> float:
-        """The middle of a column of maps."""
+        """Return the middle of a column of maps."""
         return self._maps_left + column * (self.cell + self.gap) + self.cell / 2
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """The point in matplotlib's figure coordinates."""
+        """Return the point in matplotlib's figure coordinates."""
         return x / self.width, 1 - y / self.height
 
     def subtitle(self) -> str:
-        """What a reader must know, before the maps."""
+        """Say what a reader must know before the maps."""
         return "\n".join((*SUBTITLE, self.about))
 
     def image_box(self, band: int) -> Box:
-        """The image of a band, in the middle of its lines."""
+        """Return the place of the image of a band, in the middle of its lines."""
         middle = self._band_top(band) + self._band_height(band) / 2
         return self._box(self.margin, middle - self.cell / 2, self.cell, self.cell)
 
@@ -89,12 +89,12 @@ class Layout:
         return self._box(left, self._line_top(band, line), self.cell, self.cell)
 
     def question_at(self, band: int, line: int) -> tuple[float, float]:
-        """The middle of the text that says which answer a line is about."""
+        """Return the middle of the text that says which answer a line is about."""
         x = self.margin + self.cell + self.question_width / 2
         return self.at(x, self._line_top(band, line) + self.cell / 2)
 
     def legend_box(self) -> Box:
-        """The colour bar."""
+        """Return the place of the colour bar."""
         width = 3.6
         return self._box((self.width - width) / 2, self.height - 0.86, width, 0.16)
 

@@ -18,13 +18,13 @@ AGAINST_TO_FOR = ["#0b3c7d", "#2f79b9", "#9cc7e0", "#ffffff", "#f4ae90", "#cf4a4
 
 
 def draw_image(axes: Axes, image: Map) -> None:
-    """An image (H, W) in grey, ink dark on white paper."""
+    """Draw an image (H, W) in grey, ink dark on white paper."""
     axes.imshow(image, cmap="gray_r", interpolation="nearest")
     _frame(axes)
 
 
 def draw_map(axes: Axes, relevance: Map, image: Map) -> None:
-    """A relevance map (H, W) in colours symmetric around zero, under the image's outline."""
+    """Draw a relevance map (H, W) in colours symmetric around zero, under the image's outline."""
     limit = float(np.abs(relevance).max()) or 1.0
     axes.imshow(relevance, cmap=_colours(), vmin=-limit, vmax=limit, interpolation="nearest")
     if image.min() < image.max():
@@ -48,7 +48,7 @@ def _colours() -> Colormap:
 
 
 def _outline(axes: Axes, image: Map, finer: int = 8) -> None:
-    """The line at half brightness around an image (H, W), closed at the border and smooth."""
+    """Draw the line at half brightness around an image (H, W), closed at the border and smooth."""
     padded = np.pad(image, 1, constant_values=image.min())
     rows, columns = (np.linspace(0, n - 1, (n - 1) * finer + 1) for n in padded.shape)
     smooth = _resampled(_resampled(padded, rows).T, columns).T

@@ -29,7 +29,7 @@ class Regions:
     def live_factors(
         self, op: Op, arguments: Mapping[str, object], live: tuple[Operand, ...]
     ) -> tuple[Operand, ...]:
-        """The operands that stay live once gates are taken for constants."""
+        """Return the operands that stay live once gates are taken for constants."""
         if not (isinstance(op, Product) and op.elementwise and len(live) == 2):
             return live
         nodes = [pick(arguments, operand) for operand in live]
@@ -43,7 +43,7 @@ class Regions:
         return tuple(signals) or live
 
     def add(self, node: fx.Node, op: Op, live: tuple[fx.Node, ...], terms: int) -> None:
-        """Records a live node; `terms` counts the op's operands, live or not."""
+        """Record a live node; `terms` counts the op's operands, live or not."""
         self.made_by[node] = (op, live, terms)
         above: tuple[fx.Node, ...] = ()
         if op.elementwise and all(_same_shape(node, operand) for operand in live):

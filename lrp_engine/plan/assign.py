@@ -140,7 +140,7 @@ def assign(
     sources: tuple[SourcePort, ...],
     output: OutputPort,
 ) -> Plan:
-    """Gives every op between the sources and the output its rule.
+    """Give every op between the sources and the output its rule.
 
     Raises Uncovered with all ops that have none, SourceError if no source reaches the output,
     PresetError if a row names a module or node that is not there.
@@ -188,7 +188,7 @@ def _walked(
 
 
 def _refuse_unplaced(preset: Preset, captured: Captured, places: Places) -> None:
-    """A row that speaks of a module or node which is not there is a misspelling."""
+    """Refuse rows that name a module or node which is not there: that is a misspelling."""
     for row in preset.entries:
         lost = [p for p in (row.before, row.after) if p and not places.named(p)]
         if row.is_narrow() and not any(row.lies_at(node) for node in captured.graph.nodes):
@@ -209,7 +209,7 @@ def _nearest(word: str, captured: Captured) -> str:
 
 
 def _needed(walk: _Walk, output: fx.Node) -> set[fx.Node]:
-    """The live nodes that relevance from the output arrives at."""
+    """Return the live nodes that relevance from the output arrives at."""
     found: set[fx.Node] = set()
     stack = [output] if output in walk.alive else []
     while stack:

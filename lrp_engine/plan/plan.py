@@ -70,7 +70,7 @@ class Coverage:
     stopped: Mapping[tuple[str, str], int]
 
     def line(self) -> str:
-        """The one-line summary."""
+        """Return the one-line summary."""
         families = len({family for _, family, _ in self.rules})
         return (
             f"coverage: {self.live} of {self.live} live ops have a rule"
@@ -104,7 +104,7 @@ class Plan:
     stopped: tuple[Stopped, ...]
 
     def coverage(self) -> Coverage:
-        """Counts per op, family and rule. A plan exists only if every live op has a rule."""
+        """Count per op, family and rule. A plan exists only if every live op has a rule."""
         rows = Counter((target_name(a.node), a.op.family, a.rule_text()) for a in self.assignments)
         stops = Counter((target_name(s.node), s.reason) for s in self.stopped)
         return Coverage(len(self.assignments), dict(rows.most_common()), dict(stops.most_common()))

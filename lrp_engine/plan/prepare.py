@@ -1,4 +1,4 @@
-"""Prepare a model: capture, canonicalise, decompose, assign. The only way from a model to a plan."""
+"""Prepare a model: capture, canonicalise, decompose, assign. Every plan is made here."""
 
 from __future__ import annotations
 

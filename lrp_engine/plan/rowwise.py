@@ -22,7 +22,7 @@ class _Kind(Enum):
 
 
 def find_row_operands(node: fx.Node, registry: Registry) -> frozenset[fx.Node] | None:
-    """The operands of which one row is enough to compute one row of the node.
+    """Return the operands of which one row is enough to compute one row of the node.
 
     All other operands are the same for every row. None if the op mixes rows, or may.
     """
@@ -42,7 +42,7 @@ def find_row_operands(node: fx.Node, registry: Registry) -> frozenset[fx.Node] |
 
 
 def find_row_only_nodes(graph: fx.Graph, output: fx.Node, registry: Registry) -> frozenset[fx.Node]:
-    """What has to be computed at a row alone if the output is wanted there alone."""
+    """Return what is computed at a row alone if the output is wanted there alone."""
     rows, whole = {output}, set[fx.Node]()
     for node in reversed(graph.nodes):
         if node.op != "call_function" or value(node) is None or node in whole:
@@ -62,7 +62,7 @@ def _is_entrywise(target: Any, records: Sequence[Op]) -> bool:
 
 
 def _aligned(operand: Any, out: Tensor) -> _Kind:
-    """An operand of an entrywise op, which broadcasts from the last axis.
+    """Classify an operand of an entrywise op, which broadcasts from the last axis.
 
     Sizes are compared as they are written, which guards nothing.
     """
@@ -75,7 +75,7 @@ def _aligned(operand: Any, out: Tensor) -> _Kind:
 
 
 def _on_last_axis(node: fx.Node, records: Sequence[Op], out: Tensor) -> dict[fx.Node, _Kind]:
-    """An op that a record calls rowwise: its first operand has the rows."""
+    """Classify the operands of an op that a record calls rowwise: the first has the rows."""
     op = next((op for op in records if op.rowwise is not None), None)
     arguments = bind(node.target, node.args, node.kwargs)
     first = arguments[op.operands[0]] if op else None
@@ -89,6 +89,6 @@ def _on_last_axis(node: fx.Node, records: Sequence[Op], out: Tensor) -> dict[fx.
 
 
 def _has_rows(operand: Tensor, out: Tensor) -> bool:
-    """Same batch and positions."""
+    """Compare batch and positions."""
     same = [str(a) == str(b) for a, b in zip(operand.shape[:2], out.shape[:2], strict=True)]
     return len(same) == 2 and all(same)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def find_never_negative(graph: fx.Graph, registry: Registry) -> frozenset[fx.Node]:
-    """The values of a graph that cannot have an entry below zero, as far as is known."""
+    """Return the values of a graph that are known to have no entry below zero."""
     found: set[fx.Node] = set()
 
     def known(argument: Any) -> bool:

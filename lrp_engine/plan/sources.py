@@ -20,7 +20,7 @@ from .plan import SourcePort
 def resolve_sources(
     captured: Captured, registry: Registry, names: Sequence[str] | None
 ) -> tuple[SourcePort, ...]:
-    """Sources by name: an input, a module path or glob, a node. Default: every input.
+    """Find sources by name: an input, a module path or glob, a node. Default: every input.
 
     Integer inputs stand for the embedding that they are looked up in.
     Raises SourceError for names that match nothing and inputs that cannot carry relevance.
@@ -67,7 +67,7 @@ def _explicit_input(
 def _input_sources(
     captured: Captured, registry: Registry, port: InputPort
 ) -> tuple[SourcePort, ...]:
-    """A floating-point input itself, or the rows that an integer input looks up."""
+    """Return a floating-point input itself, or the rows that an integer input looks up."""
     fake = value(port.node)
     if not isinstance(fake, Tensor):
         return ()

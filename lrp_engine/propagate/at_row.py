@@ -1,5 +1,8 @@
-"""Starting at one row: a target at one position leaves every other row of the output without
-relevance. Until an op mixes rows (attention), relevance is passed on for that row alone."""
+"""Start at one row of the output.
+
+A target at one position leaves every other row without relevance. Until an op mixes rows
+(attention), relevance is passed on for that row alone.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def row_of(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def spread(row: Tensor, rows: Tensor, positions: int) -> Tensor:
-    """The adjoint of `row_of`: (batch, positions, ...), zero everywhere but in that row."""
+    """Apply the adjoint of `row_of`: (batch, positions, ...), zero everywhere but in that row."""
     index = rows.reshape(-1, *[1] * (row.dim() - 1)).expand(-1, 1, *row.shape[2:])
     return row.new_zeros(row.shape[0], positions, *row.shape[2:]).scatter(1, index, row)
 
@@ -45,7 +48,7 @@ def can_start_at_row(plan: Plan) -> bool:
 
 
 def start_at_row(propagator: Propagator) -> Sequence[Any]:
-    """Seeds one row of the output. Which one comes with the seed."""
+    """Seed one row of the output. Which one comes with the seed."""
     seed = propagator.joint.seed("seed", _one_row(propagator.plan))
     rows = propagator.joint.seed("rows", _indices(propagator.plan))
     _serve(propagator, seed, RowValues(propagator, rows, frozenset()))
@@ -53,7 +56,7 @@ def start_at_row(propagator: Propagator) -> Sequence[Any]:
 
 
 def start_at_only_row(propagator: Propagator) -> Sequence[Any]:
-    """The same where the forward program is told the row, and computes no other of the output."""
+    """Seed one row of which the forward program is told, and compute no other of the output."""
     plan = propagator.plan
     seed = propagator.joint.seed("seed", _one_row(plan))
     rows = propagator.joint.graph.placeholder("rows")
@@ -77,14 +80,14 @@ class RowValues:
     _known: dict[fx.Node, fx.Node] = field(default_factory=dict)
 
     def value(self, node: fx.Node) -> fx.Node:
-        """The joint graph's node for a captured node, at the rows."""
+        """Return the joint graph's node for a captured node, at the rows."""
         if node not in self._known:
             at_row = self._computed(node) if node in self.alone else self._taken(node)
             self._known[node] = at_row
         return self._known[node]
 
     def spread(self, row: fx.Node, node: fx.Node) -> fx.Node:
-        """What is zero but for these rows, in the shape of a captured node."""
+        """Spread these rows over zeros of the shape of a captured node."""
         positions = value(node).shape[1]
         if isinstance(positions, torch.SymInt):
             size = (self.propagator.joint.forward(node), 1)
@@ -137,7 +140,7 @@ class _ServedOps:
 
 
 def _serve(propagator: Propagator, seed: fx.Node, at: RowValues) -> None:
-    """Passes relevance on at rows as far as ops allow it, and spreads what is left."""
+    """Pass relevance on at rows as far as ops allow it, and spread what is left."""
     served, flows = (
         _ServedOps(propagator.plan),
         Flows(propagator.joint, propagator.traces.functions),
@@ -157,7 +160,7 @@ def _serve(propagator: Propagator, seed: fx.Node, at: RowValues) -> None:
 
 
 def _step(propagator: Propagator, a: Assignment, flows: Flows, at: RowValues) -> list[fx.Node]:
-    """One op at rows; gives the operands at which relevance now waits in rows."""
+    """Serve one op at rows; return the operands at which relevance now waits in rows."""
     needed = find_row_operands(a.node, propagator.plan.registry) or frozenset()
     arrived = flows.collect(a.node, Form.COEFFICIENT)
     if not a.rule.linear:

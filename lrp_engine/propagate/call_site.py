@@ -22,7 +22,9 @@ from .flows import Arrived
 
 @dataclass(frozen=True)
 class RuleTrace:
-    """A rule's trace: one result per live operand, each to be multiplied by its factor, then the
+    """A rule's trace.
+
+    `template` returns one result per live operand, each to be multiplied by its factor, then the
     op's own result if the rule had to compute it again.
     """
 
@@ -74,13 +76,14 @@ class CallSite:
         )
 
     def key(self) -> Any:
+        """Return what a trace depends on: calls of equal keys share one."""
         shapes = tuple(signature(e) for e in self.examples)
         constants = tuple((type(c).__name__, str(c)) for c in self.constants)
         how = (self.arrived, self.live, self.form, self.never_negative)
         return (shapes, str(self.spec), constants, self.places, *how)
 
     def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call[Op], Any]:
-        """The call that a rule sees, and what arrives, from a flat list of values."""
+        """Return the call that a rule sees, and what arrives, from a flat list of values."""
         coming, outs = sum(self.arrived), len(self.arrived)
         rest = iter(given[:coming])
         arrived = tuple(next(rest) if there else None for there in self.arrived)
@@ -96,14 +99,14 @@ class CallSite:
         return call, arrived if self.several else arrived[0]
 
     def live_inputs(self) -> list[int]:
-        """Which of `arguments` are the live operands."""
+        """Return which of `arguments` are the live operands."""
         first = len(self.arguments) - len(self.places)
         where = {place: first + i for i, place in enumerate(self.places)}
         numbered = pytree.tree_unflatten(list(range(len(self.constants))), self.spec)
         return [where[pick(numbered, operand)] for operand in self.live]
 
     def trace(self, a: Assignment) -> RuleTrace:
-        """The rule's trace, with constant factors of its results taken out."""
+        """Trace the rule, and take constant factors out of its results."""
 
         def run(*given: Any) -> list[Any]:
             call, arrived = self.call(a, given)
@@ -115,7 +118,7 @@ class CallSite:
         template = trace(run, self.examples)
         count = len(a.live)
         bare = [without_factor(result) for result in template.results[:count]]
-        coefficients = [node for node, _ in bare]
+        coefficients = [node if isinstance(node, fx.Node) else None for node, _ in bare]
         primal = template.results[count:]
         live = [template.inputs[i] for i in self.live_inputs()]
         if not _shares_work(coefficients, primal, live):
@@ -124,7 +127,7 @@ class CallSite:
 
 
 def _shares_work(results: Sequence[Any], primal: Sequence[Any], live: Sequence[fx.Node]) -> bool:
-    """Whether the coefficients need the one kernel call that computes the op's own result.
+    """Return whether the coefficients need the one kernel call that computes the op's own result.
 
     A result put together from several kernels may differ in the last bit: the model keeps its own.
     What only prepares constants (a mask's conversion) does not count.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, fx
 
@@ -21,8 +21,8 @@ from ..graphs.aten import (
     factors,
     halves,
 )
-from ..graphs.tracing import Template
 from ..graphs.nodes import is_getitem, part_of, value
+from ..graphs.tracing import Template
 from ..method.call import Form
 from ..method.relevance import to_coefficient, to_relevance
 from .joint_graph import JointGraph
@@ -62,14 +62,14 @@ class Flows:
         self.conversions: list[Conversion] = []
 
     def add(self, node: fx.Node, flow: Flow) -> None:
-        """Relevance arrives at a value; at one result of several it arrives at the producer."""
+        """Add relevance at a value; at one result of several, also at its producer."""
         self._arrived[node, 0].append(flow)
         if is_getitem(node):
             producer, index = part_of(node)
             self._arrived[producer, index + 1].append(flow)
 
     def collect(self, node: fx.Node, form: Form) -> Arrived:
-        """Everything that arrived at each of a node's results, in the wanted form.
+        """Return everything that arrived at each of a node's results, in the wanted form.
 
         If either form will do, it is relevance if any of it is: that conversion loses nothing.
         """
@@ -88,17 +88,17 @@ class Flows:
         return Arrived(tuple(nodes), scale, form)
 
     def at(self, node: fx.Node, form: Form) -> fx.Node | None:
-        """Everything that arrived at a tensor, written out; None if nothing did."""
+        """Return everything that arrived at a tensor, written out; None if nothing did."""
         (flow,), scale, _ = self.collect(node, form)
         return None if flow is None else self.multiply(flow, scale)
 
     def settle(self, arrived: Arrived) -> Arrived:
-        """The same with its constant factor multiplied out."""
+        """Multiply out the constant factor."""
         nodes = (node and self.multiply(node, arrived.scale) for node in arrived.nodes)
         return Arrived(tuple(nodes), 1.0, arrived.form)
 
     def convert(self, flow: Flow, node: fx.Node, form: Form) -> Flow:
-        """The same flow in the other form; reading the activation makes a promise."""
+        """Return the flow in the other form; reading the activation makes a promise."""
         if flow.form is form:
             return flow
         conversion = to_coefficient if form is Form.COEFFICIENT else to_relevance
@@ -109,13 +109,13 @@ class Flows:
         return converted
 
     def holds_relevance(self, node: fx.Node) -> bool:
-        """Whether anything that arrived at a node is relevance itself, not a coefficient."""
+        """Return whether anything that arrived at a node is relevance itself, not a coefficient."""
         results = 1 if isinstance(value(node), Tensor) else 1 + len(value(node))
         flows = (flow for i in range(results) for flow in self._arrived.get((node, i), ()))
         return any(flow.form is Form.RELEVANCE for flow in flows)
 
     def multiply(self, flow: fx.Node, scale: float) -> fx.Node:
-        """scale * flow, written out."""
+        """Scale * flow, written out."""
         if scale == 1.0:
             return flow
         return self._joint.emit(PRODUCT, (flow, scale), {}, value(flow))
@@ -136,7 +136,7 @@ class Flows:
         return self.convert(total, node, form)
 
     def _sum(self, a: Flow, b: Flow) -> Flow:
-        """a + b, in one pass; a product about to be added is never written by itself."""
+        """Add two flows in one pass; a product about to be added is never written by itself."""
         scale = b.scale / a.scale
         total = value(a.node)
         joined = halves(a.node, b.node) if scale == 1.0 else None

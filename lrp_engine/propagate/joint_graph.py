@@ -43,7 +43,7 @@ class JointGraph:
 
     @classmethod
     def of(cls, captured: Captured) -> JointGraph:
-        """A joint graph that so far holds the forward pass only (without its output node)."""
+        """Copy the forward pass, without its output node, into a new joint graph."""
         joint = cls()
         for node in captured.graph.nodes:
             if node.op != "output":
@@ -60,24 +60,24 @@ class JointGraph:
         self._remember(self.copies[node])
 
     def seed(self, name: str, like: Tensor) -> fx.Node:
-        """A placeholder for what the relevance program starts from."""
+        """Add a placeholder for what the relevance program starts from."""
         placeholder = self.graph.placeholder(name)
         placeholder.meta["val"] = like
         self.seeds.append(placeholder)
         return placeholder
 
     def forward(self, node: fx.Node) -> fx.Node:
-        """This graph's node for a node of the captured graph."""
+        """Return this graph's node for a node of the captured graph."""
         copy = self.copies[node]
         return self.shared.get(copy, copy)
 
     def replace(self, node: fx.Node, other: fx.Node) -> None:
-        """Lets `other` stand in for a forward node everywhere."""
+        """Let `other` stand in for a forward node everywhere."""
         node.replace_all_uses_with(other)
         self.shared[node] = other
 
     def results_of(self, node: fx.Node) -> list[fx.Node]:
-        """A captured node's result, or its results one by one (made if nobody takes them)."""
+        """Return a captured node's result, or its results one by one, made if nobody takes them."""
         if isinstance(value(node), Tensor):
             return [self.forward(node)]
         copy = self.copies[node]
@@ -86,7 +86,7 @@ class JointGraph:
         ]
 
     def write(self, template: Template, arguments: Sequence[Any], asks: fx.Node) -> list[Any]:
-        """Copies a rule's trace into the graph, on behalf of the op `asks`."""
+        """Copy a rule's trace into the graph, on behalf of the op `asks`."""
         for argument, read in zip(arguments, template.reads(), strict=True):
             if read and isinstance(argument, fx.Node):
                 self.reads.setdefault(argument, []).append(asks)
@@ -108,7 +108,7 @@ class JointGraph:
         return found
 
     def emit(self, target: Any, args: Any, kwargs: Any, val: Any) -> fx.Node:
-        """One op; the node that already computes it, if there is one."""
+        """Write one op, or return the node that already computes it."""
         if isinstance(val, (torch.SymInt, int)) and not isinstance(val, bool):
             expr = str(val)
             if expr in self._sizes:
@@ -133,7 +133,7 @@ class JointGraph:
             self._known.setdefault(key, node)
 
     def _name_sizes(self, inputs: Sequence[fx.Node]) -> None:
-        """Free sizes are read off the inputs, never off a value that would have to be kept."""
+        """Read free sizes off the inputs, never off a value that would have to be kept."""
         for node in inputs:
             fake = value(node)
             for axis, size in enumerate(fake.shape if isinstance(fake, Tensor) else ()):

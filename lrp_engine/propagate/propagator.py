@@ -13,7 +13,7 @@ from ..graphs.nodes import describe, is_getitem, part_of, value
 from ..graphs.schema import bind, pick
 from ..method.call import Form
 from ..plan.plan import Assignment, Plan
-from .call_site import CallSite, RuleTrace
+from .call_site import CallSite
 from .flows import (
     Arrived,
     Conversion,
@@ -49,6 +49,8 @@ class Propagation:
 
 @dataclass
 class Propagator:
+    """The walk: each step lets one rule write into the joint graph."""
+
     plan: Plan
     joint: JointGraph
     traces: TraceCache
@@ -59,6 +61,10 @@ class Propagator:
         self.flows = Flows(self.joint, self.traces.functions)
 
     def step(self, assignment: Assignment) -> None:
+        """Let the rule of one op pass on what arrived there.
+
+        Raises RuleError if the rule fails; it names the op, its shapes and its place.
+        """
         node, rule = assignment.node, assignment.rule
         arrived = self.flows.collect(node, rule.takes)
         if all(c is None for c in arrived.nodes):
@@ -84,16 +90,16 @@ class Propagator:
             self._share(self.joint.copies[node], again)
 
     def model_outputs(self) -> list[Any]:
-        """The leaves that the model returns, in the joint graph."""
+        """Return the leaves that the model returns, in the joint graph."""
         leaves: Any = self.plan.captured.graph.output_node().args[0]
         return [self.joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
 
     def apply(
         self, a: Assignment, site: CallSite, scale: float
     ) -> tuple[list[Flow | None], list[fx.Node]]:
-        """Traces the rule (or takes an equal trace), and writes it into the joint graph.
+        """Trace the rule (or take an equal trace), and write it into the joint graph.
 
-        Gives what it passes on, and the op's own result if the rule had to compute it again.
+        Return what it passes on, and the op's own result if the rule had to compute it again.
         """
         key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
         if key not in self.traces.rules:
@@ -107,11 +113,11 @@ class Propagator:
         return passed, results[len(traced.factors) :]
 
     def write(self, function: Callable[..., Tensor], asks: fx.Node, *arguments: Any) -> fx.Node:
-        """Writes a plain function of values."""
+        """Write a plain function of values."""
         return self.joint.write_function(function, arguments, asks, self.traces.functions)
 
     def _share(self, forward: fx.Node, primal: list[fx.Node]) -> None:
-        """Lets the forward pass use the result that the rule had to compute again."""
+        """Let the forward pass use the result that the rule had to compute again."""
         if isinstance(value(forward), Tensor):
             self.joint.replace(forward, primal[0])
             return
@@ -124,7 +130,7 @@ Start = Callable[[Propagator], Sequence[Any]]
 
 
 def start_at_output(propagator: Propagator) -> Sequence[Any]:
-    """Seeds the whole output; the forward program returns what the model returns."""
+    """Seed the whole output; the forward program returns what the model returns."""
     output = propagator.plan.output.node
     seed = propagator.joint.seed("seed", value(output))
     propagator.flows.add(output, Flow(seed, Form.COEFFICIENT))
@@ -134,7 +140,7 @@ def start_at_output(propagator: Propagator) -> Sequence[Any]:
 def propagate(
     plan: Plan, traces: TraceCache | None = None, start: Start = start_at_output
 ) -> Propagation:
-    """Walks the plan backward from the explained output to the sources.
+    """Walk the plan backward from the explained output to the sources.
 
     Sharing `traces` between calls saves set-up time.
     `start` seeds the output, may serve the ops that made it, and says what the forward program

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def load_ioi_model() -> nn.Module:
-    """A GPT-2 (transformers' own class) of 4 layers that answers every prompt here correctly."""
+    """Load transformers' own GPT-2 with 4 layers; it answers every prompt here correctly."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     model: nn.Module = GPT2LMHeadModel(GPT2Config(**_read("config.json")))
@@ -30,7 +30,7 @@ def load_ioi_model() -> nn.Module:
 
 
 def ioi_prompts(template: int | None = None) -> list[dict[str, Any]]:
-    """The 200 prompt pairs, or the 40 of one template (0 to 4).
+    """Return the 200 prompt pairs, or the 40 of one template (0 to 4).
 
     Each has `clean` and `corrupt` (lists of words of equal length; the corrupt prompt repeats the
     other name), `answer` (right for the clean prompt) and `wrong`.
@@ -50,7 +50,7 @@ def ioi_pairs(template: int = 0, count: int = 16) -> Pairs:
 
 @cache
 def ioi_subject() -> tuple[CircuitModel, Pairs]:
-    """The model, captured, and four prompts of the first template; captured once per process."""
+    """Return the captured model and four prompts of the first template, captured once."""
     pairs = ioi_pairs(count=4)
     return CircuitModel(load_ioi_model(), pairs.clean), pairs
 
@@ -66,7 +66,7 @@ def ids(words: list[str]) -> Tensor:
 
 
 def words_of(tokens: Tensor | list[int]) -> list[str]:
-    """The words behind token ids, (position,)."""
+    """Return the words behind token ids, (position,)."""
     known = {number: word for word, number in vocabulary().items()}
     return [known[int(token)] for token in tokens]
 
