@@ -16,12 +16,11 @@ from torch._ops import OpOverload
 from torch.fx.node import Argument
 
 from ..capture import Captured
+from ..graphs.aten import aten
 from ..graphs.nodes import VALUE_OF, is_getitem, part_of, value
 from ..graphs.schema import bind
 from ..graphs.tracing import inline, trace
 from .rewriting import Copies, Rewritten, remap
-
-aten = torch.ops.aten
 
 _NORMS = {aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default}
 _TRANSPOSED = {

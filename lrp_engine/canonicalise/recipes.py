@@ -11,8 +11,7 @@ from torch.fx.node import Argument
 from torch.nn.functional import linear
 
 from ..errors import CaptureError
-
-aten = torch.ops.aten
+from ..graphs.aten import aten
 
 Recipe = Callable[..., object]  # takes what the op takes, and computes what it computes
 

@@ -67,7 +67,7 @@ class ModuleView:
     def __init__(self, module: nn.Module) -> None:
         self.left_out: set[str] = set()
         # Not copy.copy: modules with parametrisations (weight norm) refuse it.
-        self.module = object.__new__(type(module))
+        self.module: nn.Module = object.__new__(type(module))
         vars(self.module).update(vars(module))
         original = module.forward
         accepts_cache = "use_cache" in inspect.signature(original).parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, SupportsInt, TypeVar
 
 import torch
 from torch import Tensor, fx
@@ -168,7 +168,7 @@ def axes_of(fake: object) -> Axes | None:
     return tuple(axis_of(size) for size in fake.shape)
 
 
-def axis_of(size: int | torch.SymInt) -> int | str:
+def axis_of(size: SupportsInt) -> int | str:
     """Return a size as a number, or as the text of what it depends on."""
     if not isinstance(size, torch.SymInt):
         return int(size)

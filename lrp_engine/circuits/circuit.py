@@ -48,7 +48,7 @@ class Circuit:
         order = [w.name for w in self.edges.writers] + [OUTPUT]
         return [name for name in order if name in graph]
 
-    def graph(self) -> nx.DiGraph:
+    def graph(self) -> nx.DiGraph[str]:
         """Return a DiGraph of components.
 
         An edge has `score` (the sum over its inputs), `inputs` (`q`, `k`, `v`, `mlp` or `logits`,

@@ -71,11 +71,13 @@ class CircuitModel:
             prepared = prepared.decompose_for(prepared.load_preset(name))
         self.captured: Captured = prepared.captured
         self._looked_up = _look_up_program(prepared)
-        self._prepared, self.embeddings = _start_at_embeddings(prepared)
+        started, embeddings = _start_at_embeddings(prepared)
+        self._prepared: PreparedModel = started
+        self.embeddings: tuple[fx.Node, ...] = embeddings
         self._proof = Proof()
         self.structure: ModelBlocks = find_blocks(self.graph, prepared.registry, self.embeddings)
         self.sites: tuple[Site, ...] = find_sites(self.graph, self.structure)
-        self.traces = TraceCache()
+        self.traces: TraceCache = TraceCache()
         self._programs: dict[Hashable, Any] = {}
 
     @property

@@ -15,7 +15,7 @@ from .commands.show_coverage import coverage
 from .commands.show_plan import plan
 from .commands.write_package import package
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="lrp",
     help="Layer-wise relevance propagation for torch models.\n\n"
     "Exit codes: 0 all is well, 1 the model or the explanation has a problem, 2 wrong usage.",
@@ -23,8 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, explain, circuit, coverage, plan, check, package):
-    app.command()(command)
+for _command in (demo, explain, circuit, coverage, plan, check, package):
+    app.command()(_command)
 app.add_typer(presets, name="presets")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 Box = tuple[float, float, float, float]
 
@@ -25,18 +26,20 @@ class Layout:
     columns: int
     about: str = COLUMNS
 
-    margin = 0.45
-    cell = 1.35
-    gap = 0.16
-    question_width = 1.35
-    band_gap = 0.56
-    title_room = 0.38
-    title_y = 0.4
-    subtitle_y = 0.88
-    headings_y = 2.2
-    first_band_y = 2.72
-    legend_height = 0.85
-    footnote = "Every map has its own colour scale. The thin line is the outline of the image."
+    margin: ClassVar[float] = 0.45
+    cell: ClassVar[float] = 1.35
+    gap: ClassVar[float] = 0.16
+    question_width: ClassVar[float] = 1.35
+    band_gap: ClassVar[float] = 0.56
+    title_room: ClassVar[float] = 0.38
+    title_y: ClassVar[float] = 0.4
+    subtitle_y: ClassVar[float] = 0.88
+    headings_y: ClassVar[float] = 2.2
+    first_band_y: ClassVar[float] = 2.72
+    legend_height: ClassVar[float] = 0.85
+    footnote: ClassVar[str] = (
+        "Every map has its own colour scale. The thin line is the outline of the image."
+    )
 
     @property
     def width(self) -> float:

@@ -45,7 +45,7 @@ class Uncovered(CoverageError):
     """Raised by `assign`; carries the nodes so that a pass may decompose them."""
 
     def __init__(self, gaps: Mapping[fx.Node, str]) -> None:
-        self.nodes = tuple(gaps)
+        self.nodes: tuple[fx.Node, ...] = tuple(gaps)
         lines = [f"  {describe(node)}\n    {reason}" for node, reason in gaps.items()]
         super().__init__(
             f"{len(gaps)} live op(s) without a rule; nothing was computed:\n"

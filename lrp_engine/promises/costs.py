@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import SupportsInt, TypeAlias
 
 import torch
 from torch import Tensor, fx
@@ -40,7 +40,7 @@ class Costs:
     _flops: dict[Hashable, int] = field(default_factory=dict)
     _owners: dict[fx.Node, fx.Node] = field(default_factory=dict)
 
-    def size_as_int(self, size: int | torch.SymInt) -> int:
+    def size_as_int(self, size: SupportsInt) -> int:
         """Return a possibly symbolic size as a number."""
         if not isinstance(size, torch.SymInt):
             return int(size)

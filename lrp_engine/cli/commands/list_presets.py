@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, str, str]
 
-presets = typer.Typer(
+presets: typer.Typer = typer.Typer(
     help="List the presets that come with the engine; `lrp presets show NAME` explains one."
 )
 
