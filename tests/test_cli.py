@@ -336,4 +336,4 @@ def test_demo_without_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "sklearn", None)
     result = run("demo")
     assert result.exit_code == 1
-    assert "pip install 'lrp-engine[demo]'" in result.stderr
+    assert "pip install scikit-learn matplotlib" in result.stderr

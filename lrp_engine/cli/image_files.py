@@ -78,6 +78,6 @@ def _pillow() -> ModuleType:
         from PIL import Image as pillow
     except ImportError as error:
         raise InputError(
-            "images need pillow, which is not installed: pip install 'lrp-engine[images]'"
+            "images need pillow, which is not installed: pip install pillow"
         ) from error
     return pillow

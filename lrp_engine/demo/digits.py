@@ -62,10 +62,7 @@ def _all_digits() -> tuple[Tensor, Tensor]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise ImportError(
-            "The digits come with scikit-learn. Install the demo extra: "
-            "pip install 'lrp-engine[demo]'"
-        ) from error
+        raise ImportError("the digits come with scikit-learn: pip install scikit-learn") from error
     digits = load_digits()
     images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16.0
     return images, torch.tensor(digits.target, dtype=torch.int64)

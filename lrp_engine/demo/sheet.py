@@ -49,10 +49,7 @@ def heatmap_sheet(rows: list[SheetRow], presets: list[str], about: str = COLUMNS
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            "The sheet is drawn with matplotlib. Install the demo extra: "
-            "pip install 'lrp-engine[demo]'"
-        ) from error
+        raise ImportError("the sheet is drawn with matplotlib: pip install matplotlib") from error
     layout = Layout([len(row.explained) for row in rows], columns=len(presets), about=about)
     figure = Figure(figsize=(layout.width, layout.height), facecolor="white", dpi=150)
     _draw_headings(figure, layout, presets)

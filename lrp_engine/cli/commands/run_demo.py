@@ -59,5 +59,5 @@ def _require_extra() -> None:
     except ImportError as error:
         raise LrpError(
             f"the demo needs {error.name}, which is not installed."
-            " Install the demo extra: pip install 'lrp-engine[demo]'"
+            " Install what the demo needs: pip install scikit-learn matplotlib"
         ) from error
