@@ -85,13 +85,13 @@ class Contestants:
         if self._parts(name)["what"] == "forward":
             return 0
         engine = self.engine("ours")
-        ways, leaves = engine._explainer.pairs, flatten_inputs(engine.captured, self.inputs)
+        pairs, leaves = engine._explainer.pairs, flatten_inputs(engine.captured, self.inputs)
         words = "input_ids" in self.inputs
         alone = words and name.startswith("row:")
-        way = ways.only_row if alone else (words and ways.at_row) or ways.whole
-        costs, program = Costs(engine.captured.shapes.sizes(leaves)), way.wanted.program
+        pair = pairs.only_row if alone else (words and pairs.at_row) or pairs.whole
+        costs, program = Costs(engine.captured.shapes.sizes(leaves)), pair.wanted.program
         calls = (n for g in (program.forward.graph, program.relevance.graph) for n in g.nodes)
-        return sum(costs.arithmetic(n) for n in calls if is_op(n))
+        return sum(costs.flops(n) for n in calls if is_op(n))
 
     @staticmethod
     def _parts(name: str) -> dict[str, Any]:

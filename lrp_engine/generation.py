@@ -1,10 +1,9 @@
-"""Why each token was written: a generated text explained token by token from one forward pass."""
+"""Explain a generated text token by token from one forward pass."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +15,8 @@ from .results.explanation import Explanation
 
 
 @dataclass(frozen=True)
-class Written:
-    """One token that the model wrote: `token[b]` stands at `position` of sample b."""
+class ExplainedToken:
+    """One generated token and its explanation: `token[b]` stands at `position` of sample b."""
 
     position: int
     token: Tensor
@@ -25,21 +24,24 @@ class Written:
 
 
 def explain_generation(
-    engine: Engine, inputs: Any, start: int, *, ids: str = "input_ids"
-) -> Iterator[Written]:
-    """Explains the logit of every token from `start` on, at the position before it.
+    engine: Engine, inputs: object, start: int, *, ids: str = "input_ids"
+) -> Iterator[ExplainedToken]:
+    """Explain the logit of every token from `start` on, at the position before it.
 
-    The model is run once over the whole text. In a model that reads from left to right nothing
-    after a token has part in it, so each explanation is that of the text up to there, and the
-    relevance at later positions is zero. Biases and constants are booked as ever.
+    The model is run once over the whole text. In a causal model a logit depends on no later token,
+    so each explanation is that of the text up to there, and relevance at later positions is zero.
 
     Args:
-        engine: captures a model with logits of shape (batch, length, vocabulary).
+        engine: an engine of a model with logits of shape (batch, length, vocabulary).
         inputs: as for `Engine.explain`: prompt and generated text in one.
         start: the position of the first generated token; at least 1.
         ids: the input that holds the tokens (`decoder_input_ids` for an encoder-decoder).
 
-    Raises InputError if there is no such input, or nothing stands at `start`.
+    Yields:
+        One explained token per position; relevance is in the unit of that token's logit.
+
+    Raises:
+        InputError: there is no input `ids`, or the text has no position `start`.
 
     Example:
         >>> import torch, lrp_engine as lrp
@@ -56,18 +58,24 @@ def explain_generation(
     run = engine.forward(inputs)
     for position in range(start, tokens.shape[1]):
         token = tokens[:, position]
-        yield Written(position, token, run.explain(token, position=position - 1))
+        yield ExplainedToken(position, token, run.explain(token, position=position - 1))
 
 
-def relevance_of_text(steps: list[Written], source: str = "input") -> Tensor:
-    """(batch, generated tokens, positions): what each token of the text did for each written one.
+def relevance_of_text(steps: list[ExplainedToken], source: str = "input") -> Tensor:
+    """Stack the relevance per token of several explained tokens.
 
-    Row k is about the k-th generated token; entries are in units of its logit.
+    Args:
+        steps: The results of `explain_generation`, in order.
+        source: The source whose relevance is read.
+
+    Returns:
+        A tensor (batch, generated tokens, positions). Row k is about the k-th generated token;
+        entries have the unit of its logit.
     """
     return torch.stack([step.explanation.per_token(source) for step in steps], 1)
 
 
-def _tokens(engine: Engine, inputs: Any, ids: str) -> Tensor:
+def _tokens(engine: Engine, inputs: object, ids: str) -> Tensor:
     args, kwargs = as_call(inputs)
     names = [port.name for port in engine.captured.inputs]
     if ids not in names:

@@ -11,11 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from . import contract
+
+if TYPE_CHECKING:
+    from lrp_engine import Engine, Explanation
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,8 +67,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def assert_covered() -> Callable[..., Any]:
-    """`lrp_engine.checks.asserts.assert_covered`: every live op has a rule; returns the engine."""
+def assert_covered() -> Callable[..., Engine]:
+    """Return `lrp_engine.checks.asserts.assert_covered`: every live op has a rule."""
     from lrp_engine.checks import asserts
 
     return asserts.assert_covered
@@ -73,7 +76,7 @@ def assert_covered() -> Callable[..., Any]:
 
 @pytest.fixture
 def assert_conserved() -> Callable[..., None]:
-    """`lrp_engine.checks.asserts.assert_conserved`: every op's account balances."""
+    """Return `lrp_engine.checks.asserts.assert_conserved`: every op's account balances."""
     from lrp_engine.checks import asserts
 
     return asserts.assert_conserved
@@ -83,14 +86,16 @@ def assert_conserved() -> Callable[..., None]:
 def assert_same_explanation(
     request: pytest.FixtureRequest, lrp_golden: Path
 ) -> Callable[..., None]:
-    """`lrp_engine.checks.asserts.assert_same_explanation`.
+    """Return `lrp_engine.checks.asserts.assert_same_explanation`.
 
     Without an expected explanation it compares with the file `lrp_golden`, which `--lrp-update`
     writes.
     """
     from lrp_engine.checks import asserts
 
-    def compare(found: Any, expected: Any = None, **limits: Any) -> None:
+    def compare(
+        found: Explanation, expected: Explanation | str | Path | None = None, **limits: float
+    ) -> None:
         __tracebackhide__ = True
         path = lrp_golden if expected is None else expected
         if request.config.getoption("--lrp-update") and isinstance(path, (str, Path)):
@@ -102,6 +107,6 @@ def assert_same_explanation(
 
 @pytest.fixture
 def lrp_golden(request: pytest.FixtureRequest) -> Path:
-    """Where this test's golden explanation lies: golden/TEST.safetensors beside the test file."""
+    """Return the path of this test's golden explanation: golden/TEST.safetensors beside its file."""
     name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
     return request.path.parent / "golden" / f"{name}.safetensors"

@@ -78,5 +78,5 @@ def test_a_start_outside_of_the_text_is_refused(engine: lrp.Engine, start: int) 
 
 def test_an_unknown_name_for_the_tokens_is_refused(engine: lrp.Engine) -> None:
     inputs = inputs_of(models.tokens(0, 2, 7)["input_ids"])
-    with pytest.raises(InputError, match="there is input_ids"):
+    with pytest.raises(InputError, match="choose from: input_ids"):
         next(lrp.explain_generation(engine, inputs, 2, ids="words"))

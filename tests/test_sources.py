@@ -118,7 +118,7 @@ def test_sources_need_not_lie_on_one_path():
 def test_the_only_source_is_also_called_input():
     ex = at("stem")
     assert torch.equal(ex.relevance["input"], ex.relevance["stem"])
-    with pytest.raises(KeyError, match="there is x, stem"):
+    with pytest.raises(KeyError, match="choose from: x, stem"):
         at("x", "stem").relevance["input"]
 
 

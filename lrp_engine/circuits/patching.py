@@ -32,14 +32,12 @@ def patch(
 ) -> Scores:
     """Patch every position (head, neuron) of the components, one at a time, and run the rest.
 
-    DENOISE: score = metric(corrupt run with the clean activation) - metric(corrupt run).
-
     Args:
         model: the model to patch.
         pairs: a batch of clean and corrupt prompts with their metric.
         components: kinds, hook names or module paths, or globs of these.
         only: measure just these components; the rest is NaN.
-        direction: the run that is patched.
+        direction: DENOISE scores metric(corrupt run with the clean activation) - metric(corrupt).
         progress: called as `progress(done, all)` after each patch.
         at_once: how many patches are stacked along the batch (default: those of 4096 rows).
 

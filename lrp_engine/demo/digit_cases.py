@@ -1,4 +1,4 @@
-"""The demo's cases: which held-out digits are explained, for which classes, and as what picture."""
+"""Choose the demo's held-out digits and classes, explain them, and draw the sheet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..engine import Engine
 from ..results.explanation import Explanation
 from .digits import DigitsNet, digits_test_split, load_digits_net
-from .sheet import Explained, SheetRow, heatmap_sheet
+from .sheet import ExplainedClass, SheetRow, draw_heatmap_sheet
 
 CORRECT = (0, 3, 7)
 MISTAKES = 2
@@ -23,7 +23,7 @@ ABOUT = "epsilon shares the answer out over the ink; gradient asks what more ink
 
 
 @dataclass(frozen=True)
-class Test:
+class HeldOutDigits:
     """The classifier and its answers on the held-out digits."""
 
     net: DigitsNet
@@ -33,12 +33,12 @@ class Test:
     confidence: Tensor
 
     def mistakes(self) -> list[int]:
-        """Digits that the net gets wrong, the most confident mistakes first."""
+        """List the digits that the net gets wrong, the most confident mistakes first."""
         wrong = (self.said != self.labels).nonzero().flatten().tolist()
         return sorted(wrong, key=lambda i: -float(self.confidence[i]))
 
     def correct(self, digit: int) -> int:
-        """Return the digit of its class that the net is most sure of."""
+        """Return the index of the correct digit of a class that the net is most sure of."""
         right = (self.said == self.labels) & (self.labels == digit)
         return int(self.confidence.masked_fill(~right, 0).argmax())
 
@@ -52,52 +52,55 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Case:
-    """One question to the net: what in digit number `index` speaks for `answer`?"""
+class DigitCase:
+    """One question: the pixels of digit number `index` that speak for the class `answer`."""
 
     index: int
     answer: int
     note: str
 
 
-def read() -> Test:
+def load_held_out() -> HeldOutDigits:
     """Run the shipped classifier on the held-out digits."""
     net = load_digits_net()
     images, labels = digits_test_split()
     with torch.no_grad():
         confidence, said = net(images).softmax(dim=1).max(dim=1)
-    return Test(net, images, labels, said, confidence)
+    return HeldOutDigits(net, images, labels, said, confidence)
 
 
-def choose(test: Test) -> list[Case]:
+def choose_cases(digits: HeldOutDigits) -> list[DigitCase]:
     """Choose digits that the net gets right, and mistakes with its answer and the truth."""
-    right = [Case(test.correct(digit), digit, "its answer") for digit in CORRECT]
+    right = [DigitCase(digits.correct(digit), digit, "its answer") for digit in CORRECT]
     wrong = [
-        Case(i, int(answer[i]), note)
-        for i in test.mistakes()[:MISTAKES]
-        for answer, note in ((test.said, "its answer"), (test.labels, "the truth"))
+        DigitCase(i, int(answer[i]), note)
+        for i in digits.mistakes()[:MISTAKES]
+        for answer, note in ((digits.said, "its answer"), (digits.labels, "the truth"))
     ]
     return right + wrong
 
 
-def explain(test: Test, cases: Sequence[Case], preset: str) -> Explanation:
-    """All cases in one batch, with the ledger."""
-    images = test.images[[case.index for case in cases]]
-    engine = Engine(test.net, images, preset=preset)
+def explain_cases(digits: HeldOutDigits, cases: Sequence[DigitCase], preset: str) -> Explanation:
+    """Explain all cases in one batch, with the ledger."""
+    images = digits.images[[case.index for case in cases]]
+    engine = Engine(digits.net, images, preset=preset)
     return engine.explain(images, [case.answer for case in cases], ledger=True)
 
 
-def draw(
-    test: Test, cases: Sequence[Case], explained: Mapping[str, Explanation], path: Path
+def draw_sheet(
+    digits: HeldOutDigits,
+    cases: Sequence[DigitCase],
+    explained: Mapping[str, Explanation],
+    path: Path,
 ) -> Path:
-    """One sheet: a band per digit, a line per case, a column per preset."""
-    lines: dict[int, list[Explained]] = {}
+    """Draw one sheet: a band per digit, a line per case, a column per preset."""
+    lines: dict[int, list[ExplainedClass]] = {}
     for line, case in enumerate(cases):
         maps = {name: _map(e, name, line).numpy() for name, e in explained.items()}
-        lines.setdefault(case.index, []).append(Explained(str(case.answer), maps, case.note))
-    rows = [SheetRow(test.images[i, 0].numpy(), _title(test, i), lines[i]) for i in lines]
+        lines.setdefault(case.index, []).append(ExplainedClass(str(case.answer), maps, case.note))
+    rows = [SheetRow(digits.images[i, 0].numpy(), _title(digits, i), lines[i]) for i in lines]
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = heatmap_sheet(rows, list(explained), ABOUT)
+    figure = draw_heatmap_sheet(rows, list(explained), ABOUT)
     figure.savefig(path, dpi=110, pil_kwargs={"optimize": True})
     return path
 
@@ -108,6 +111,6 @@ def _map(explanation: Explanation, preset: str, line: int) -> Tensor:
     return shown["images"][line, 0]
 
 
-def _title(test: Test, index: int) -> str:
-    said, truth = int(test.said[index]), int(test.labels[index])
-    return f"a {truth}, said {said} ({test.confidence[index]:.0%})"
+def _title(digits: HeldOutDigits, index: int) -> str:
+    said, truth = int(digits.said[index]), int(digits.labels[index])
+    return f"a {truth}, said {said} ({digits.confidence[index]:.0%})"

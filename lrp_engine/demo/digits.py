@@ -31,7 +31,7 @@ class DigitsNet(nn.Module):
         self.classifier: nn.Linear = nn.Linear(32 * 2 * 2, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 10) of images (N, 1, 8, 8)."""
+        """Return logits (N, 10) of images (N, 1, 8, 8)."""
         features: Tensor = self.features(images)
         logits: Tensor = self.classifier(features.flatten(1))
         return logits
@@ -45,14 +45,14 @@ def load_digits_net() -> DigitsNet:
 
 
 def digits_train_split() -> tuple[Tensor, Tensor]:
-    """Training images (N, 1, 8, 8) in 0..1 and their labels (N,)."""
+    """Return training images (N, 1, 8, 8) in 0..1 and their labels (N,)."""
     images, labels = _all_digits()
     keep = torch.arange(len(labels)) % HOLD_OUT_EVERY != 0
     return images[keep], labels[keep]
 
 
 def digits_test_split() -> tuple[Tensor, Tensor]:
-    """Held-out images (N, 1, 8, 8) in 0..1 and their labels (N,)."""
+    """Return held-out images (N, 1, 8, 8) in 0..1 and their labels (N,)."""
     images, labels = _all_digits()
     return images[::HOLD_OUT_EVERY], labels[::HOLD_OUT_EVERY]
 

@@ -1,4 +1,4 @@
-"""Draws explanations of images as one sheet: the inputs, and one heatmap per preset."""
+"""Draw explanations of images as one sheet: the inputs, and one heatmap per preset."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .sheet_layout import COLUMNS, Layout
+from .sheet_layout import COLUMNS, SheetLayout
 from .sheet_map import (
-    Map,
+    HeatMap,
     draw_colour_bar,
     draw_image,
     draw_map,
@@ -21,14 +21,14 @@ INK, QUIET, RULE = "#1f2328", "#667080", "#e4e7ec"
 
 
 @dataclass(frozen=True)
-class Explained:
+class ExplainedClass:
     """One class, and the relevance (H, W) of every pixel for it, by preset.
 
     The note, if any, says in a few words why this class is shown ("its answer", "the truth").
     """
 
     label: str
-    maps: Mapping[str, Map]
+    maps: Mapping[str, HeatMap]
     note: str = ""
 
 
@@ -36,12 +36,12 @@ class Explained:
 class SheetRow:
     """One image (H, W), what was said about it, and one or more explained classes."""
 
-    image: Map
+    image: HeatMap
     title: str
-    explained: Sequence[Explained]
+    explained: Sequence[ExplainedClass]
 
 
-def heatmap_sheet(rows: list[SheetRow], presets: list[str], about: str = COLUMNS) -> Figure:
+def draw_heatmap_sheet(rows: list[SheetRow], presets: list[str], about: str = COLUMNS) -> Figure:
     """Draw a figure with one band per row: the image, then its maps, one column per preset.
 
     `about` says in one line what the columns are.
@@ -50,7 +50,7 @@ def heatmap_sheet(rows: list[SheetRow], presets: list[str], about: str = COLUMNS
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("the sheet is drawn with matplotlib: pip install matplotlib") from error
-    layout = Layout([len(row.explained) for row in rows], columns=len(presets), about=about)
+    layout = SheetLayout([len(row.explained) for row in rows], columns=len(presets), about=about)
     figure = Figure(figsize=(layout.width, layout.height), facecolor="white", dpi=150)
     _draw_headings(figure, layout, presets)
     for number, row in enumerate(rows):
@@ -60,7 +60,7 @@ def heatmap_sheet(rows: list[SheetRow], presets: list[str], about: str = COLUMNS
     return figure
 
 
-def _draw_headings(figure: Figure, layout: Layout, presets: list[str]) -> None:
+def _draw_headings(figure: Figure, layout: SheetLayout, presets: list[str]) -> None:
     x, y = layout.at(layout.margin, layout.title_y)
     figure.text(x, y, "What did the model look at?", size=19, weight="bold", color=INK, va="top")
     x, y = layout.at(layout.margin, layout.subtitle_y)
@@ -78,7 +78,7 @@ def _broken(name: str, longest: int = 14) -> str:
     return name if len(name) <= longest or cut < 0 else f"{name[:cut]}\n{name[cut:]}"
 
 
-def _draw_rule(figure: Figure, layout: Layout, number: int) -> None:
+def _draw_rule(figure: Figure, layout: SheetLayout, number: int) -> None:
     """Draw a thin line above a band."""
     from matplotlib.lines import Line2D
 
@@ -88,9 +88,9 @@ def _draw_rule(figure: Figure, layout: Layout, number: int) -> None:
 
 
 def _draw_band(
-    figure: Figure, layout: Layout, number: int, row: SheetRow, presets: list[str]
+    figure: Figure, layout: SheetLayout, number: int, row: SheetRow, presets: list[str]
 ) -> None:
-    """One image with its title, and one line of maps per explained class."""
+    """Draw one image with its title, and one line of maps per explained class."""
     axes = figure.add_axes(layout.image_box(number))
     draw_image(axes, row.image)
     axes.set_title(row.title, size=9.5, color=INK, pad=6)
@@ -102,9 +102,9 @@ def _draw_band(
 
 
 def _draw_question(
-    figure: Figure, layout: Layout, place: tuple[int, int], explained: Explained
+    figure: Figure, layout: SheetLayout, place: tuple[int, int], explained: ExplainedClass
 ) -> None:
-    """Left of a line of maps: the class that its pixels speak for or against."""
+    """Write the class that a line of maps is about to the left of it."""
     x, y = layout.question_at(*place)
     step = 0.26 / layout.height
     texts = [("for or against", 9, QUIET), (explained.label, 17, INK), (explained.note, 9, QUIET)]
@@ -112,7 +112,7 @@ def _draw_question(
         figure.text(x, y + offset, text, size=size, color=colour, ha="center", va="center")
 
 
-def _draw_legend(figure: Figure, layout: Layout) -> None:
+def _draw_legend(figure: Figure, layout: SheetLayout) -> None:
     """Draw the colour bar under the maps, in words."""
     bar = figure.add_axes(layout.legend_box())
     draw_colour_bar(bar, ["speaks against", "no say", "speaks for"])

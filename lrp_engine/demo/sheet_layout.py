@@ -1,4 +1,4 @@
-"""Where everything lies on a sheet, in inches from its top left corner."""
+"""Lay out a sheet, in inches from its top left corner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = "The columns are different recipes for sharing out the model's answer 
 
 
 @dataclass(frozen=True)
-class Layout:
+class SheetLayout:
     """A sheet with `lines[i]` lines of maps in band i, and `columns` maps in every line.
 
     `about` says in one line what the columns are.
@@ -43,12 +43,12 @@ class Layout:
 
     @property
     def width(self) -> float:
-        """Of the whole sheet; never too narrow for the text above the maps."""
+        """The width of the sheet; at least that of the text above the maps."""
         return max(7.6, self._maps_left + self.columns * (self.cell + self.gap) + self.margin)
 
     @property
     def height(self) -> float:
-        """Of the whole sheet."""
+        """The height of the sheet."""
         return self._band_top(len(self.lines)) + self.legend_height
 
     @property
@@ -62,7 +62,7 @@ class Layout:
         return self.margin + self.cell / 2
 
     def rule_y(self, band: int) -> float:
-        """Return the thin line above a band."""
+        """Return the height of the thin line above a band."""
         return self._band_top(band) - self.title_room
 
     @property
@@ -78,7 +78,7 @@ class Layout:
         return x / self.width, 1 - y / self.height
 
     def subtitle(self) -> str:
-        """Say what a reader must know before the maps."""
+        """Return the text above the maps."""
         return "\n".join((*SUBTITLE, self.about))
 
     def image_box(self, band: int) -> Box:
@@ -87,7 +87,7 @@ class Layout:
         return self._box(self.margin, middle - self.cell / 2, self.cell, self.cell)
 
     def map_box(self, band: int, line: int, column: int) -> Box:
-        """One map."""
+        """Return the place of one map."""
         left = self.map_centre(column) - self.cell / 2
         return self._box(left, self._line_top(band, line), self.cell, self.cell)
 

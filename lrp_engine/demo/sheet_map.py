@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
-Map = npt.NDArray[np.floating[Any]]
+HeatMap = npt.NDArray[np.floating[Any]]
 
 INK, FRAME = "#1f2328", "#c9ced6"
 AGAINST_TO_FOR = ["#0b3c7d", "#2f79b9", "#9cc7e0", "#ffffff", "#f4ae90", "#cf4a41", "#7f0a1f"]
 
 
-def draw_image(axes: Axes, image: Map) -> None:
+def draw_image(axes: Axes, image: HeatMap) -> None:
     """Draw an image (H, W) in grey, ink dark on white paper."""
     axes.imshow(image, cmap="gray_r", interpolation="nearest")
     _frame(axes)
 
 
-def draw_map(axes: Axes, relevance: Map, image: Map) -> None:
+def draw_map(axes: Axes, relevance: HeatMap, image: HeatMap) -> None:
     """Draw a relevance map (H, W) in colours symmetric around zero, under the image's outline."""
     limit = float(np.abs(relevance).max()) or 1.0
     axes.imshow(relevance, cmap=_colours(), vmin=-limit, vmax=limit, interpolation="nearest")
@@ -33,7 +33,7 @@ def draw_map(axes: Axes, relevance: Map, image: Map) -> None:
 
 
 def draw_colour_bar(axes: Axes, words: list[str]) -> None:
-    """All colours from left to right, with words for the least, zero and the most."""
+    """Draw all colours from left to right, with words for the least, zero and the most."""
     ramp = np.linspace(-1, 1, 256)[None]
     axes.imshow(ramp, cmap=_colours(), aspect="auto", extent=(-1, 1, 0, 1))
     _frame(axes)
@@ -47,7 +47,7 @@ def _colours() -> Colormap:
     return LinearSegmentedColormap.from_list("against_to_for", AGAINST_TO_FOR, N=257)
 
 
-def _outline(axes: Axes, image: Map, finer: int = 8) -> None:
+def _outline(axes: Axes, image: HeatMap, finer: int = 8) -> None:
     """Draw the line at half brightness around an image (H, W), closed at the border and smooth."""
     padded = np.pad(image, 1, constant_values=image.min())
     rows, columns = (np.linspace(0, n - 1, (n - 1) * finer + 1) for n in padded.shape)
@@ -58,7 +58,7 @@ def _outline(axes: Axes, image: Map, finer: int = 8) -> None:
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
-def _resampled(values: Map, at: Map) -> Map:
+def _resampled(values: HeatMap, at: HeatMap) -> HeatMap:
     """Values (N, M) interpolated along the first axis at the given places (K,): (K, M)."""
     places = np.arange(len(values))
     return np.stack([np.interp(at, places, column) for column in values.T], axis=1)

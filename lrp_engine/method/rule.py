@@ -94,18 +94,7 @@ def rule(
     """
 
     def make(propagate: Propagate) -> Rule:
-        return Rule(
-            name=name,
-            family=family.family,
-            propagate=propagate,
-            cites=cites,
-            absorbs=absorbs,
-            carries=carries,
-            takes=takes,
-            gives=gives,
-            stops=stops,
-            linear=linear,
-            serves=serves,
-        )
+        what = (name, family.family, propagate, cites)
+        return Rule(*what, absorbs, carries, takes, gives, stops, linear, serves)
 
     return make

@@ -31,13 +31,13 @@ def demo(
         from ...demo import digit_cases
 
         with working("reading the digits"):
-            test = digit_cases.read()
-            chosen = digit_cases.choose(test)
-        say(test.summary())
+            digits = digit_cases.load_held_out()
+            chosen = digit_cases.choose_cases(digits)
+        say(digits.summary())
         explained = {}
         for preset in PRESETS:
             with working(f"explaining with preset {preset}"):
-                explained[preset] = digit_cases.explain(test, chosen, preset)
+                explained[preset] = digit_cases.explain_cases(digits, chosen, preset)
         print_ledgers({name: e.ledger for name, e in explained.items()})
         for name, e in explained.items():
             e.check()
@@ -45,7 +45,7 @@ def demo(
         say(explained[PRESETS[0]].provenance.coverage)
         say(ABOUT_GRADIENT)
         with working("drawing"):
-            path = digit_cases.draw(test, chosen, explained, output / "digits.png")
+            path = digit_cases.draw_sheet(digits, chosen, explained, output / "digits.png")
         say(f"picture: {path.resolve()}", "bold")
     if open_picture:
         webbrowser.open(path.resolve().as_uri())
