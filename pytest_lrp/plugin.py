@@ -107,6 +107,6 @@ def assert_same_explanation(
 
 @pytest.fixture
 def lrp_golden(request: pytest.FixtureRequest) -> Path:
-    """Return the path of this test's golden explanation: golden/TEST.safetensors beside its file."""
+    """Return this test's golden explanation, golden/TEST.safetensors beside the test file."""
     name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
     return request.path.parent / "golden" / f"{name}.safetensors"
