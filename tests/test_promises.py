@@ -142,8 +142,8 @@ def test_the_kept_bytes_are_those_of_the_tensors_that_are_kept(name, policy):
 
 def test_the_relevance_program_lets_every_kept_value_go():
     engine = engine_of("Conv", Policy.KEEP)
-    run = engine.forward(model_of("Conv")[1])
-    values = [torch.ones_like(run.output), *run.leaves, *run.kept]
+    forward = engine.forward(model_of("Conv")[1])
+    values = [torch.ones_like(forward.output), *forward.run.leaves, *forward.kept]
     engine.program.relevance(values)
     assert values == []
 

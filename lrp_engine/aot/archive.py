@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.export.pt2_archive import PT2ArchiveReader, PT2ArchiveWriter
 
 from ..errors import PackageError
 from .compile import CompiledProgram, MemoryKey
@@ -48,6 +47,8 @@ def write_archive(path: Path, programs: Mapping[str, CompiledProgram], manifest:
     """Write code, constants (each once) and the manifest, which lists where constants are."""
     records: dict[MemoryKey, str] = {}
     held: dict[str, dict[str, StoredConstant]] = {}
+    from torch.export.pt2_archive import PT2ArchiveWriter  # loads torch._dynamo: seconds
+
     with PT2ArchiveWriter(os.fspath(path)) as archive:
         for program, made in programs.items():
             for file in made.files:
@@ -63,6 +64,8 @@ def write_archive(path: Path, programs: Mapping[str, CompiledProgram], manifest:
 
 def read_manifest(path: Path) -> Manifest:
     """Read the manifest of a file. Raises PackageError if `Engine.package` did not write it."""
+    from torch.export.pt2_archive import PT2ArchiveReader
+
     try:
         with PT2ArchiveReader(os.fspath(path)) as archive:
             text = archive.read_string(_MANIFEST)
@@ -73,6 +76,8 @@ def read_manifest(path: Path) -> Manifest:
 
 def read_constants(path: Path, manifest: Manifest) -> dict[str, dict[str, Tensor]]:
     """Read the constants of every program; shared ones are in memory once per device."""
+    from torch.export.pt2_archive import PT2ArchiveReader
+
     known: dict[tuple[str, str, str], Tensor] = {}
     with PT2ArchiveReader(os.fspath(path)) as archive:
 
