@@ -166,7 +166,7 @@ def test_blocks_that_say_more_than_their_mask_are_noticed(monkeypatch: pytest.Mo
     model, plain = pair(causal)
     engine = lrp.Engine(model, draw(2, 6, 5), dynamic=False)
     monkeypatch.setattr(model, "flexible", lambda q, k, v, padding: plain.plain(q, k, v, None) * 2)
-    with pytest.raises(CaptureError, match="flex_attention.* was decomposed"):
+    with pytest.raises(CaptureError, match="flex_attention was decomposed"):
         engine.explain(draw(2, 6, 5), target=0)
 
 

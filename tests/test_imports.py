@@ -21,6 +21,8 @@ ONLY_ELSEWHERE = (
     "matplotlib",
     "typer",
     "rich",
+    "torch._dynamo",
+    "torch._inductor",
 )
 
 COMMAND = """

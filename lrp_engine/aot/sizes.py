@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch._dynamo.source import ConstantSource
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.types import IntLikeType
@@ -35,6 +34,8 @@ class SymbolicArguments:
     @classmethod
     def of(cls, source: ProgramSource) -> SymbolicArguments:
         """Make arguments like a program's own."""
+        from torch._dynamo.source import ConstantSource  # loads torch._dynamo: seconds
+
         environment = ShapeEnv(duck_shape=False)
         mode = FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True)
         sizes: dict[str, IntLikeType] = {}
