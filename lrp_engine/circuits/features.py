@@ -29,7 +29,7 @@ _TINY = 1e-3
 
 
 class Dictionary(Protocol):
-    """Any module with `encode` and `decode`; decode must be affine."""
+    """An SAE or transcoder: a module with `encode`, and with `decode`, which must be affine."""
 
     def encode(self, x: Tensor, /) -> Tensor:
         """Return features, (..., feature), of activations, (..., width)."""

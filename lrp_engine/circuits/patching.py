@@ -36,7 +36,7 @@ def patch(
         model: the model to patch.
         pairs: a batch of clean and corrupt prompts with their metric.
         components: kinds, hook names or module paths, or globs of these.
-        only: measure just these components; the rest is NaN.
+        only: measure just these; the rest is NaN.
         direction: DENOISE scores metric(corrupt run with the clean activation) - metric(corrupt).
         progress: called as `progress(done, all)` after each patch.
         at_once: how many patches are stacked along the batch (default: those of 4096 rows).
@@ -52,9 +52,8 @@ def patch(
         torch.Size([4, 15])
     """
     direction = Direction(direction)
-    sites = model.choose(components)
-    if only is not None:
-        sites = tuple({c.site.name: c.site for c in only}.values())
+    chosen = model.choose(components)
+    sites = chosen if only is None else _sites_of(only)
     runs = run_both(model, pairs, tuple(dict.fromkeys(s.node for s in sites)), direction)
     wanted = {site: _places(site, runs.base_values[site.node], only) for site in sites}
     clean, corrupt = runs.metrics(pairs)
@@ -69,6 +68,10 @@ def patch(
             if progress is not None:
                 progress(done, total)
     return Scores("exact", direction, sites, values, clean, corrupt)
+
+
+def _sites_of(components: Sequence[Component]) -> tuple[Site, ...]:
+    return tuple({c.site.name: c.site for c in components}.values())
 
 
 def _places(
