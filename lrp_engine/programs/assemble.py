@@ -126,4 +126,4 @@ def _write(
     node: fx.Node,
     *arguments: fx.Node,
 ) -> fx.Node:
-    return propagation.joint.write_function(function, arguments, node, traces.functions)
+    return propagation.joint.write_function(function, arguments, node, traces.functions)[0]

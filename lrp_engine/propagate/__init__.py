@@ -1,1 +1,1 @@
-"""Plan in, joint graph out: the rules write relevance behind the forward graph."""
+"""Write relevance behind the forward graph: turn a plan into a joint graph."""

@@ -1,8 +1,8 @@
-"""Writes the ledger's sums into the joint graph: for each op what it received, passed, absorbed."""
+"""Write the ledger's sums into the joint graph: what each op received, passed on and absorbed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,10 @@ from ..graphs.nodes import (
 )
 from ..graphs.tracing import signature, trace
 from ..method.call import Call, Form
-from ..method.relevance import relevance_of, total
+from ..method.op import Op
+from ..method.relevance import relevance_of, total, widen
 from ..plan.plan import Assignment, Plan
-from .call_site import CallSite
+from .call_site import Arriving, CallSite
 from .flows import Conversion
 from .ledger import Account
 from .propagator import Propagation, RuleStep
@@ -32,9 +33,9 @@ LOST = "zero activation"
 
 @dataclass(frozen=True)
 class AccountEntry:
-    """Which results of the relevance program make up one op's account.
+    """The results of the relevance program that make up one op's account: the next `count`.
 
-    `rest` is the cause under which all that is not passed on is booked, if the rule says so.
+    `rest` is the cause under which all that is not passed on is booked, if the rule names one.
     """
 
     node: fx.Node
@@ -47,7 +48,12 @@ class AccountEntry:
 def write_accounts(
     propagation: Propagation, traces: TraceCache
 ) -> tuple[tuple[AccountEntry, ...], list[fx.Node]]:
-    """One entry per op and, in the same order, the nodes that hold its sums (float64 scalars)."""
+    """Write the sums of every step.
+
+    Returns:
+        One entry per account, and the nodes that hold their sums in the same order: float64
+        scalars in the unit of the explained number.
+    """
     entries, sums = [], []
     for step in propagation.steps:
         at_op = [c for c in propagation.conversions if _producer(c.node) is step.assignment.node]
@@ -61,7 +67,7 @@ def write_accounts(
 def read_accounts(
     entries: Sequence[AccountEntry], numbers: Sequence[float], plan: Plan
 ) -> list[Account]:
-    """Numbers computed by the program -> accounts, from the output to the sources."""
+    """Return the accounts, from the output to the sources, given the sums of a program."""
     rest, accounts, dead = iter(numbers), [], find_stopped_values(plan)
     for entry in entries:
         received, passed, coming, going, *absorbed = (next(rest) for _ in range(entry.count))
@@ -87,7 +93,7 @@ def read_accounts(
 
 
 def find_stopped_values(plan: Plan) -> set[fx.Node]:
-    """Values that depend on a source's values and yet carry no relevance."""
+    """Return the values that depend on a source's values and yet carry no relevance."""
     dependent = {source.node for source in plan.sources}
     carrying = {a.node for a in plan.assignments} | dependent
     dead: set[fx.Node] = set()
@@ -104,54 +110,64 @@ def find_stopped_values(plan: Plan) -> set[fx.Node]:
 def _account(
     step: RuleStep, propagation: Propagation, traces: TraceCache
 ) -> tuple[AccountEntry, list[fx.Node]]:
-    """Traces the sums of one op; equal ops share the trace."""
-    a, joint = step.assignment, propagation.joint
-    site = CallSite.of(
-        a, propagation.flows.settle(step.arrived), joint.forward, joint.results_of(a.node)
-    )
-    flows = [flow for flow in step.passed if flow is not None]
-    passed = [propagation.flows.multiply(flow.node, flow.scale) for flow in flows]
-    there = tuple(node is not None for node in step.passed)
-    examples = [*site.examples, *(value(n) for n in passed)]
-    shapes = tuple(signature(e) for e in examples)
-    key = ("accounts", a.rule, a.op, tuple(sorted(a.parameters.items())), site.key(), there, shapes)
-    if key not in traces.accounts:
-        causes: list[str] = []
-
-        def run(*given: Any) -> list[Tensor]:
-            call, arrived = site.call(a, given[: len(site.examples)])
-            back = iter(given[len(site.examples) :])
-            coefficients = tuple(
-                next(back) if t else torch.zeros_like(call.operand(operand))
-                for t, operand in zip(there, call.live, strict=True)
-            )
-            return _sums(a, call, arrived, coefficients, causes)
-
-        traces.accounts[key] = AccountTrace(trace(run, examples), tuple(causes))
-    template, found = traces.accounts[key]
-    nodes = joint.write(template, [*site.arguments, *passed], a.node)
+    """Write the sums of one op; equal ops share the trace."""
+    a, joint, flows = step.assignment, propagation.joint, propagation.flows
+    arrived = flows.settle(step.arrived)
+    site = CallSite.of(a, arrived, joint.forward, joint.results_of(a.node))
+    passed = [flows.multiply(f.node, f.scale) for f in step.passed if f is not None]
+    template, causes = _trace_sums(step, site, [value(n) for n in passed], traces)
+    written = joint.write(template, [*site.arguments, *passed], a.node)
+    nodes = [n for n in written if n is not None]
     rest = a.rule.absorbs if isinstance(a.rule.absorbs, str) else None
-    return AccountEntry(a.node, a.rule_text(), found, len(nodes), rest), nodes
+    return AccountEntry(a.node, a.rule_text(), causes, len(nodes), rest), nodes
+
+
+def _trace_sums(
+    step: RuleStep, site: CallSite, passed: Sequence[Tensor], traces: TraceCache
+) -> AccountTrace:
+    """Trace the sums of one op, or take an equal trace; `passed` are fake values."""
+    a = step.assignment
+    there = tuple(flow is not None for flow in step.passed)
+    key = _sums_key(a, site, there, [*site.examples, *passed])
+    if key in traces.accounts:
+        return traces.accounts[key]
+    causes: list[str] = []
+
+    def run(*given: Any) -> list[Tensor]:
+        call, arrived = site.call(a, given[: len(site.examples)])
+        back = iter(given[len(site.examples) :])
+        coefficients = tuple(
+            next(back) if t else torch.zeros_like(call.operand(operand))
+            for t, operand in zip(there, call.live, strict=True)
+        )
+        return _sums(a, call, arrived, coefficients, causes)
+
+    template = trace(run, [*site.examples, *passed])
+    traces.accounts[key] = AccountTrace(template, tuple(causes))
+    return traces.accounts[key]
+
+
+def _sums_key(
+    a: Assignment, site: CallSite, there: tuple[bool, ...], examples: Sequence[object]
+) -> Hashable:
+    parameters = tuple(sorted(a.parameters.items()))
+    return (a.rule, a.op, parameters, site.key(), there, tuple(signature(e) for e in examples))
 
 
 def _conversion(
     conversion: Conversion, propagation: Propagation, traces: TraceCache
 ) -> tuple[AccountEntry, list[fx.Node]]:
-    """Relevance that no coefficient can carry, because the activation is zero or nearly so."""
+    """Account for relevance that no coefficient can carry, at activations that are nearly zero."""
     joint = propagation.joint
     node, before, after = conversion
     flows = [propagation.flows.multiply(flow.node, flow.scale) for flow in (before, after)]
     arguments = [*flows, joint.forward(node)]
-    examples = [value(argument) for argument in arguments]
-    key = (_lost, *(signature(e) for e in examples))
-    if key not in traces.functions:
-        traces.functions[key] = trace(_lost, examples)
-    nodes = joint.write(traces.functions[key], arguments, node)
+    nodes = joint.write_function(_lost, arguments, node, traces.functions)
     return AccountEntry(_producer(node), "relevance to coefficient", (LOST,), len(nodes)), nodes
 
 
 def _lost(relevance: Tensor, c: Tensor, a: Tensor) -> list[Tensor]:
-    """received, passed, their sums of |R|, and what is lost."""
+    """Return received and passed, their sums of |R|, and what is lost."""
     received, coming = _amounts([(relevance, a)], Form.RELEVANCE)
     passed, going = _amounts([(c, a)], Form.COEFFICIENT)
     return [received, passed, coming, going, received - passed]
@@ -162,11 +178,14 @@ def _producer(node: fx.Node) -> fx.Node:
 
 
 def _sums(
-    a: Assignment, call: Call[Any], arrived: Any, passed: tuple[Tensor, ...], causes: list[str]
+    a: Assignment, call: Call[Op], arrived: Arriving, passed: tuple[Tensor, ...], causes: list[str]
 ) -> list[Tensor]:
-    """received, passed, their sums of |R|, then one amount per cause."""
+    """Return received and passed, their sums of |R|, then one amount per cause.
+
+    Fills in `causes`, in the same order.
+    """
     outs = call.out if isinstance(call.out, tuple) else (call.out,)
-    coming = arrived if isinstance(call.out, tuple) else (arrived,)
+    coming = arrived if isinstance(arrived, tuple) else (arrived,)
     front = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
     back = [(c, call.operand(o)) for c, o in zip(passed, call.live, strict=True)]
     received, size_received = _amounts(front, call.form)
@@ -179,9 +198,9 @@ def _sums(
 
 
 def _amounts(pairs: Sequence[tuple[Tensor, Tensor]], form: Form) -> tuple[Tensor, Tensor]:
-    """(sum of R, sum of |R|) over all flows, R being computed once for both."""
+    """Return the sums of R and of |R| over all flows; R is computed once for both."""
     if form is Form.RELEVANCE:
-        found = [R.to(torch.promote_types(R.dtype, torch.float32)) for R, _ in pairs]
+        found = [widen(relevance) for relevance, _ in pairs]
     else:
         found = [relevance_of(c, activation) for c, activation in pairs]
     return _summed(found), _summed([relevance.abs() for relevance in found])

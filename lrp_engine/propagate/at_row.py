@@ -1,4 +1,4 @@
-"""Start at one row of the output.
+"""Start relevance at one row of the output.
 
 A target at one position leaves every other row without relevance. Until an op mixes rows
 (attention), relevance is passed on for that row alone.
@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._ops import OpOverload
+from torch.fx.node import Argument
 
 from ..graphs.aten import SIZE
 from ..graphs.nodes import value
@@ -28,35 +29,55 @@ from .propagator import Propagator
 
 
 def row_of(x: Tensor, rows: Tensor) -> Tensor:
-    """(batch, 1, ...): one row per sample of x (batch, positions, ...)."""
+    """Return one row per sample.
+
+    Args:
+        x: Values (batch, positions, ...).
+        rows: The position of each sample's row (batch,), int64.
+
+    Returns:
+        The rows (batch, 1, ...).
+
+    >>> row_of(torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]]), torch.tensor([1, 0])).flatten()
+    tensor([2., 3.])
+    """
     index = rows.reshape(-1, *[1] * (x.dim() - 1)).expand(-1, 1, *x.shape[2:])
     return torch.gather(x, 1, index)
 
 
 def spread(row: Tensor, rows: Tensor, positions: int) -> Tensor:
-    """Apply the adjoint of `row_of`: (batch, positions, ...), zero everywhere but in that row."""
+    """Apply the adjoint of `row_of`: put rows into zeros.
+
+    Args:
+        row: One row per sample (batch, 1, ...).
+        rows: The position of each sample's row (batch,), int64.
+        positions: How many positions the result has.
+
+    Returns:
+        Zeros (batch, positions, ...) with the rows in their places.
+    """
     index = rows.reshape(-1, *[1] * (row.dim() - 1)).expand(-1, 1, *row.shape[2:])
     return row.new_zeros(row.shape[0], positions, *row.shape[2:]).scatter(1, index, row)
 
 
 def can_start_at_row(plan: Plan) -> bool:
-    """Whether the output has rows (batch, position), each made from one row of what is before."""
+    """Return whether each row (batch, position) of the output is computed from one row."""
     last = plan.assignments[-1] if plan.assignments else None
     if last is None or last.node is not plan.output.node or value(last.node).dim() != 3:
         return False
-    return _ServedOps(plan).may(last)
+    return _ServedOps(plan).can_serve(last)
 
 
-def start_at_row(propagator: Propagator) -> Sequence[Any]:
-    """Seed one row of the output. Which one comes with the seed."""
+def start_at_row(propagator: Propagator) -> Sequence[Argument]:
+    """Seed one row per sample of the output; the programs take their positions with the seed."""
     seed = propagator.joint.seed("seed", _one_row(propagator.plan))
     rows = propagator.joint.seed("rows", _indices(propagator.plan))
     _serve(propagator, seed, RowValues(propagator, rows, frozenset()))
     return propagator.model_outputs()
 
 
-def start_at_only_row(propagator: Propagator) -> Sequence[Any]:
-    """Seed one row of which the forward program is told, and compute no other of the output."""
+def start_at_only_row(propagator: Propagator) -> Sequence[Argument]:
+    """Seed one row per sample; the forward program takes their positions, computes no others."""
     plan = propagator.plan
     seed = propagator.joint.seed("seed", _one_row(plan))
     rows = propagator.joint.graph.placeholder("rows")
@@ -71,7 +92,7 @@ def start_at_only_row(propagator: Propagator) -> Sequence[Any]:
 class RowValues:
     """Values of the forward pass at one row per sample.
 
-    Those `alone` are computed for the rows only, all others taken out of the whole value.
+    Nodes in `alone` are computed at the rows only, all others are gathered from their whole value.
     """
 
     propagator: Propagator
@@ -82,22 +103,22 @@ class RowValues:
     def value(self, node: fx.Node) -> fx.Node:
         """Return the joint graph's node for a captured node, at the rows."""
         if node not in self._known:
-            at_row = self._computed(node) if node in self.alone else self._taken(node)
-            self._known[node] = at_row
+            make = self._compute if node in self.alone else self._gather
+            self._known[node] = make(node)
         return self._known[node]
 
     def spread(self, row: fx.Node, node: fx.Node) -> fx.Node:
-        """Spread these rows over zeros of the shape of a captured node."""
+        """Write rows into zeros of the shape of a captured node."""
         positions = value(node).shape[1]
         if isinstance(positions, torch.SymInt):
             size = (self.propagator.joint.forward(node), 1)
             positions = self.propagator.joint.emit(SIZE, size, {}, positions)
         return self.propagator.write(spread, node, row, self.rows, positions)
 
-    def _taken(self, node: fx.Node) -> fx.Node:
+    def _gather(self, node: fx.Node) -> fx.Node:
         return self.propagator.write(row_of, node, self.propagator.joint.forward(node), self.rows)
 
-    def _computed(self, node: fx.Node) -> fx.Node:
+    def _compute(self, node: fx.Node) -> fx.Node:
         joint = self.propagator.joint
         needed = find_row_operands(node, self.propagator.plan.registry) or ()
 
@@ -105,12 +126,14 @@ class RowValues:
             return self.value(n) if n in needed else joint.forward(n)
 
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), operand)
-        return joint.emit(node.target, args, kwargs, run_without_data(node.target, args, kwargs))
+        op = node.target
+        assert isinstance(op, OpOverload)
+        return joint.emit(op, args, kwargs, run_without_data(op, args, kwargs))
 
 
 @dataclass
 class _ServedOps:
-    """Which ops of a plan may be served at rows, given those that have been."""
+    """The ops of a plan whose rules have been applied at rows."""
 
     plan: Plan
     nodes: set[fx.Node] = field(default_factory=set)
@@ -128,8 +151,8 @@ class _ServedOps:
     def sources(self) -> set[fx.Node]:
         return {source.node for source in self.plan.sources}
 
-    def may(self, a: Assignment) -> bool:
-        """All that reads the op's result has been served at rows, and the op acts on rows."""
+    def can_serve(self, a: Assignment) -> bool:
+        """Return whether all readers of an op's result were served at rows, and it acts on rows."""
         coefficients = Form.RELEVANCE not in (a.rule.takes, a.rule.gives)
         return (
             coefficients
@@ -141,15 +164,13 @@ class _ServedOps:
 
 def _serve(propagator: Propagator, seed: fx.Node, at: RowValues) -> None:
     """Pass relevance on at rows as far as ops allow it, and spread what is left."""
-    served, flows = (
-        _ServedOps(propagator.plan),
-        Flows(propagator.joint, propagator.traces.functions),
-    )
+    served = _ServedOps(propagator.plan)
+    flows = Flows(propagator.joint, propagator.traces.functions)
     output = propagator.plan.output.node
     flows.add(output, Flow(seed, Form.COEFFICIENT))
     waiting = {output: None}
     for a in reversed(propagator.plan.assignments):
-        if a.node in waiting and served.may(a):
+        if a.node in waiting and served.can_serve(a):
             del waiting[a.node]
             served.nodes.add(a.node)
             waiting |= dict.fromkeys(_step(propagator, a, flows, at))
@@ -170,9 +191,8 @@ def _step(propagator: Propagator, a: Assignment, flows: Flows, at: RowValues) ->
         return at.value(n) if n in needed else propagator.joint.forward(n)
 
     site = CallSite.of(a, arrived, forward, [at.value(a.node)])
-    passed, _ = propagator.apply(
-        a, site, arrived.scale
-    )  # the forward pass has all rows: nothing to share
+    # A result that the rule computed again is not shared: the forward pass has it for all rows.
+    passed, _ = propagator.apply(a, site, arrived.scale)
     reached = []
     for operand, flow in zip(_operands(a), passed, strict=True):
         if flow is not None:

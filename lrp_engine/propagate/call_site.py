@@ -1,8 +1,8 @@
-"""One call as data: what a rule may read, and the trace of the rule at it."""
+"""Describe one call as data, and trace a rule at it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from ..method.op import Op
 from ..plan.plan import Assignment
 from .flows import Arrived
 
+# What arrives at an op: a tensor, or one per result, None where nothing arrives.
+Arriving = Tensor | tuple[Tensor | None, ...] | None
+
 
 @dataclass(frozen=True)
 class RuleTrace:
@@ -34,13 +37,19 @@ class RuleTrace:
 
 @dataclass(frozen=True)
 class CallSite:
-    """One call as data: which nodes a rule may read, and how they are arranged."""
+    """One call as data: the nodes that a rule may read, and how they are arranged.
 
-    arguments: tuple[Any, ...]
+    `arguments` are, in this order, what arrived, the op's results and its operands; `examples` are
+    their fake values. `constants` are the leaves of the op's arguments, None at `places`, where the
+    operands belong; `spec` is the arguments' structure. `arrived` tells for each result whether
+    anything arrived there, `several` whether the op returns a tuple.
+    """
+
+    arguments: tuple[fx.Node, ...]
     spec: pytree.TreeSpec
-    constants: tuple[Any, ...]
+    constants: tuple[object, ...]
     places: tuple[int, ...]
-    examples: tuple[Any, ...]
+    examples: tuple[object, ...]
     arrived: tuple[bool, ...]
     several: bool
     live: tuple[Operand, ...]
@@ -55,7 +64,14 @@ class CallSite:
         forward: Callable[[fx.Node], fx.Node],
         outs: Sequence[fx.Node],
     ) -> CallSite:
-        """`forward` gives the joint graph's node for an operand, `outs` are the op's results."""
+        """Describe the call of one op.
+
+        Args:
+            a: The op and its rule.
+            arrived: What arrived at its results.
+            forward: Returns the joint graph's node for an operand.
+            outs: The joint graph's nodes for the op's results.
+        """
         bound = bind(a.node.target, a.node.args, a.node.kwargs)
         leaves, spec = pytree.tree_flatten(bound)
         places = tuple(i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node))
@@ -75,14 +91,14 @@ class CallSite:
             never_negative=a.never_negative,
         )
 
-    def key(self) -> Any:
+    def key(self) -> Hashable:
         """Return what a trace depends on: calls of equal keys share one."""
         shapes = tuple(signature(e) for e in self.examples)
         constants = tuple((type(c).__name__, str(c)) for c in self.constants)
         how = (self.arrived, self.live, self.form, self.never_negative)
         return (shapes, str(self.spec), constants, self.places, *how)
 
-    def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call[Op], Any]:
+    def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call[Op], Arriving]:
         """Return the call that a rule sees, and what arrives, from a flat list of values."""
         coming, outs = sum(self.arrived), len(self.arrived)
         rest = iter(given[:coming])
@@ -108,7 +124,7 @@ class CallSite:
     def trace(self, a: Assignment) -> RuleTrace:
         """Trace the rule, and take constant factors out of its results."""
 
-        def run(*given: Any) -> list[Any]:
+        def run(*given: object) -> list[object]:
             call, arrived = self.call(a, given)
             passed = tuple(a.rule.propagate(call, arrived, **a.parameters))
             _check(call, passed)
@@ -126,7 +142,9 @@ class CallSite:
         return RuleTrace(prune(template, [*coefficients, *primal]), tuple(k for _, k in bare))
 
 
-def _shares_work(results: Sequence[Any], primal: Sequence[Any], live: Sequence[fx.Node]) -> bool:
+def _shares_work(
+    results: Sequence[object], primal: Sequence[object], live: Sequence[fx.Node]
+) -> bool:
     """Return whether the coefficients need the one kernel call that computes the op's own result.
 
     A result put together from several kernels may differ in the last bit: the model keeps its own.
@@ -137,7 +155,7 @@ def _shares_work(results: Sequence[Any], primal: Sequence[Any], live: Sequence[f
     return len(kernels) == 1 and kernels <= upstream(results)
 
 
-def _check(call: Call[Op], passed: Sequence[Any]) -> None:
+def _check(call: Call[Op], passed: Sequence[Tensor | None]) -> None:
     if len(passed) != len(call.live):
         raise ValueError(f"it returned {len(passed)} coefficients for {len(call.live)} operands")
     for operand, back in zip(call.live, passed, strict=True):

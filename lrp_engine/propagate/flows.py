@@ -1,8 +1,8 @@
-"""What has arrived at each value so far, in either form, and the conversions between the forms.
+"""Collect what arrives at each value, in either form, and convert between the forms.
 
 Rules are linear in what arrives, so a constant factor (the halves of a uniform split) need not
-be multiplied out where it arises: it travels beside the tensor and is settled, for free, where
-flows are added.
+be multiplied out where it arises: it travels beside the tensor and is multiplied in, for free,
+where flows are added.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .joint_graph import JointGraph
 
 
 class Flow(NamedTuple):
-    """scale * node, in one of the two forms."""
+    """A flow of coefficients or relevance: scale * node."""
 
     node: fx.Node
     form: Form
@@ -37,7 +37,7 @@ class Flow(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """What arrived at each result of one op: scale * node, None where nothing did."""
+    """The flows that arrived at each result of one op: scale * node, None where nothing did."""
 
     nodes: tuple[fx.Node | None, ...]
     scale: float
@@ -45,7 +45,7 @@ class Arrived(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """Relevance at a value that was turned into a coefficient: what `before - after` lost."""
+    """Relevance at a value that became a coefficient; `before - after` was lost on the way."""
 
     node: fx.Node
     before: Flow
@@ -53,7 +53,7 @@ class Conversion(NamedTuple):
 
 
 class Flows:
-    """Collects what flows into each value: contributions of several users add up."""
+    """The flows into each value; those of several users add up."""
 
     def __init__(self, joint: JointGraph, traces: dict[Hashable, Template]) -> None:
         self._joint = joint
@@ -93,7 +93,7 @@ class Flows:
         return None if flow is None else self.multiply(flow, scale)
 
     def settle(self, arrived: Arrived) -> Arrived:
-        """Multiply out the constant factor."""
+        """Return the same with its constant factor multiplied out."""
         nodes = (node and self.multiply(node, arrived.scale) for node in arrived.nodes)
         return Arrived(tuple(nodes), 1.0, arrived.form)
 
@@ -115,7 +115,7 @@ class Flows:
         return any(flow.form is Form.RELEVANCE for flow in flows)
 
     def multiply(self, flow: fx.Node, scale: float) -> fx.Node:
-        """Scale * flow, written out."""
+        """Write scale * flow."""
         if scale == 1.0:
             return flow
         return self._joint.emit(PRODUCT, (flow, scale), {}, value(flow))
@@ -151,7 +151,7 @@ class Flows:
         return Flow(node, a.form, a.scale)
 
     def _write(self, function: Callable[..., Tensor], asks: fx.Node, *nodes: fx.Node) -> fx.Node:
-        return self._joint.write_function(function, nodes, asks, self._traces)
+        return self._joint.write_function(function, nodes, asks, self._traces)[0]
 
 
 def _unless_one(name: str, scale: float) -> dict[str, float]:

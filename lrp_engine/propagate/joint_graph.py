@@ -1,17 +1,18 @@
-"""The joint graph: the forward graph and, behind it, everything the rules wrote."""
+"""Build the joint graph: the forward graph and, behind it, everything the rules write."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import Argument, Target
 from torch.utils import _pytree as pytree
 
 from ..capture import Captured
+from ..capture.shapes import free_sizes
 from ..graphs.aten import FILLED, SIZE
 from ..graphs.nodes import VALUE_OF, value
 from ..graphs.tracing import (
@@ -38,7 +39,7 @@ class JointGraph:
     reads: dict[fx.Node, list[fx.Node]] = field(default_factory=dict)
     seeds: list[fx.Node] = field(default_factory=list)
     shared: dict[fx.Node, fx.Node] = field(default_factory=dict)
-    _known: dict[Any, fx.Node] = field(default_factory=dict)
+    _known: dict[Hashable, fx.Node] = field(default_factory=dict)
     _sizes: dict[str, fx.Node] = field(default_factory=dict)
 
     @classmethod
@@ -85,8 +86,10 @@ class JointGraph:
             self.emit(operator.getitem, (copy, i), {}, val) for i, val in enumerate(value(node))
         ]
 
-    def write(self, template: Template, arguments: Sequence[Any], asks: fx.Node) -> list[Any]:
-        """Copy a rule's trace into the graph, on behalf of the op `asks`."""
+    def write(
+        self, template: Template, arguments: Sequence[Argument], asks: fx.Node
+    ) -> list[fx.Node | None]:
+        """Copy a rule's trace into the graph on behalf of the op `asks`; return its results."""
         for argument, read in zip(arguments, template.reads(), strict=True):
             if read and isinstance(argument, fx.Node):
                 self.reads.setdefault(argument, []).append(asks)
@@ -94,21 +97,36 @@ class JointGraph:
 
     def write_function(
         self,
-        function: Callable[..., Tensor],
-        arguments: Sequence[Any],
+        function: Callable[..., object],
+        arguments: Sequence[Argument],
         asks: fx.Node,
         traces: dict[Hashable, Template],
-    ) -> fx.Node:
-        """Trace a plain function of values, or take an equal trace, and write it."""
+    ) -> list[fx.Node]:
+        """Trace a plain function of values, or take an equal trace, and write it.
+
+        Args:
+            function: Takes the arguments' values and returns a tensor, or a list of tensors.
+            arguments: Nodes of this graph, and constants.
+            asks: The op of the captured graph on whose behalf values are read.
+            traces: Traces to take from and to add to.
+
+        Returns:
+            The nodes of its results.
+        """
         examples = [value(n) for n in arguments]
         key = (function, *(signature(e) for e in examples))
         if key not in traces:
             traces[key] = trace(function, examples)
-        found: fx.Node = self.write(traces[key], arguments, asks)[0]
-        return found
+        return [n for n in self.write(traces[key], arguments, asks) if n is not None]
 
-    def emit(self, target: Any, args: Any, kwargs: Any, val: Any) -> fx.Node:
-        """Write one op, or return the node that already computes it."""
+    def emit(
+        self,
+        target: Callable[..., object],
+        args: tuple[Argument, ...],
+        kwargs: Mapping[str, Argument],
+        val: object,
+    ) -> fx.Node:
+        """Write one op whose value is `val`, or return the node that already computes it."""
         if isinstance(val, (torch.SymInt, int)) and not isinstance(val, bool):
             expr = str(val)
             if expr in self._sizes:
@@ -116,7 +134,7 @@ class JointGraph:
         key = _key(target, args, kwargs)
         if key in self._known:
             return self._known[key]
-        node = self.graph.call_function(target, args, kwargs)
+        node = self.graph.call_function(target, args, dict(kwargs))
         node.meta["val"] = val
         self._remember(node)
         return node
@@ -134,14 +152,15 @@ class JointGraph:
 
     def _name_sizes(self, inputs: Sequence[fx.Node]) -> None:
         """Read free sizes off the inputs, never off a value that would have to be kept."""
-        for node in inputs:
-            fake = value(node)
-            for axis, size in enumerate(fake.shape if isinstance(fake, Tensor) else ()):
-                if isinstance(size, torch.SymInt) and str(size) not in self._sizes:
-                    self.emit(SIZE, (node, axis), {}, size)
+        for node, axis, size in free_sizes(inputs):
+            if str(size) not in self._sizes:
+                self.emit(SIZE, (node, axis), {}, size)
 
 
-def _key(target: Any, args: Any, kwargs: Any) -> Any:
+def _key(
+    target: Target, args: tuple[Argument, ...], kwargs: Mapping[str, Argument]
+) -> Hashable | None:
+    """Return what a node computes as a key; None if an argument cannot be compared."""
     if target in FILLED:
         args = (str(signature(value(args[0]))), *args[1:])
     leaves, spec = pytree.tree_flatten((args, kwargs))

@@ -1,12 +1,12 @@
-"""Plan -> joint graph: the one generic propagator that walks backward and lets the rules write."""
+"""Walk a plan backward and let each rule write into the joint graph."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor, fx
+from torch.fx.node import Argument
 
 from ..errors import LrpError, RuleError
 from ..graphs.nodes import describe, is_getitem, part_of, value
@@ -26,7 +26,7 @@ from .trace_cache import TraceCache
 
 @dataclass(frozen=True)
 class RuleStep:
-    """What one rule did: what arrived at its op, and what it passed on to each live operand."""
+    """One application of a rule: what arrived at its op, what it passed to each live operand."""
 
     assignment: Assignment
     arrived: Arrived
@@ -35,13 +35,13 @@ class RuleStep:
 
 @dataclass(frozen=True)
 class Propagation:
-    """The joint graph with the coefficient (or relevance) at every source and what passed where.
+    """The joint graph with what arrived at every source, and the steps on the way.
 
     `outputs` are what the forward program returns.
     """
 
     joint: JointGraph
-    outputs: tuple[Any, ...]
+    outputs: tuple[Argument, ...]
     flows: Flows
     steps: tuple[RuleStep, ...]
     conversions: tuple[Conversion, ...]
@@ -49,7 +49,7 @@ class Propagation:
 
 @dataclass
 class Propagator:
-    """The walk: each step lets one rule write into the joint graph."""
+    """The state of a walk: each step lets one rule write into the joint graph."""
 
     plan: Plan
     joint: JointGraph
@@ -61,9 +61,10 @@ class Propagator:
         self.flows = Flows(self.joint, self.traces.functions)
 
     def step(self, assignment: Assignment) -> None:
-        """Let the rule of one op pass on what arrived there.
+        """Let the rule of one op pass on what arrived there, if anything did.
 
-        Raises RuleError if the rule fails; it names the op, its shapes and its place.
+        Raises:
+            RuleError: The rule failed. The message names the op, its shapes and its place.
         """
         node, rule = assignment.node, assignment.rule
         arrived = self.flows.collect(node, rule.takes)
@@ -89,17 +90,20 @@ class Propagator:
         if again:
             self._share(self.joint.copies[node], again)
 
-    def model_outputs(self) -> list[Any]:
+    def model_outputs(self) -> list[Argument]:
         """Return the leaves that the model returns, in the joint graph."""
-        leaves: Any = self.plan.captured.graph.output_node().args[0]
+        leaves = self.plan.captured.graph.output_node().args[0]
+        assert isinstance(leaves, Sequence)
         return [self.joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
 
     def apply(
         self, a: Assignment, site: CallSite, scale: float
-    ) -> tuple[list[Flow | None], list[fx.Node]]:
+    ) -> tuple[list[Flow | None], list[fx.Node | None]]:
         """Trace the rule (or take an equal trace), and write it into the joint graph.
 
-        Return what it passes on, and the op's own result if the rule had to compute it again.
+        Returns:
+            What it passes on to each live operand, and the op's own result if the rule had to
+            compute it again.
         """
         key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
         if key not in self.traces.rules:
@@ -112,24 +116,27 @@ class Propagator:
         ]
         return passed, results[len(traced.factors) :]
 
-    def write(self, function: Callable[..., Tensor], asks: fx.Node, *arguments: Any) -> fx.Node:
-        """Write a plain function of values."""
-        return self.joint.write_function(function, arguments, asks, self.traces.functions)
+    def write(
+        self, function: Callable[..., Tensor], asks: fx.Node, *arguments: Argument
+    ) -> fx.Node:
+        """Write a plain function of values, on behalf of the op `asks`."""
+        return self.joint.write_function(function, arguments, asks, self.traces.functions)[0]
 
-    def _share(self, forward: fx.Node, primal: list[fx.Node]) -> None:
+    def _share(self, forward: fx.Node, primal: Sequence[fx.Node | None]) -> None:
         """Let the forward pass use the result that the rule had to compute again."""
-        if isinstance(value(forward), Tensor):
-            self.joint.replace(forward, primal[0])
-            return
-        for user in list(forward.users):
-            if is_getitem(user):
-                self.joint.replace(user, primal[part_of(user)[1]])
+        one = isinstance(value(forward), Tensor)
+        parts = {user: part_of(user)[1] for user in forward.users if is_getitem(user)}
+        for node, index in ({forward: 0} if one else parts).items():
+            again = primal[index]
+            if again is not None:
+                self.joint.replace(node, again)
 
 
-Start = Callable[[Propagator], Sequence[Any]]
+# Seeds the output, and returns what the forward program returns.
+Start = Callable[[Propagator], Sequence[Argument]]
 
 
-def start_at_output(propagator: Propagator) -> Sequence[Any]:
+def start_at_output(propagator: Propagator) -> Sequence[Argument]:
     """Seed the whole output; the forward program returns what the model returns."""
     output = propagator.plan.output.node
     seed = propagator.joint.seed("seed", value(output))
@@ -142,9 +149,11 @@ def propagate(
 ) -> Propagation:
     """Walk the plan backward from the explained output to the sources.
 
-    Sharing `traces` between calls saves set-up time.
-    `start` seeds the output, may serve the ops that made it, and says what the forward program
-    returns. Rules served there are done: `step` finds nothing left to pass on at their ops.
+    Args:
+        plan: The rule of every live op.
+        traces: Traces to take from and to add to; sharing them between calls saves set-up time.
+        start: Seeds the output and returns what the forward program returns. It may also apply the
+            rules of the ops before the output; `step` then finds nothing left to pass on there.
     """
     propagator = Propagator(plan, JointGraph.of(plan.captured), traces or TraceCache())
     outputs = start(propagator)
