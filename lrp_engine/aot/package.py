@@ -86,8 +86,7 @@ class Package:
     @property
     def provenance(self) -> Provenance:
         """Versions and hashes that every result carries, as of when the package was made."""
-        data = dict(self.manifest.provenance)
-        return Provenance(**{**data, "notes": tuple(data["notes"])})
+        return Provenance.from_dict(self.manifest.provenance)
 
     def explain(
         self,

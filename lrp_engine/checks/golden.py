@@ -212,13 +212,12 @@ def _read(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Golden:
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    provenance = {**data["provenance"], "notes": tuple(data["provenance"]["notes"])}
     return Golden(
         kept=KeptRelevance(
             part("entries/"), part("sums/"), tuple(data["explained"]), data["inputs"]
         ),
         plan=tuple(_plan_rows(data["plan"])),
-        provenance=Provenance(**provenance),
+        provenance=Provenance.from_dict(data["provenance"]),
         parameters=data["parameters"],
         tolerance=data["tolerance"],
         absorbed=data["absorbed"],

@@ -1,1 +1,1 @@
-"""Captured model and preset in, plan out: which rule serves which op."""
+"""Plan relevance: assign a rule of a preset to every live op of a captured model."""

@@ -1,8 +1,8 @@
-"""Recognises activations written as products: x * sigmoid(x), 0.5 * x * (1 + erf(x / sqrt 2)).
+"""Recognise activations written as products: x * sigmoid(x), 0.5 * x * (1 + erf(x / sqrt 2)).
 
 If both factors of an elementwise product depend, entry by entry, on one live tensor x, the
-product is one function f(x), and f(x)/x is wanted. That is what comes out if the factor that
-vanishes with x is the signal and the other one a constant gate.
+product is one function f(x), and its rule needs f(x)/x. That results if the factor that vanishes
+with x counts as the signal, and the other one as a constant gate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONGEST = 64
 
 @dataclass
 class Regions:
-    """Grows along the graph: for each node the live tensors it depends on entry by entry."""
+    """The live tensors that each node depends on entry by entry, collected along the graph."""
 
     above: dict[fx.Node, tuple[fx.Node, ...]] = field(default_factory=dict)
     made_by: dict[fx.Node, tuple[Op, tuple[fx.Node, ...], int]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Regions:
         return next((n for n in self.above.get(a, (a,)) if n in others), None)
 
     def _vanishes(self, node: fx.Node, root: fx.Node) -> bool:
-        """Whether node = 0 wherever root = 0."""
+        """Return whether node = 0 wherever root = 0."""
         if node is root:
             return True
         op, live, terms = self.made_by[node]
@@ -68,7 +68,7 @@ class Regions:
         return any(self._vanishes(n, root) for n in live)
 
     def _is_scaled(self, node: fx.Node, root: fx.Node) -> bool:
-        """Whether node = root * constant."""
+        """Return whether node = root * constant."""
         if node is root:
             return True
         op, live, _ = self.made_by[node]

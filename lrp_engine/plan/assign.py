@@ -1,11 +1,10 @@
-"""Graph + preset -> Plan. Liveness forward, need backward; every uncovered op in one error."""
+"""Assign rules to a graph: find live ops forward, needed ones backward, and report all gaps."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import fx
 
@@ -21,12 +20,14 @@ from ..graphs.nodes import (
     target_name,
 )
 from ..graphs.schema import (
+    Arguments,
     Operand,
     bind,
     names_of,
     operands_of,
     pick,
 )
+from ..graphs.walk import closure
 from ..method.op import Op
 from ..method.registry import Registry
 from ..preset.position import Places
@@ -42,7 +43,7 @@ from .signs import find_never_negative
 
 
 class Uncovered(CoverageError):
-    """Raised by `assign`; carries the nodes so that a pass may decompose them."""
+    """The ops that have no rule; `nodes` lets a pass decompose them."""
 
     def __init__(self, gaps: Mapping[fx.Node, str]) -> None:
         self.nodes: tuple[fx.Node, ...] = tuple(gaps)
@@ -57,7 +58,7 @@ class Uncovered(CoverageError):
 
 @dataclass
 class _Walk:
-    """What the forward walk finds out about each node."""
+    """The findings of a walk along the graph about each node."""
 
     captured: Captured
     preset: Preset
@@ -86,7 +87,7 @@ class _Walk:
         else:
             self._serve(node, bind(node.target, node.args, node.kwargs))
 
-    def _serve(self, node: fx.Node, arguments: dict[str, Any]) -> None:
+    def _serve(self, node: fx.Node, arguments: Arguments) -> None:
         entering = self._alive_among(tuple(arguments), arguments)
         names = names_of(entering)
         op = self.registry.find(node.target, arguments, names)
@@ -99,7 +100,7 @@ class _Walk:
             )
         self._assign(node, op, entry, arguments)
 
-    def _assign(self, node: fx.Node, op: Op, entry: PresetRow, arguments: dict[str, Any]) -> None:
+    def _assign(self, node: fx.Node, op: Op, entry: PresetRow, arguments: Arguments) -> None:
         rule = self.registry.rules[op.family, entry.use]
         if rule.serves is not None and not rule.serves(op):
             return self._gap(node, f"rule {rule.name!r} of family {op.family!r} does not serve it")
@@ -117,7 +118,7 @@ class _Walk:
             node, op, rule, entry.parameters, live, entry.origin, signs
         )
 
-    def _alive_among(self, names: Iterable[str], arguments: dict[str, Any]) -> tuple[Operand, ...]:
+    def _alive_among(self, names: Iterable[str], arguments: Arguments) -> tuple[Operand, ...]:
         found = operands_of(tuple(names), arguments, fx.Node)
         return tuple(operand for operand in found if pick(arguments, operand) in self.alive)
 
@@ -126,8 +127,8 @@ class _Walk:
         self.alive.add(node)
 
 
-def _scalars(op: Op, arguments: Mapping[str, Any]) -> int:
-    """Operands given as plain numbers: constants that are added or multiplied."""
+def _scalars(op: Op, arguments: Arguments) -> int:
+    """Count the operands given as plain numbers: constants that are added or multiplied."""
     return sum(
         isinstance(arguments.get(name), (int, float)) for name in ("other", *op.operands[1:])
     )
@@ -140,21 +141,30 @@ def assign(
     sources: tuple[SourcePort, ...],
     output: OutputPort,
 ) -> Plan:
-    """Give every op between the sources and the output its rule.
+    """Assign a rule to every op between the sources and the output.
 
-    Raises Uncovered with all ops that have none, SourceError if no source reaches the output,
-    PresetError if a row names a module or node that is not there.
+    Args:
+        captured: A canonicalised model.
+        preset: The rules to choose from.
+        registry: The op records and rules.
+        sources: Where relevance is wanted; those that it does not reach are left out of the plan.
+        output: The output to explain.
+
+    Raises:
+        Uncovered: Ops have no rule; the error names all of them.
+        SourceError: No source reaches the output.
+        PresetError: A row names a module or node that is not there.
     """
     places = Places(captured.graph)
     _refuse_unplaced(preset, captured, places)
     signs = find_never_negative(captured.graph, registry)
-    walk = _walked(captured, preset, registry, sources, places, signs)
+    walk = _walk(captured, preset, registry, sources, places, signs)
     needed = _needed(walk, output.node)
     if preset.counts_positions():
         # What is first or last among the live ops is known only once it is known what is live.
         families = {n: a.op.family for n, a in walk.assigned.items() if n in needed}
         places = Places(captured.graph, families)
-        walk = _walked(captured, preset, registry, sources, places, signs)
+        walk = _walk(captured, preset, registry, sources, places, signs)
         needed = _needed(walk, output.node)
     gaps = {node: reason for node, reason in walk.gaps.items() if node in needed}
     if gaps:
@@ -172,7 +182,7 @@ def assign(
     )
 
 
-def _walked(
+def _walk(
     captured: Captured,
     preset: Preset,
     registry: Registry,
@@ -210,24 +220,20 @@ def _nearest(word: str, captured: Captured) -> str:
 
 def _needed(walk: _Walk, output: fx.Node) -> set[fx.Node]:
     """Return the live nodes that relevance from the output arrives at."""
-    found: set[fx.Node] = set()
-    stack = [output] if output in walk.alive else []
-    while stack:
-        node = stack.pop()
-        if node in found:
-            continue
-        found.add(node)
+
+    def pass_on(node: fx.Node) -> Iterable[fx.Node]:
         if node in walk.assigned:
-            a = walk.assigned[node]
             arguments = bind(node.target, node.args, node.kwargs)
-            stack += [pick(arguments, operand) for operand in a.live]
-        elif node in walk.gaps or is_getitem(node):
-            stack += [n for n in node.all_input_nodes if n in walk.alive]
-    return found
+            return [pick(arguments, operand) for operand in walk.assigned[node].live]
+        if node in walk.gaps or is_getitem(node):
+            return [n for n in node.all_input_nodes if n in walk.alive]
+        return ()
+
+    return set(closure([output] if output in walk.alive else [], pass_on))
 
 
 def _meets(stopped: fx.Node, needed: set[fx.Node]) -> bool:
-    """Whether a stopped op takes in something that relevance arrives at."""
+    """Return whether a stopped op reads something that relevance arrives at."""
     return any(operand in needed for operand in stopped.all_input_nodes)
 
 

@@ -1,4 +1,4 @@
-"""The plan: which rule serves which op, and why. Immutable, and readable as a table."""
+"""Define the plan: the rule of every live op, and why. Immutable, and readable as a table."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Assignment:
     never_negative: frozenset[Operand] = frozenset()
 
     def rule_text(self) -> str:
-        """`epsilon(epsilon=1e-06)`."""
+        """Return the rule and its parameters as text: `epsilon(epsilon=1e-06)`."""
         return rule_text(self.rule.name, self.parameters)
 
 
@@ -63,7 +63,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many live ops there are, by family and rule, and where relevance stops."""
+    """The number of live ops by op, family and rule, and the places where relevance stops."""
 
     live: int
     rules: Mapping[tuple[str, str, str], int]
@@ -78,8 +78,8 @@ class Coverage:
             f" {sum(self.stopped.values())} stopped on purpose"
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+    def as_dict(self) -> dict[str, object]:
+        """Return plain data for JSON."""
         keys = ("op", "family", "rule")
         return {
             "live": self.live,
@@ -114,7 +114,7 @@ class Plan:
         return coarsest(a.node for a in self.assignments)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """(node, op, value, rule, through, place) per live op, in the order of the forward pass."""
+        """Return (node, op, value, rule, through, module) of every live op, in forward order."""
         return [
             (
                 a.node.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from .plan import Plan
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a result depends on besides its inputs."""
+    """The versions, hashes and notes that a result depends on besides its inputs."""
 
     engine: str
     torch: str
@@ -28,12 +29,20 @@ class Provenance:
     dtype: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Provenance:
+        """Return the provenance that `as_dict` wrote.
+
+        Raises TypeError or KeyError if an entry is missing, TypeError if there is one too many.
+        """
+        return cls(**{**data, "notes": tuple(data["notes"])})
 
 
 def provenance_of(plan: Plan) -> Provenance:
-    """Versions and hashes of a plan."""
+    """Return the versions and hashes of a plan."""
     captured = plan.captured
     lines = [f"{target_name(n)} {shape_text(value(n))} {n.args}" for n in captured.graph.nodes]
     return Provenance(

@@ -1,13 +1,13 @@
-"""Which ops treat each row (batch, position) of their operands by itself."""
+"""Find the ops that treat each row (batch, position) of their operands by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._ops import OpOverload
 
 from ..graphs.nodes import VALUE_OF, value
 from ..graphs.schema import bind
@@ -16,7 +16,7 @@ from ..method.registry import Registry
 
 
 class _Kind(Enum):
-    ROW = "the op needs of this operand the row that it is wanted at"
+    ROW = "to compute one row, the op needs that row of the operand"
     WHOLE = "the operand is the same for every row"
     MIXED = "neither"
 
@@ -24,12 +24,12 @@ class _Kind(Enum):
 def find_row_operands(node: fx.Node, registry: Registry) -> frozenset[fx.Node] | None:
     """Return the operands of which one row is enough to compute one row of the node.
 
-    All other operands are the same for every row. None if the op mixes rows, or may.
+    All other operands are the same for every row. Return None if the op mixes rows, or may.
     """
     out = value(node)
     if not isinstance(out, Tensor) or out.dim() < 2 or VALUE_OF in node.meta:
         return None
-    if not isinstance(node.target, torch._ops.OpOverload):
+    if not isinstance(node.target, OpOverload):
         return None
     records = registry.records(node.target)
     if _is_entrywise(node.target, records):
@@ -42,7 +42,7 @@ def find_row_operands(node: fx.Node, registry: Registry) -> frozenset[fx.Node] |
 
 
 def find_row_only_nodes(graph: fx.Graph, output: fx.Node, registry: Registry) -> frozenset[fx.Node]:
-    """Return what is computed at a row alone if the output is wanted there alone."""
+    """Return the nodes that need computing at one row only if the output is wanted there only."""
     rows, whole = {output}, set[fx.Node]()
     for node in reversed(graph.nodes):
         if node.op != "call_function" or value(node) is None or node in whole:
@@ -56,15 +56,15 @@ def find_row_only_nodes(graph: fx.Graph, output: fx.Node, registry: Registry) ->
     return frozenset(n for n in rows - whole if n.op == "call_function")
 
 
-def _is_entrywise(target: Any, records: Sequence[Op]) -> bool:
+def _is_entrywise(target: OpOverload, records: Sequence[Op]) -> bool:
     known = any(op.elementwise or isinstance(op, Inert) for op in records)
     return known or torch.Tag.pointwise in target.tags
 
 
-def _aligned(operand: Any, out: Tensor) -> _Kind:
+def _aligned(operand: object, out: Tensor) -> _Kind:
     """Classify an operand of an entrywise op, which broadcasts from the last axis.
 
-    Sizes are compared as they are written, which guards nothing.
+    Sizes are compared as text: comparing symbols would add guards to the capture.
     """
     if not isinstance(operand, Tensor):
         return _Kind.WHOLE

@@ -1,27 +1,23 @@
-"""Which values have no entry below zero, from what ops declare.
+"""Find values that have no entry below zero, from what ops declare.
 
 Rules that treat positive and negative contributions apart have half the work there.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from torch import fx
 
 from ..graphs.nodes import VALUE_OF, is_getitem
 from ..graphs.schema import bind
 from ..method.claims import Known
-
-if TYPE_CHECKING:
-    from ..method.registry import Registry
+from ..method.registry import Registry
 
 
 def find_never_negative(graph: fx.Graph, registry: Registry) -> frozenset[fx.Node]:
     """Return the values of a graph that are known to have no entry below zero."""
     found: set[fx.Node] = set()
 
-    def known(argument: Any) -> bool:
+    def known(argument: object) -> bool:
         if isinstance(argument, (list, tuple)):
             return all(map(known, argument))
         return argument in found if isinstance(argument, fx.Node) else _is_number(argument)
@@ -33,7 +29,7 @@ def find_never_negative(graph: fx.Graph, registry: Registry) -> frozenset[fx.Nod
     return frozenset(found)
 
 
-def _is_number(argument: Any) -> bool:
+def _is_number(argument: object) -> bool:
     return isinstance(argument, (int, float)) and argument >= 0
 
 

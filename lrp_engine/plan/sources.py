@@ -1,4 +1,4 @@
-"""Where relevance is wanted: inputs, embeddings of token ids, module results, single nodes."""
+"""Find where relevance is wanted: inputs, embeddings of token ids, module results, nodes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ from .plan import SourcePort
 def resolve_sources(
     captured: Captured, registry: Registry, names: Sequence[str] | None
 ) -> tuple[SourcePort, ...]:
-    """Find sources by name: an input, a module path or glob, a node. Default: every input.
+    """Find the sources of relevance by name.
 
-    Integer inputs stand for the embedding that they are looked up in.
-    Raises SourceError for names that match nothing and inputs that cannot carry relevance.
+    Args:
+        captured: A captured model.
+        registry: The op records, which tell look-ups in a table.
+        names: Names of inputs, module paths or globs, names of nodes. Default: every input. An
+            integer input stands for the embedding that it is looked up in.
+
+    Raises:
+        SourceError: A name matches nothing, or an input cannot carry relevance.
     """
     if names is None:
         found = [s for port in captured.inputs for s in _input_sources(captured, registry, port)]
@@ -80,7 +86,7 @@ def _input_sources(
 
 
 def _lookups(registry: Registry, indices: fx.Node) -> Iterable[fx.Node]:
-    """Table look-ups that use these indices as they are, or reshaped."""
+    """Yield the table look-ups that use these indices as they are, or reshaped."""
     for user in indices.users:
         if getattr(user.target, "_schema", None) is None:
             continue

@@ -76,7 +76,7 @@ def _parse(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Stored
         relevance=_select(tensors, "relevance/"),
         coefficient=_select(tensors, "coefficient/"),
         outputs=[tensors[k] for k in outputs],
-        provenance=Provenance(**{**provenance, "notes": tuple(provenance["notes"])}),
+        provenance=Provenance.from_dict(provenance),
         ledger=Ledger(ledger["explained"], ledger["arrived"], accounts, ledger["tolerance"]),
     )
 
