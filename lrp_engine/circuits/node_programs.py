@@ -12,6 +12,7 @@ from ..canonicalise.rewriting import Copies, remap, sweep
 from ..capture import Captured
 from ..capture.captured import InputPort
 from ..errors import RuleError
+from ..graphs.modules import module_of
 from ..graphs.nodes import describe
 from ..graphs.walk import upstream
 from ..method.call import Form
@@ -58,13 +59,7 @@ def activation_program(captured: Captured, nodes: Sequence[fx.Node]) -> fx.Graph
         if node.op == "placeholder" or node in needed:
             copies[node] = graph.node_copy(node, lambda n: copies[n])
     graph.output(tuple(copies[node] for node in nodes))
-    return fx.GraphModule(tensors_of(captured, graph), graph)
-
-
-def tensors_of(captured: Captured, graph: fx.Graph) -> dict[str, Tensor]:
-    """Return the parameters and constants that a graph reads."""
-    used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-    return {name: captured.tensors[name] for name in used}
+    return module_of(captured.tensors, graph)
 
 
 @dataclass(frozen=True)
