@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
-from lrp_engine.method.relevance import amount, sum_relevance
+from lrp_engine.method.relevance import flow_sum, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.weighted_sum_terms import (
     apply_transpose,
@@ -82,7 +82,7 @@ def absorbs(
     else:
         own = without_bias(call)
         taken = bias_share(call, kept) if bias is Bias.ABSORB else {}
-    rest = amount(call, flow, call.out) - sum_relevance(kept, own) - sum(taken.values())
+    rest = flow_sum(call, flow, call.out) - sum_relevance(kept, own) - sum(taken.values())
     return {"stabiliser": rest} | taken
 
 

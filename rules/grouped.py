@@ -12,9 +12,9 @@ from lrp_engine.method.call import Call
 from lrp_engine.method.op import WeightedSum
 from lrp_engine.method.samples import (
     Sample,
-    brief,
-    cumulative,
+    group_ends,
     real,
+    real_bfloat16,
     sample,
 )
 
@@ -49,13 +49,13 @@ GROUPED = (
         aten._grouped_mm.default,
         "self",
         "mat2",
-        sample(brief(6, 8), brief(3, 8, 8), offs=cumulative(2, 2, 6)),
+        sample(real_bfloat16(6, 8), real_bfloat16(3, 8, 8), offs=group_ends(2, 2, 6)),
     ),
     # The op of another library is declared by its name: it exists once that library is loaded.
     grouped(
         "transformers.grouped_mm_fallback.default",
         "input",
         "weight",
-        sample(real(6, 4), real(3, 4, 5), cumulative(2, 2, 6)),
+        sample(real(6, 4), real(3, 4, 5), group_ends(2, 2, 6)),
     ),
 )

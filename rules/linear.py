@@ -13,13 +13,13 @@ from lrp_engine.graphs.schema import invoke, operands_of, substitute
 from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed, at_result
 from lrp_engine.method.claims import as_are, reduces_last
 from lrp_engine.method.op import AtZero, Linear, Op
-from lrp_engine.method.relevance import amount, stabilise, sum_relevance
+from lrp_engine.method.relevance import flow_sum, stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
     Sample,
-    coarse,
     integers,
     mask,
+    odd_eighths,
     positive,
     real,
     sample,
@@ -76,9 +76,9 @@ CASTS = tuple(
         never_negative=as_are("self"),
     )
     for target, call in [
-        (aten._to_copy.default, sample(coarse(2, 3), dtype=torch.float32)),
-        (aten.to.dtype, sample(coarse(2, 3), torch.float32)),
-        (aten.to.dtype_layout, sample(coarse(2, 3), dtype=torch.float32)),
+        (aten._to_copy.default, sample(odd_eighths(2, 3), dtype=torch.float32)),
+        (aten.to.dtype, sample(odd_eighths(2, 3), torch.float32)),
+        (aten.to.dtype_layout, sample(odd_eighths(2, 3), dtype=torch.float32)),
         (aten.type_as.default, sample(real(2, 3), real(1))),
     ]
 )
@@ -235,7 +235,7 @@ def norm_absorbs(
 ) -> dict[str, Tensor]:
     """Return the stabiliser's (c - c') z, and the constants' share of what is left."""
     kept, out = stabilised_quotient(call, c, stabiliser), result_of(call)
-    lost = amount(call, at_result(c), out) - sum_relevance(kept, out)
+    lost = flow_sum(call, at_result(c), out) - sum_relevance(kept, out)
     return {"stabiliser": lost} | constants(call, kept, passed)
 
 
@@ -298,7 +298,7 @@ def constants_by_magnitude(
     call: Call[Linear], c: Arriving, passed: Passed, stabiliser: float
 ) -> dict[str, Tensor]:
     """Return what operands without relevance keep of a sum that is split by magnitude."""
-    arrived = amount(call, at_result(c), result_of(call))
+    arrived = flow_sum(call, at_result(c), result_of(call))
     handed = sum(sum_relevance(k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
     return {"constant": arrived - handed}
 

@@ -14,7 +14,7 @@ from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import always
 from lrp_engine.method.op import AtZero, Pointwise
-from lrp_engine.method.relevance import amount
+from lrp_engine.method.relevance import flow_sum
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
     Sample,
@@ -189,7 +189,7 @@ def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Ten
     if call.op.at_zero is AtZero.ZERO:
         return {}
     (back,), (operand,) = passed, call.live
-    return {"taylor": amount(call, c, call.out) - amount(call, back, call.operand(operand))}
+    return {"taylor": flow_sum(call, c, call.out) - flow_sum(call, back, call.operand(operand))}
 
 
 def tangent(call: Call[Pointwise], c: Tensor) -> tuple[Tensor, ...]:

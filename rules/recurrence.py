@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lrp_engine.kernels import linear_recurrence
-from lrp_engine.kernels.recurrence import previous
+from lrp_engine.kernels.recurrence import previous_states
 from lrp_engine.method.call import Call, Coefficients, Passed
 from lrp_engine.method.op import Recurrence
 from lrp_engine.method.relevance import stabilise, sum_relevance
@@ -44,7 +44,7 @@ def arriving(call: Both, c: Tensor, decay: Tensor, share: float = 1.0) -> Tensor
 
 def before(call: Both) -> Tensor:
     """Return h_(t-1)."""
-    return previous(call.out, call["dim"], call["reverse"])
+    return previous_states(call.out, call["dim"], call["reverse"])
 
 
 def share_of(call: Both) -> float:

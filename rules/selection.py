@@ -11,7 +11,7 @@ from lrp_engine.graphs.schema import operands_of
 from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import Claim, always, as_are
 from lrp_engine.method.op import AtZero, Op, Selection
-from lrp_engine.method.relevance import amount
+from lrp_engine.method.relevance import flow_sum
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import positive, real, sample
 
@@ -129,14 +129,16 @@ def cut_off(call: Call[Selection], c: Arriving, passed: Passed) -> dict[str, Ten
     all_live = len(operands_of(call.op.operands, call.arguments)) == len(call.live)
     if call.op.exact and all_live and call.form is Form.COEFFICIENT:
         return {}
-    arrived = sum(amount(call, k, call.operand(o)) for k, o in zip(passed, call.live, strict=True))
+    arrived = sum(
+        flow_sum(call, k, call.operand(o)) for k, o in zip(passed, call.live, strict=True)
+    )
     return {"constant": all_amounts(call, c) - arrived}
 
 
 def all_amounts(call: Call[Selection], c: Arriving) -> Tensor:
     """Return the sum of R over all results."""
     pairs = [(c, call.out)] if isinstance(c, Tensor) else zip(c, call.out, strict=True)
-    return torch.stack([amount(call, k, out) for k, out in pairs if k is not None]).sum()
+    return torch.stack([flow_sum(call, k, out) for k, out in pairs if k is not None]).sum()
 
 
 def pass_to_picked(call: Call[Selection], c: Arriving) -> Coefficients:

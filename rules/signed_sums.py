@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
-from lrp_engine.method.relevance import amount, stabilise, sum_relevance
+from lrp_engine.method.relevance import flow_sum, stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.epsilon import Bias
 from lrp_engine.rules.weighted_sum_terms import (
@@ -82,7 +82,7 @@ def absorb_rest(
     biases = [
         k * sum_relevance(s.q, s.bias.expand_as(s.q)) for k, s in shares if s.bias is not None
     ]
-    found = {"stabiliser": amount(call, c, call.out) - torch.stack(used).sum()}
+    found = {"stabiliser": flow_sum(call, c, call.out) - torch.stack(used).sum()}
     return found | ({"bias": torch.stack(biases).sum()} if biases else {})
 
 

@@ -15,7 +15,7 @@ from ..capture.captured import CaptureMode
 from ..capture.shapes import axes_of
 from ..errors import PackageError
 from ..graphs.nodes import value
-from ..graphs.precision import half_the_digits
+from ..graphs.precision import rounding_tolerance
 from ..promises.policy import MemoryBudget
 from ..results.explanation import Explanation
 from ..run.program_pairs import ProgramPair, ProgramPairs
@@ -78,7 +78,7 @@ def write_package(
     """
     captured, chosen = pairs.plan.captured, _chosen(pairs, start)
     if tolerance is None:
-        tolerance = half_the_digits(pairs.plan.coarsest_dtype())
+        tolerance = rounding_tolerance(pairs.plan.coarsest_dtype())
     trial = PackageTrial(captured, explain, tolerance, tuple(chosen))
     sources, masks = _sources(pairs, chosen, with_sizes_above_one(captured, leaves))
     cases = trial.cases(leaves)

@@ -15,16 +15,16 @@ SAME_STORAGE = TRANSPARENT | {torch.ops.aten._unsafe_view.default}  # views, tho
 DROPOUT = "dropout_p"  # the argument without which a random op is none
 # A view fails on a tensor that lies otherwise than at capture; a reshape then copies.
 _VIEW, _RESHAPE = torch.ops.aten.view.default, torch.ops.aten.reshape.default
-ANY_LAYOUT = {_VIEW: _RESHAPE}
+RESHAPE_FOR_VIEW = {_VIEW: _RESHAPE}
 # A batched tensor may lie in ways that even the result of a product never does.
-LOOSE = ANY_LAYOUT | {torch.ops.aten._unsafe_view.default: _RESHAPE}
+RESHAPE_FOR_VIEWS = RESHAPE_FOR_VIEW | {torch.ops.aten._unsafe_view.default: _RESHAPE}
 SIZE = torch.ops.aten.sym_size.int
 SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
 JOIN = torch.ops.aten.cat.default
 # A product of more than two axes, as torch takes it apart: two axes made one, and again two.
-UNFOLDED = (_RESHAPE, torch.ops.aten.mm.default, torch.ops.aten._unsafe_view.default)
+FLATTENED_MATMUL = (_RESHAPE, torch.ops.aten.mm.default, torch.ops.aten._unsafe_view.default)
 # Fused attention as one kernel does it, and what each reads row by row.
 _KERNELS = (
     "flash_attention",
@@ -54,7 +54,7 @@ _BY_NUMBER = {
 }
 
 
-def without_factor(node: Argument) -> tuple[Argument, float]:
+def split_factor(node: Argument) -> tuple[Argument, float]:
     """Return (x, k) with node = k * x for a number k > 0; (node, 1) if it is no such product."""
     factor = 1.0
     while isinstance(node, fx.Node) and node.target in _BY_NUMBER and len(node.args) == 2:
@@ -66,14 +66,14 @@ def without_factor(node: Argument) -> tuple[Argument, float]:
     return node, factor
 
 
-def factors(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+def find_factors(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
     """Return the two tensors that a node multiplies; None if it is no such product."""
     if node.target is not PRODUCT or not all(isinstance(a, fx.Node) for a in node.args):
         return None
     return node.args  # type: ignore[return-value]
 
 
-def halves(a: fx.Node, b: fx.Node) -> tuple[tuple[fx.Node, fx.Node], int] | None:
+def find_joined_slices(a: fx.Node, b: fx.Node) -> tuple[tuple[fx.Node, fx.Node], int] | None:
     """Return ((first, second), axis) if a + b only joins two neighbouring slices, else None."""
     if not a.target is b.target is _PLACED or a.args[1:3] != b.args[1:3]:
         return None

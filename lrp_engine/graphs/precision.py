@@ -11,23 +11,23 @@ from torch.utils import _pytree as pytree
 from .nodes import value
 
 
-def pieces(x: Tensor) -> Sequence[Tensor]:
+def split_flat(x: Tensor) -> Sequence[Tensor]:
     """Split a tensor into flat pieces: comparing large logits at once would need much memory."""
     return torch.split(x.reshape(-1), 2**24) if x.numel() else ()
 
 
-def largest(x: Tensor) -> float:
+def largest_finite(x: Tensor) -> float:
     """Return the largest finite |entry|."""
     return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max())
 
 
-def coarsest(nodes: Iterable[fx.Node]) -> torch.dtype:
+def coarsest_dtype(nodes: Iterable[fx.Node]) -> torch.dtype:
     """Return the floating-point dtype of lowest precision among the nodes' values."""
     leaves = pytree.tree_leaves([value(node) for node in nodes])
     found = {v.dtype for v in leaves if isinstance(v, Tensor) and v.dtype.is_floating_point}
     return max(found, key=lambda d: torch.finfo(d).eps, default=torch.float32)
 
 
-def half_the_digits(dtype: torch.dtype) -> float:
+def rounding_tolerance(dtype: torch.dtype) -> float:
     """Return the relative difference that rounding may cause: half of the dtype's digits."""
     return float(torch.finfo(dtype).eps ** 0.5)

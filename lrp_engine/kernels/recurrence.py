@@ -71,7 +71,7 @@ def _has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
-def previous(h: Tensor, dim: int, reverse: bool = False) -> Tensor:
+def previous_states(h: Tensor, dim: int, reverse: bool = False) -> Tensor:
     """Return h_(t-1), zero at the first step, in the shape of `h`."""
     ends = [0, 0] * (h.dim() - 1 - dim % h.dim())
     return torch.nn.functional.pad(h, [*ends, *((-1, 1) if reverse else (1, -1))])
@@ -90,7 +90,7 @@ def _backward(ctx: Any, c: Tensor) -> tuple[Tensor | None, ...]:
     arrives, state = (output, back) if adjoint else (back, output)
     at_decay = None
     if ctx.needs_input_grad[0]:
-        at_decay = share * arrives * previous(state, dim, reverse)
+        at_decay = share * arrives * previous_states(state, dim, reverse)
     return at_decay, back, None, None, None, None
 
 

@@ -44,17 +44,17 @@ def widen(relevance: Tensor) -> Tensor:
     return relevance.to(torch.promote_types(relevance.dtype, torch.float32))
 
 
-def total(x: Tensor) -> Tensor:
+def sum_in_double(x: Tensor) -> Tensor:
     """Return the sum in double precision, row by row: converting every entry would cost more."""
     return (x.sum(-1) if x.dim() > 1 else x).sum(dtype=torch.float64)
 
 
 def sum_relevance(c: Tensor, a: Tensor) -> Tensor:
     """Return the sum of R = c * a in double precision."""
-    return total(relevance_of(c, a))
+    return sum_in_double(relevance_of(c, a))
 
 
-def amount(call: Call[OpT], flow: Tensor, a: Tensor) -> Tensor:
+def flow_sum(call: Call[OpT], flow: Tensor, a: Tensor) -> Tensor:
     """Return the relevance in a flow at a value `a`, whichever form arrived at this call."""
     return sum_relevance(flow, a if call.form is Form.COEFFICIENT else torch.ones_like(a))
 

@@ -50,12 +50,12 @@ def real(*shape: int) -> TensorSpec:
     )
 
 
-def brief(*shape: int) -> TensorSpec:
+def real_bfloat16(*shape: int) -> TensorSpec:
     """Draw standard normal entries in bfloat16, for kernels that support no wider dtype."""
     return TensorSpec(lambda g, dtype: torch.randn(shape, generator=g).bfloat16())
 
 
-def cumulative(*ends: int) -> TensorSpec:
+def group_ends(*ends: int) -> TensorSpec:
     """Give the ends of groups of rows, as 32-bit integers."""
     return TensorSpec(lambda g, dtype: torch.tensor(ends, dtype=torch.int32))
 
@@ -76,7 +76,7 @@ def between(low: float, high: float, *shape: int) -> TensorSpec:
     return TensorSpec(draw)
 
 
-def coarse(*shape: int) -> TensorSpec:
+def odd_eighths(*shape: int) -> TensorSpec:
     """Draw odd multiples of 1/8 in (-4, 4): exact in every floating-point type, never zero."""
     return TensorSpec(
         lambda g, dtype: ((torch.randint(-16, 16, shape, generator=g) * 2 + 1) / 8).to(dtype)

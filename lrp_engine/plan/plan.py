@@ -17,7 +17,7 @@ from ..graphs.nodes import (
     target_name,
     value,
 )
-from ..graphs.precision import coarsest
+from ..graphs.precision import coarsest_dtype
 from ..graphs.schema import Operand
 from ..method.op import Op
 from ..method.registry import Registry
@@ -111,7 +111,7 @@ class Plan:
 
     def coarsest_dtype(self) -> torch.dtype:
         """Return the dtype of lowest precision among the live values: it sets the tolerance."""
-        return coarsest(a.node for a in self.assignments)
+        return coarsest_dtype(a.node for a in self.assignments)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return (node, op, value, rule, through, module) of every live op, in forward order."""

@@ -80,11 +80,11 @@ class PresetRow:
 
 def rule_text(name: str, parameters: Mapping[str, object]) -> str:
     """Return a rule with its parameters as text, `epsilon(epsilon=1e-06)`."""
-    inside = ", ".join(f"{k}={plain(v)}" for k, v in parameters.items())
+    inside = ", ".join(f"{k}={plain_value(v)}" for k, v in parameters.items())
     return f"{name}({inside})" if inside else name
 
 
-def plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """Return a parameter as it is written in a preset file."""
     return value.value if isinstance(value, Enum) else value
 
@@ -111,7 +111,7 @@ class Preset:
     def hash(self) -> str:
         """Return a hash of the choice of rules and parameters."""
         rows = [
-            [e.where(), e.use, sorted((k, plain(v)) for k, v in e.parameters.items())]
+            [e.where(), e.use, sorted((k, plain_value(v)) for k, v in e.parameters.items())]
             for e in self.entries
         ]
         text = json.dumps([rows, self.gates, self.fold_batch_norm])

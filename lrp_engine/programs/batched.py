@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, fx
 
 from ..errors import RuleError
-from ..graphs.aten import LOOSE
+from ..graphs.aten import RESHAPE_FOR_VIEWS
 from ..graphs.modules import copy_graph
 from ..kernels.dense_rows import dense_rows, with_dense_rows
 
 # torch.vmap does not look into ops that are not its own.
-_BATCHABLE: dict[object, object] = dict([*LOOSE.items(), (dense_rows, with_dense_rows)])
+_BATCHABLE: dict[object, object] = dict([*RESHAPE_FOR_VIEWS.items(), (dense_rows, with_dense_rows)])
 
 
 def run_many(

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..graphs.aten import PRODUCT, SUM
 from ..graphs.modules import copy_graph
 from ..graphs.nodes import value
-from ..graphs.precision import coarsest, half_the_digits
+from ..graphs.precision import coarsest_dtype, rounding_tolerance
 from ..promises.costs import is_random
 from .program import Program, ProgramFunction
 from .verified import VerifiedProgram
@@ -54,8 +54,8 @@ def compile_programs(
 
     # Two runs of a model that draws random numbers differ anyway.
     random = any(is_random(n) for n in program.forward.graph.nodes if n.op == "call_function")
-    slack = half_the_digits(
-        coarsest([*program.forward.graph.nodes, *program.relevance.graph.nodes])
+    slack = rounding_tolerance(
+        coarsest_dtype([*program.forward.graph.nodes, *program.relevance.graph.nodes])
     )
     return (
         VerifiedProgram("forward program", forward, program.forward, slack, verified=random),

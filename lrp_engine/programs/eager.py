@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..graphs.aten import CAST, UNFOLDED
+from ..graphs.aten import CAST, FLATTENED_MATMUL
 from ..graphs.modules import copy_graph
 from ..graphs.nodes import value, values
 from ..kernels.dense_rows import dense_rows, with_dense_rows
@@ -70,7 +70,7 @@ def generate_eager(module: fx.GraphModule) -> EagerProgram:
 
 def _restore_products(graph: fx.Graph) -> None:
     """Call a product whole that was decomposed: torch makes the same three calls of it."""
-    for last in graph.find_nodes(op="call_function", target=UNFOLDED[-1]):
+    for last in graph.find_nodes(op="call_function", target=FLATTENED_MATMUL[-1]):
         parts = _find_parts(last)
         if not parts:
             continue
@@ -88,7 +88,7 @@ def _restore_products(graph: fx.Graph) -> None:
 def _find_parts(last: fx.Node) -> list[fx.Node]:
     """Return the calls of a decomposed product; none if another op reads what is between them."""
     found = [last]
-    for target in reversed(UNFOLDED[:-1]):
+    for target in reversed(FLATTENED_MATMUL[:-1]):
         before = found[0].args[0]
         if not isinstance(before, fx.Node) or before.target is not target or len(before.users) > 1:
             return []

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from torch.fx.graph import CodeGen
 
 from ..capture import Captured
-from ..graphs.aten import ANY_LAYOUT
+from ..graphs.aten import RESHAPE_FOR_VIEW
 from ..graphs.modules import module_of
 from ..promises.costs import Costs, SymbolSizes
 from ..promises.memory import Timeline
@@ -158,7 +158,7 @@ def _copy_for_any_layout(
     """Copy a call in a form whose operands may lie in memory otherwise than at capture."""
     copy = graph.node_copy(node, lambda n: copies[n])
     target: Any = node.target
-    copy.target = ANY_LAYOUT.get(target, target)
+    copy.target = RESHAPE_FOR_VIEW.get(target, target)
     return copy
 
 

@@ -9,7 +9,7 @@ from math import inf
 from torch import Tensor, fx
 
 from ..errors import CompilerError
-from ..graphs.precision import largest, pieces
+from ..graphs.precision import largest_finite, split_flat
 from .program import ProgramFunction
 from .rounding import run_perturbed
 
@@ -89,14 +89,14 @@ def _difference(found: object, expected: object) -> float:
         return 0.0
     assert isinstance(found, Tensor)
     difference, scale = 0.0, 0.0
-    for a, b in zip(pieces(found), pieces(expected), strict=True):
+    for a, b in zip(split_flat(found), split_flat(expected), strict=True):
         there = b.to(a.device)
         difference = max(difference, _largest_difference(a, there))
-        scale = max(scale, largest(there))
+        scale = max(scale, largest_finite(there))
     return difference / scale if scale else inf if difference else 0.0
 
 
 def _largest_difference(a: Tensor, b: Tensor) -> float:
     """Return the largest finite |a - b|; infinite if a is not finite where b is."""
     lost = bool((b.isfinite() & ~a.isfinite()).any())
-    return inf if lost else largest(a.double() - b.double())
+    return inf if lost else largest_finite(a.double() - b.double())

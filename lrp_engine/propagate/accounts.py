@@ -20,7 +20,7 @@ from ..graphs.nodes import (
 from ..graphs.tracing import signature, trace
 from ..method.call import Call, Form
 from ..method.op import Op
-from ..method.relevance import relevance_of, total, widen
+from ..method.relevance import relevance_of, sum_in_double, widen
 from ..plan.plan import Assignment, Plan
 from .call_site import Arriving, CallSite
 from .flows import Conversion
@@ -207,5 +207,5 @@ def _amounts(pairs: Sequence[tuple[Tensor, Tensor]], form: Form) -> tuple[Tensor
 
 
 def _summed(parts: Sequence[Tensor]) -> Tensor:
-    first, *rest = map(total, parts)
+    first, *rest = map(sum_in_double, parts)
     return sum(rest, first)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from ..graphs.aten import without_factor
+from ..graphs.aten import split_factor
 from ..graphs.nodes import is_getitem, value
 from ..graphs.schema import Operand, bind, pick
 from ..graphs.tracing import Template, prune, signature, trace
@@ -133,7 +133,7 @@ class CallSite:
 
         template = trace(run, self.examples)
         count = len(a.live)
-        bare = [without_factor(result) for result in template.results[:count]]
+        bare = [split_factor(result) for result in template.results[:count]]
         coefficients = [node if isinstance(node, fx.Node) else None for node, _ in bare]
         primal = template.results[count:]
         live = [template.inputs[i] for i in self.live_inputs()]

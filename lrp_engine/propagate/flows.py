@@ -18,8 +18,8 @@ from ..graphs.aten import (
     PRODUCT,
     SUM,
     SUM_OF_PRODUCT,
-    factors,
-    halves,
+    find_factors,
+    find_joined_slices,
 )
 from ..graphs.nodes import is_getitem, part_of, value
 from ..graphs.tracing import Template
@@ -139,11 +139,11 @@ class Flows:
         """Add two flows in one pass; a product about to be added is never written by itself."""
         scale = b.scale / a.scale
         total = value(a.node)
-        joined = halves(a.node, b.node) if scale == 1.0 else None
+        joined = find_joined_slices(a.node, b.node) if scale == 1.0 else None
         if joined:
             parts, axis = joined
             return Flow(self._joint.emit(JOIN, (list(parts), axis), {}, total), a.form, a.scale)
-        product = factors(b.node)
+        product = find_factors(b.node)
         if product and all(value(p).dtype == total.dtype for p in product):
             node = self._joint.emit(SUM_OF_PRODUCT, (a.node, *product), {"value": scale}, total)
         else:

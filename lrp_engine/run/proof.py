@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from ..capture import Captured
 from ..capture.captured import CaptureMode
 from ..errors import CaptureError, InputError
-from ..graphs.precision import largest, pieces
+from ..graphs.precision import largest_finite, split_flat
 from .inputs import other_path
 
 _RECORDED = "recorded"
@@ -119,8 +119,8 @@ def _agree(mine: Any, theirs: Any) -> bool:
     if not mine.dtype.is_floating_point:
         return torch.equal(mine, theirs)
     slack = 64 * torch.finfo(mine.dtype).eps
-    room = slack * max(map(largest, pieces(theirs)), default=0.0)
+    room = slack * max(map(largest_finite, split_flat(theirs)), default=0.0)
     return all(
         torch.allclose(a, b, rtol=slack, atol=room, equal_nan=True)
-        for a, b in zip(pieces(mine), pieces(theirs), strict=True)
+        for a, b in zip(split_flat(mine), split_flat(theirs), strict=True)
     )

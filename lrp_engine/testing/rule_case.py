@@ -23,7 +23,7 @@ from ..method.op import Normalisation, Op
 from ..method.registry import Registry
 from ..method.relevance import sum_relevance, to_relevance
 from ..method.rule import Rule
-from ..preset.preset import plain
+from ..preset.preset import plain_value
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RuleCase:
     def __str__(self) -> str:
         name = str(self.op.target).removeprefix("aten.")
         live = "+".join(map(str, self.live))
-        extra = "".join(f"-{k}={plain(v)}" for k, v in self.parameters.items())
+        extra = "".join(f"-{k}={plain_value(v)}" for k, v in self.parameters.items())
         form = "-R" if self.form is Form.RELEVANCE else ""
         return f"{name}-{self.op.family}.{self.rule.name}-{self.sample}-{live}{extra}{form}"
 

@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from lrp_engine.method.registry import standard
-from lrp_engine.preset.preset import plain
+from lrp_engine.preset.preset import plain_value
 from lrp_engine.preset.preset_file import load
 from lrp_engine.testing.rule_case import RuleCase
 
@@ -34,7 +34,7 @@ def key(case: RuleCase) -> str:
 
 def plain_parameters(case: RuleCase) -> dict[str, Any]:
     """As they stand in a preset file."""
-    return {k: plain(v) for k, v in case.parameters.items()}
+    return {k: plain_value(v) for k, v in case.parameters.items()}
 
 
 def captured_as(case: RuleCase) -> str:

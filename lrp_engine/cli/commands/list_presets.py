@@ -84,11 +84,11 @@ def _references(preset: Preset, rows: Sequence[Row]) -> list[str]:
 
 
 def _row(entry: PresetRow, registry: Registry) -> Row:
-    from ...preset.preset import plain
+    from ...preset.preset import plain_value
 
     rule = registry.rules[entry.family, entry.use]
     given = {k: v for k, v in entry.parameters.items() if v is not inspect.Parameter.empty}
     missing = [f"{k}=?" for k in entry.parameters if k not in given]
-    inside = ", ".join([*(f"{k}={plain(v)}" for k, v in given.items()), *missing])
+    inside = ", ".join([*(f"{k}={plain_value(v)}" for k, v in given.items()), *missing])
     where = entry.where().removeprefix("family ")
     return where, f"{rule.name}({inside})" if inside else rule.name, rule.cites
