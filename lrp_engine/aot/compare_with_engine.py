@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..capture import Captured
-from ..capture.shapes import Symbol
+from ..capture.shape_contract import Symbol
 from ..errors import LrpError, PackageError
 from ..results.explanation import Explanation
 from ..run.target import Position, Target

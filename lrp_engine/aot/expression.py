@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils._sympy.printers import PythonPrinter
 
-from ..capture.shapes import Expression
+from ..capture.shape_contract import Expression
 from ..errors import PackageError
 
 _OPERATORS: Mapping[type, Callable[..., Any]] = {

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..capture.shapes import Axes
+from ..capture.shape_contract import Axes
 from ..errors import PackageError
 from .structure import Structure
 

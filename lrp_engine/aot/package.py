@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ..canonicalise.masks import MaskClaim
-from ..capture.shapes import mismatch
+from ..capture.shape_contract import mismatch
 from ..capture.signature import Signature, as_call
 from ..errors import InputError, NotPackagedError, TargetError
 from ..plan.provenance import Provenance
 from ..propagate.ledger import Ledger
 from ..results.explanation import Explanation
-from ..run.finite import ask_if_finite
+from ..run.finiteness import ask_if_finite
 from ..run.inputs import check_claims, check_constant, check_shapes, check_tensor
 from ..run.program_pairs import seed_in_full, seed_row_and_place
 from ..run.target import (

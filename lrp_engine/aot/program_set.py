@@ -16,7 +16,7 @@ from torch.fx.node import Argument
 from torch.types import IntLikeType
 
 from ..canonicalise.masks import MaskClaim
-from ..capture.shapes import Expression, ShapeContract
+from ..capture.shape_contract import Expression, ShapeContract
 from ..errors import PackageError
 from ..graphs.aten import SIZE
 from ..graphs.nodes import value

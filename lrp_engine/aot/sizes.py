@@ -15,7 +15,7 @@ from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.types import IntLikeType
 
-from ..capture.shapes import Expression, Symbol
+from ..capture.shape_contract import Expression, Symbol
 from ..errors import PackageError
 from .expression import evaluate, format_expression
 from .program_set import ProgramSource, Shape

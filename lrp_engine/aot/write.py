@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from ..canonicalise.masks import MaskClaim
 from ..capture import Captured, InputPort
 from ..capture.captured import CaptureMode
-from ..capture.shapes import axes_of
+from ..capture.shape_contract import axes_of
 from ..errors import PackageError
 from ..graphs.nodes import value
 from ..graphs.precision import rounding_tolerance

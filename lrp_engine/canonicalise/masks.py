@@ -18,7 +18,7 @@ from torch._ops import OpOverload
 from torch.fx.node import Argument
 
 from ..capture import Captured
-from ..capture.shapes import Symbol
+from ..capture.shape_contract import Symbol
 from ..graphs.nodes import hint, value
 from ..graphs.schema import bind
 from ..graphs.walk import closure, inputs

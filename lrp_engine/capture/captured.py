@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from .shapes import ShapeContract, Symbol
+from .shape_contract import ShapeContract, Symbol
 from .signature import Signature
 from .tensor_homes import TensorHome
 

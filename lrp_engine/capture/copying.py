@@ -14,7 +14,7 @@ from ..graphs.aten import SIZE
 from ..graphs.decomposition import Traces, is_composite, write_parts
 from ..graphs.nodes import holds_tensors, is_getitem, part_of, value
 from .in_place import Write, may_alias_silently, only_detaches
-from .shapes import free_sizes
+from .shape_contract import free_sizes
 
 Args = tuple[Argument, ...]
 Kwargs = dict[str, Argument]

@@ -21,7 +21,7 @@ from .captured import (
 from .copying import Copier
 from .functional import Functional
 from .module_outputs import module_outputs
-from .shapes import contract_of
+from .shape_contract import contract_of
 from .signature import leaf_names, output_names
 
 _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)

@@ -18,7 +18,7 @@ from .exported import from_exported
 from .functional import Functional, make_functional, retrace
 from .module_view import ModuleView, preserve_attributes
 from .scans import allow_scans, scan_notes
-from .shapes import batch_size, dynamic_spec, with_distinct_batch
+from .shape_contract import batch_size, dynamic_spec, with_distinct_batch
 from .signature import CallArguments, argument_names, as_call, clone_repeated
 from .silence import silence_export
 from .tensor_homes import TensorHome, find_homes

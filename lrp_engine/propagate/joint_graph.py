@@ -12,7 +12,7 @@ from torch.fx.node import Argument, Target
 from torch.utils import _pytree as pytree
 
 from ..capture import Captured
-from ..capture.shapes import free_sizes
+from ..capture.shape_contract import free_sizes
 from ..graphs.aten import FILLED, SIZE
 from ..graphs.nodes import VALUE_OF, value
 from ..graphs.tracing import (

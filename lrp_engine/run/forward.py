@@ -17,7 +17,7 @@ from ..programs.batched import run_many
 from ..propagate.accounts import read_accounts
 from ..propagate.ledger import Ledger, ledger_of
 from ..results.explanation import Explanation
-from .finite import ask_if_finite
+from .finiteness import ask_if_finite
 from .inputs import count_versions
 from .program_pairs import ProgramPair, ProgramPairs
 from .target import Position, Seed, Target, seed_at_rows, seed_of
