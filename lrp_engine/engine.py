@@ -102,12 +102,12 @@ class Engine:
 
     @property
     def plan(self) -> Plan:
-        """Which rule serves which op, and where relevance stops."""
+        """The plan: the rule of every op, and the places where relevance stops."""
         return self._explainer.pairs.plan
 
     @property
     def policy(self) -> PolicyOrBudget:
-        """What is kept between the forward pass and the relevance program."""
+        """The policy: the values that are kept between the forward and the relevance program."""
         return self._explainer.pairs.policy
 
     @property
@@ -174,7 +174,7 @@ class Engine:
 
     @property
     def promises(self) -> Promises:
-        """Which values of the forward pass the rules asked for, and what became of them.
+        """The values of the forward pass that rules asked for, and how each is honoured.
 
         Of a class at one position: `engine.row_program.promises`.
         """

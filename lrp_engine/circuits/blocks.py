@@ -59,7 +59,7 @@ class Block:
 
     @property
     def readers(self) -> tuple[fx.Node, ...]:
-        """What reads the stream: query, key and value of an attention, else the block's output."""
+        """The nodes that read the stream: query, key and value of an attention, else the block's output."""
         h = self.heads
         return (self.out,) if h is None else (h.query, h.key, h.value)
 
@@ -77,7 +77,7 @@ class ModelBlocks:
 
     @property
     def layers(self) -> int:
-        """How many layers there are; a layer is an attention block and the MLP behind it."""
+        """The number of layers; a layer is an attention block and the MLP behind it."""
         return 1 + max((b.layer for b in self.blocks), default=-1)
 
 

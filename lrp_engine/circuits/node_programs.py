@@ -88,7 +88,7 @@ class NodePrograms:
 
 @dataclass(frozen=True)
 class NodeValues:
-    """What one run with its relevance pass gives: activations and coefficients by node."""
+    """The values of one run with its relevance pass: activations and coefficients by node."""
 
     output: Tensor
     activations: Mapping[fx.Node, Tensor]

@@ -38,7 +38,7 @@ class Component:
 
     @property
     def index(self) -> tuple[int, ...]:
-        """Where its mean score lies among those of its site: (position[, unit])."""
+        """The index of its mean score among those of its site: (position[, unit])."""
         return tuple(i for i in (self.position, self.unit) if i is not None)
 
     @property

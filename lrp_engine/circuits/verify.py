@@ -111,7 +111,7 @@ def choose_estimator(
 
 @dataclass(frozen=True)
 class _Sampling:
-    """How many components are measured: `count` at random, and the `top` of every estimator."""
+    """The number of components to measure: `count` at random, and the `top` of every estimator."""
 
     count: int
     top: int

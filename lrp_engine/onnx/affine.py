@@ -36,7 +36,7 @@ def _replaced(graph: OnnxGraph, steps: list[OnnxStep]) -> OnnxGraph:
 
 
 def _has_matrix(step: OnnxStep, constants: Mapping[str, OnnxValue]) -> bool:
-    """Whether a step multiplies a value by a constant matrix from the right."""
+    """Return whether a step multiplies a value by a constant matrix from the right."""
     if step.op != "MatMul" or step.domain or step.inputs[0] in constants:
         return False
     return len(_shape(constants.get(step.inputs[1]))) == 2

@@ -34,7 +34,7 @@ class MappedFile:
 
     @property
     def size(self) -> int:
-        """How many bytes the file has."""
+        """The size of the file in bytes."""
         return self.data.numel()
 
 

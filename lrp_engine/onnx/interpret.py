@@ -34,7 +34,7 @@ def _no_mark(path: tuple[NodeMark, ...]) -> AbstractContextManager[object]:
 
 @dataclass(frozen=True)
 class ImportScope:
-    """What all steps of a graph share.
+    """The state that all steps of a graph share.
 
     Attributes:
         table: The op table.

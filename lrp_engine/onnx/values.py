@@ -48,7 +48,7 @@ class HostArray:
 
     @property
     def concrete(self) -> bool:
-        """Whether every entry is a number."""
+        """True if every entry is a number."""
         return self.array.dtype != object
 
     @classmethod
@@ -119,12 +119,12 @@ def as_number(value: OnnxValue) -> float:
 
 
 def is_small(shape: HostArray) -> bool:
-    """Whether an array of this shape may be a host value."""
+    """Return whether an array of this shape may be a host value."""
     return shape.concrete and math.prod(as_ints(shape)) <= _MOST_INTS
 
 
 def all_known(values: Iterable[OnnxValue | None]) -> bool:
-    """Whether all values (None: an input left out) are host values."""
+    """Return whether all values (None: an input left out) are host values."""
     return all(value is None or isinstance(value, HostArray) for value in values)
 
 

@@ -23,12 +23,12 @@ class Window:
 
     @property
     def rank(self) -> int:
-        """How many axes it slides over."""
+        """The number of axes that it slides over."""
         return len(self.kernel)
 
     @property
     def same(self) -> bool:
-        """Whether the padding is the same at both ends."""
+        """True if the padding is the same at both ends."""
         return all(isinstance(a, int) and isinstance(b, int) and a == b for a, b in self.pads)
 
     @property

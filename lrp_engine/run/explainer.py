@@ -24,7 +24,7 @@ _Pair = tuple[Target, Position]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of one explanation; the fields are those of `Engine.explain`."""
+    """The request for one explanation; the fields are those of `Engine.explain`."""
 
     target: Target = None
     position: Position = None
@@ -38,7 +38,7 @@ class Request:
 
     @property
     def may_skip_rows(self) -> bool:
-        """Whether one row per sample says everything that is asked for."""
+        """True if one row per sample says everything that is asked for."""
         whole = self.ledger or self.create_graph
         return not whole and is_class(self.target) and is_rows(self.position)
 

@@ -25,7 +25,7 @@ from .target import Position, Seed, Target, seed_at_rows, seed_of
 
 @dataclass(frozen=True)
 class ModelRun:
-    """What one forward pass was given and returned, without the values kept for relevance.
+    """The inputs and outputs of one forward pass, without the values kept for relevance.
 
     `rows`: where the output was computed, (batch,), if not everywhere; `output_later` if the whole
     output can be computed on demand.

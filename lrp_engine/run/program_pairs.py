@@ -154,12 +154,12 @@ class ProgramPairs:
 
     @cached_property
     def has_rows(self) -> bool:
-        """Whether one row of the output can be computed and explained without the others."""
+        """True if one row of the output can be computed and explained without the others."""
         return can_start_at_row(self.plan)
 
     @cached_property
     def rows_by_default(self) -> bool:
-        """Whether that is what a class at one position gets, its output computed again on demand.
+        """True if a class at one position is explained so, its output computed again on demand.
 
         A recorded capture is compared with the model at every call, for which the whole output is
         needed anyway; a model that draws random numbers would give another output.

@@ -216,12 +216,12 @@ def _checked(index: Any, size: int, what: str = "class") -> int:
 
 
 def is_class(target: Target) -> bool:
-    """Whether a target names classes, rather than being a metric, a coefficient or nothing."""
+    """Return whether a target names classes, rather than being a metric, a coefficient or nothing."""
     return not (target is None or callable(target) or _is_coefficient(target))
 
 
 def is_rows(position: Position) -> bool:
-    """Whether a position means one row per sample."""
+    """Return whether a position means one row per sample."""
     return isinstance(position, (int, Sequence, Tensor))
 
 
