@@ -216,7 +216,7 @@ def _checked(index: Any, size: int, what: str = "class") -> int:
 
 
 def is_class(target: Target) -> bool:
-    """Return whether a target names classes, rather than being a metric, a coefficient or nothing."""
+    """Return whether a target names classes: no metric, no coefficient, not nothing."""
     return not (target is None or callable(target) or _is_coefficient(target))
 
 
