@@ -59,7 +59,7 @@ class Block:
 
     @property
     def readers(self) -> tuple[fx.Node, ...]:
-        """The nodes that read the stream: query, key and value of attention, else the block's output."""
+        """The nodes that read the stream: an attention's query, key and value, else the output."""
         h = self.heads
         return (self.out,) if h is None else (h.query, h.key, h.value)
 
