@@ -67,6 +67,13 @@ class PromiseError(LrpError):
     """A value that the relevance program needs can neither be kept nor recomputed."""
 
 
+class UserCodeError(LrpError):
+    """Code of the user's, such as a metric, a tokenizer or a model factory, raised an exception.
+
+    The exception itself is the `__cause__`.
+    """
+
+
 class ConservationError(LrpError):
     """`check()` found relevance that the ledger cannot account for."""
 
