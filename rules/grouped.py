@@ -9,7 +9,7 @@ from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.nodes import value
 from lrp_engine.graphs.schema import Arguments
 from lrp_engine.method.call import Call
-from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.op import Product, WeightedSum
 from lrp_engine.method.samples import (
     Sample,
     group_ends,
@@ -38,24 +38,39 @@ def grouped(target: Target, x: str, weight: str, call: Sample) -> WeightedSum:
         operands=(x,),
         input=x,
         weight=weight,
+        selectors=("offs",),
         samples=(call,),
         adjoint=grouped_adjoint,
         when=rows_by_group,
     )
 
 
-GROUPED = (
-    grouped(
+# The op of another library is declared by its name: it exists once that library is loaded.
+_CALLS = (
+    (
         aten._grouped_mm.default,
         "self",
         "mat2",
         sample(real_bfloat16(6, 8), real_bfloat16(3, 8, 8), offs=group_ends(2, 2, 6)),
     ),
-    # The op of another library is declared by its name: it exists once that library is loaded.
-    grouped(
+    (
         "transformers.grouped_mm_fallback.default",
         "input",
         "weight",
         sample(real(6, 4), real(3, 4, 5), group_ends(2, 2, 6)),
     ),
+)
+
+GROUPED = tuple(grouped(*call) for call in _CALLS)
+
+# Weights that are computed from the input are factors like any others.
+DYNAMIC = tuple(
+    Product(
+        target=target,
+        operands=(x, weight),
+        factors=(x, weight),
+        selectors=("offs",),
+        samples=(call,),
+    )
+    for target, x, weight, call in _CALLS
 )

@@ -11,7 +11,7 @@ from torch.fx.node import Target
 from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import invoke, operands_of, substitute
 from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed, at_result
-from lrp_engine.method.claims import as_are, reduces_last
+from lrp_engine.method.claims import any_of, as_are, reduces_last
 from lrp_engine.method.op import AtZero, Linear, Op
 from lrp_engine.method.relevance import flow_sum, stabilise, sum_relevance
 from lrp_engine.method.rule import rule
@@ -45,6 +45,7 @@ SUMS = tuple(
         samples=(call,),
         at_zero=AtZero.SUM,
         never_negative=ADDED if target in (aten.add.Tensor, aten.add.Scalar) else None,
+        positive=any_of("self", "other"),
     )
     for target, operands, call in [
         (aten.add.Tensor, ("self", "other"), sample(real(2, 3), real(3), alpha=2)),
@@ -74,6 +75,7 @@ CASTS = tuple(
         at_zero=AtZero.ZERO,
         idle_if_same_layout=True,
         never_negative=as_are("self"),
+        templates=("other",) if target is aten.type_as.default else (),
     )
     for target, call in [
         (aten._to_copy.default, sample(odd_eighths(2, 3), dtype=torch.float32)),
@@ -104,6 +106,7 @@ CHOICES = (
         aten.copy.default,
         "src",
         samples=(sample(real(2, 3), real(2, 3)), sample(real(2, 3), real(3))),
+        templates=("self",),
         adjoint=copy_adjoint,
     ),
     linear(
@@ -119,24 +122,28 @@ CHOICES = (
         aten.index_put.default,
         "self",
         "values",
+        selectors=("indices",),
         samples=(sample(real(4, 3), [integers(4, 1)], real(1, 3), True),),
     ),
     linear(
         aten.scatter.src,
         "self",
         "src",
+        selectors=("index",),
         samples=(sample(real(4, 3), 0, integers(4, 1, 3), real(1, 3)),),
     ),
     linear(
         aten.scatter_add.default,
         "self",
         "src",
+        selectors=("index",),
         samples=(sample(real(4, 3), 0, integers(4, 2, 3), real(2, 3)),),
     ),
     linear(
         aten.index_add.default,
         "self",
         "source",
+        selectors=("index",),
         samples=(sample(real(4, 3), 0, integers(4, 2), real(2, 3)),),
     ),
 )
@@ -153,7 +160,16 @@ REDUCTIONS = (
     average_of(aten.mean.default, "self", sample(real(2, 3))),
     average_of(aten.mean.dim, "self", sample(real(2, 3), [1], True), rowwise=reduces_last),
     linear(aten.cumsum.default, "self", samples=(sample(real(2, 3), 1),)),
-    linear(aten.diff.default, "self", samples=(sample(real(2, 5)),)),
+    linear(
+        aten.diff.default,
+        "self",
+        "prepend",
+        "append",
+        samples=(
+            sample(real(2, 5)),
+            sample(real(2, 3), prepend=real(2, 1), append=real(2, 2)),
+        ),
+    ),
 )
 
 POOLING = (

@@ -21,16 +21,20 @@ from lrp_engine.method.samples import (
 )
 
 
-def move(target: Target, operand: str, *samples: Sample, idle: bool = False) -> Move:
+def move(
+    target: Target, operand: str, *samples: Sample, idle: bool = False, selectors: str = ""
+) -> Move:
     """Return one table row: the op, the argument whose entries it moves, sample calls.
 
     `idle`: entries keep their order, so a result of the operand's own shape is the operand.
+    `selectors`: the argument that holds indices.
     """
     return Move(
         target=target,
         operands=(operand,),
         samples=samples,
         idle_if_same_layout=idle,
+        selectors=(selectors,) if selectors else (),
         never_negative=as_are(operand),
     )
 
@@ -74,10 +78,6 @@ PARTS = (
     move(aten.unfold.default, "self", sample(real(2, 6), 1, 3, 2)),
     move(aten.tril.default, "self", sample(real(3, 3))),
     move(aten.triu.default, "self", sample(real(3, 3))),
-    move(aten.index.Tensor, "self", sample(real(4, 3), [integers(4, 5)])),
-    move(aten.index_select.default, "self", sample(real(4, 3), 0, integers(4, 2))),
-    move(aten.gather.default, "self", sample(real(4, 3), 0, integers(4, 2, 3))),
-    move(aten.take_along_dim.default, "self", sample(real(4, 3), integers(4, 2, 3), 0)),
     move(aten.flip.default, "self", sample(real(4, 3), [0])),
     move(aten.roll.default, "self", sample(real(4, 3), [1], [0])),
     move(aten.pixel_shuffle.default, "self", sample(real(1, 4, 2, 2), 2)),
@@ -88,8 +88,18 @@ PARTS = (
     move(aten.replication_pad2d.default, "self", sample(real(1, 2, 4, 4), [1, 1, 1, 1])),
     move(aten.reflection_pad3d.default, "self", sample(real(1, 1, 2, 2, 3), [1, 1, 1, 0, 0, 1])),
     move(aten.replication_pad3d.default, "self", sample(real(1, 1, 2, 2, 3), [1, 1, 1, 0, 0, 1])),
-    move(aten._unsafe_index.Tensor, "self", sample(real(4, 3), [integers(4, 5)])),
     move(aten.im2col.default, "self", sample(real(1, 2, 4, 4), [2, 2], [1, 1], [0, 0], [1, 1])),
+)
+
+CHOSEN = tuple(
+    move(target, "self", call, selectors=indices)
+    for target, indices, call in [
+        (aten.index.Tensor, "indices", sample(real(4, 3), [integers(4, 5)])),
+        (aten._unsafe_index.Tensor, "indices", sample(real(4, 3), [integers(4, 5)])),
+        (aten.index_select.default, "index", sample(real(4, 3), 0, integers(4, 2))),
+        (aten.gather.default, "index", sample(real(4, 3), 0, integers(4, 2, 3))),
+        (aten.take_along_dim.default, "indices", sample(real(4, 3), integers(4, 2, 3), 0)),
+    ]
 )
 
 JOINS = (

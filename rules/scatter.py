@@ -12,13 +12,17 @@ from lrp_engine.method.samples import (
 )
 from lrp_engine.rules.linear import linear
 
+_INDEX = ("index",)
 _SCATTER = (real(4, 3), 0, integers(4, 2, 3))
 
 FILLS = (
-    linear(aten.fill.Tensor, "value", samples=(sample(real(2, 3), real()),)),
-    linear(aten.scatter.value, "self", samples=(sample(*_SCATTER, 0.5),)),
+    linear(aten.fill.Tensor, "value", samples=(sample(real(2, 3), real()),), templates=("self",)),
+    linear(aten.scatter.value, "self", selectors=_INDEX, samples=(sample(*_SCATTER, 0.5),)),
     linear(
-        aten.index_fill.int_Scalar, "self", samples=(sample(real(4, 3), 0, integers(4, 2), 0.5),)
+        aten.index_fill.int_Scalar,
+        "self",
+        selectors=_INDEX,
+        samples=(sample(real(4, 3), 0, integers(4, 2), 0.5),),
     ),
 )
 
@@ -33,6 +37,7 @@ COPIES = (
         aten.index_copy.default,
         "self",
         "source",
+        selectors=_INDEX,
         samples=(sample(real(4, 3), 0, integers(4, 1), real(1, 3)),),
     ),
     linear(aten.diagonal_scatter.default, "self", "src", samples=(sample(real(3, 4), real(3), 0),)),
@@ -40,6 +45,7 @@ COPIES = (
         aten._unsafe_index_put.default,
         "self",
         "values",
+        selectors=("indices",),
         samples=(sample(real(4, 3), [integers(4, 2)], real(2, 3), True),),
     ),
 )
@@ -54,6 +60,7 @@ REDUCTIONS = (
             sample(*_SCATTER, real(2, 3), "mean"),
             sample(*_SCATTER, real(2, 3), "mean", include_self=False),
         ),
+        selectors=_INDEX,
         when=lambda arguments, _: arguments["reduce"] in ("sum", "mean"),
     ),
     Selection(
@@ -63,6 +70,7 @@ REDUCTIONS = (
             sample(*_SCATTER, real(2, 3), "amax"),
             sample(*_SCATTER, real(2, 3), "amin", include_self=False),
         ),
+        selectors=_INDEX,
         when=lambda arguments, _: arguments["reduce"] in ("amax", "amin"),
     ),
 )

@@ -39,7 +39,13 @@ STEPS = "piecewise constant: no first-order term, and no share to speak of"
 RANDOM = "random draws do not explain anything"
 
 SHAPES = tuple(
-    Stop(target=target, operands=("self",), samples=(call,), reason=SHAPE_ONLY)
+    Stop(
+        target=target,
+        operands=("self",),
+        templates=("self",),
+        samples=(call,),
+        reason=SHAPE_ONLY,
+    )
     for target, call in [
         (aten.zeros_like.default, sample(real(2, 3))),
         (aten.ones_like.default, sample(real(2, 3))),
@@ -113,6 +119,7 @@ TABLES = (
         operands=("weight",),
         table="weight",
         indices="indices",
+        selectors=("indices",),
         samples=(
             sample(real(5, 3), integers(5, 2, 4)),
             sample(real(5, 3), integers(5, 2, 4), 2, True),

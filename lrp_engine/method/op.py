@@ -6,7 +6,7 @@ rule serves it is the preset's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
@@ -16,7 +16,7 @@ from torch.fx.node import Target
 
 from ..graphs.schema import Arguments
 from .call import Arriving, Call, Coefficients
-from .claims import Claim
+from .claims import Claim, always
 from .samples import Sample
 
 Condition = Callable[[Arguments, frozenset[str]], bool]
@@ -35,26 +35,38 @@ class Op:
     """An ATen op that the method knows.
 
     `target` is the op, or its name (`library.op.overload`) if it belongs to another library.
-    `operands` are the schema's argument names that can carry relevance. `when`, if given,
-    restricts the record to calls for which `when(arguments, names of live operands)` holds;
-    one target may have several records, the first that holds is taken.
+    `operands` are the schema's argument names that can carry relevance. `templates` are those of
+    which shape, dtype and device count and no entry. A live tensor in any other argument: the
+    record does not serve that call. `selectors` are those that only choose among entries by number
+    (indices); arguments of booleans need no declaration. `when`, if given, restricts the record to calls for which
+    `when(arguments, names of live operands)` holds; one target may have several records, the first
+    that holds and declares all that is live is taken.
     `idle_if_same_layout`: a result of the operand's own shape and strides is the operand.
     `rowwise(arguments)`: whether a call acts on the last axis of its first operand alone, each row
     of the other axes by itself, and is no entrywise op.
     `never_negative(arguments, known)`: whether no entry of the result can be below zero, `known`
     telling which arguments have none (`lrp_engine/method/claims.py`).
+    `regular(arguments, never_zero)`: whether value and slope are finite at every finite operand,
+    however large; where that is not declared, c = 0 is passed on as 0 by an op of its own
+    (`lrp_engine/method/zeros.py`). `bounded`: the result is finite even at infinite operands.
+    `positive(arguments, known)`: whether every entry of a result that is never negative is above
+    zero; by default, whether the claim `never_negative` makes it so.
 
     Of a family: `moves_entries` says that entries change place and nothing is computed; `scales`,
-    that the result is proportional to one live operand where no constant is added. The fields in
+    that the result is proportional to one live operand where no constant is added;
+    `reads_operands`, that what is passed on depends on the operands' values; `axes` is the argument
+    that holds the axes along which entries mix, if others do not. The fields in
     `names_arguments` hold argument names of the op's schema.
     """
 
     family: ClassVar[str] = ""
     moves_entries: ClassVar[bool] = False
     scales: ClassVar[bool] = False
-    names_arguments: ClassVar[tuple[str, ...]] = ("operands",)
+    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "templates", "selectors")
     target: Target
     operands: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    selectors: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
     when: Condition | None = None
     elementwise: bool = False
@@ -62,6 +74,21 @@ class Op:
     idle_if_same_layout: bool = False
     rowwise: Callable[[Arguments], bool] | None = None
     never_negative: Claim | None = None
+    regular: Claim | None = None
+    bounded: bool = False
+    positive: Claim | None = None
+
+    def multiplied(self) -> tuple[str, ...]:
+        """Return the arguments of which each scales the others' contribution to the result."""
+        return ()
+
+    def undeclared(self, live: Iterable[str]) -> frozenset[str]:
+        """Return the live arguments through which the record does not say what passes.
+
+        `live` holds names of arguments; `tensors[0]` is an entry of the list `tensors`.
+        """
+        names = frozenset(name.partition("[")[0] for name in live)
+        return names.difference(self.operands, self.templates)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,6 +96,7 @@ class Inert(Op):
     """An op that returns its first operand: clone, detach, dropout in eval mode."""
 
     family: ClassVar[str] = "inert"
+    reads_operands: ClassVar[bool] = False
     moves_entries: ClassVar[bool] = True
     idle_if_same_layout: bool = True
 
@@ -78,6 +106,7 @@ class Move(Op):
     """An op whose entries change place, repeat or drop out; nothing is computed. Degree 1."""
 
     family: ClassVar[str] = "move"
+    reads_operands: ClassVar[bool] = False
     moves_entries: ClassVar[bool] = True
 
 
@@ -89,6 +118,7 @@ class Linear(Op):
     """
 
     family: ClassVar[str] = "linear"
+    reads_operands: ClassVar[bool] = False
     scales: ClassVar[bool] = True
     adjoint: Callable[[Call[Linear], Arriving], Coefficients] | None = None
 
@@ -101,7 +131,7 @@ class WeightedSum(Op):
     """
 
     family: ClassVar[str] = "weighted_sum"
-    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "input", "weight", "bias")
+    names_arguments: ClassVar[tuple[str, ...]] = (*Op.names_arguments, "input", "weight", "bias")
     input: str
     weight: str
     bias: str | None = None
@@ -114,8 +144,13 @@ class Product(Op):
 
     family: ClassVar[str] = "product"
     scales: ClassVar[bool] = True
-    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "factors")
+    names_arguments: ClassVar[tuple[str, ...]] = (*Op.names_arguments, "factors")
+    regular: Claim | None = always
     factors: tuple[str, ...]
+
+    def multiplied(self) -> tuple[str, ...]:
+        """Return the factors."""
+        return self.factors
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,9 +159,13 @@ class Quotient(Op):
 
     family: ClassVar[str] = "quotient"
     scales: ClassVar[bool] = True
-    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "numerator", "denominator")
+    names_arguments: ClassVar[tuple[str, ...]] = (*Op.names_arguments, "numerator", "denominator")
     numerator: str
     denominator: str
+
+    def multiplied(self) -> tuple[str, ...]:
+        """Return numerator and denominator."""
+        return (self.numerator, self.denominator)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,6 +176,7 @@ class Selection(Op):
     """
 
     family: ClassVar[str] = "selection"
+    regular: Claim | None = always
     exact: bool = True
     inclusive: bool = False
 
@@ -147,6 +187,8 @@ class Pointwise(Op):
 
     `passes(c, x, ...)` is c f(x)/x where that takes fewer passes over memory than the product.
     `slope(x, ...)` is f'(x), for the few whose derivative torch gives too roughly.
+    `flat_at(x, ...)`: where f is finite and its slope infinite or undefined: it is taken for 0
+    there. None if that is nowhere.
     """
 
     family: ClassVar[str] = "pointwise"
@@ -154,6 +196,7 @@ class Pointwise(Op):
     ratio: Callable[..., Tensor] | None = None
     passes: Callable[..., Tensor] | None = None
     slope: Callable[..., Tensor] | None = None
+    flat_at: Callable[..., Tensor | None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,11 +204,15 @@ class Homogeneous(Op):
     """A function with f(t x) = t^degree f(x) in all operands together: norms, variances.
 
     The degree may depend on the call (a product over n entries has degree n), and each of
-    several results may have its own.
+    several results may have its own. `flat_at_zero`: where the result is 0 the slope is undefined,
+    and torch's derivative says so; it is taken for 0.
     """
 
     family: ClassVar[str] = "homogeneous"
+    axes: ClassVar[str | None] = "dim"
+    regular: Claim | None = always
     degree: float | tuple[float, ...] | Callable[[Call[Homogeneous]], float] = 1.0
+    flat_at_zero: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,7 +227,7 @@ class Normalisation(Op):
     """A whole normalisation. `frozen(call, c)` is the adjoint with the scale held constant."""
 
     family: ClassVar[str] = "normalisation"
-    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "bias")
+    names_arguments: ClassVar[tuple[str, ...]] = (*Op.names_arguments, "bias")
     frozen: Callable[[Call[Normalisation], Tensor], Tensor]
     bias: str | None = None
 
@@ -190,6 +237,8 @@ class Softmax(Op):
     """A softmax over rows, or its logarithm."""
 
     family: ClassVar[str] = "softmax"
+    axes: ClassVar[str | None] = "dim"
+    regular: Claim | None = always
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,6 +246,11 @@ class Attention(Op):
     """Fused softmax(query key^T * scale + mask) value."""
 
     family: ClassVar[str] = "attention"
+    bounded: bool = True
+
+    def multiplied(self) -> tuple[str, ...]:
+        """Return all operands: weights, which queries, keys and masks make, times values."""
+        return self.operands
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -205,13 +259,17 @@ class Recurrence(Op):
 
     family: ClassVar[str] = "recurrence"
 
+    def multiplied(self) -> tuple[str, ...]:
+        """Return all operands: decays times states."""
+        return self.operands
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lookup(Op):
     """A look-up of a table's rows by integer; its result is the source for those integers."""
 
     family: ClassVar[str] = "lookup"
-    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "table", "indices")
+    names_arguments: ClassVar[tuple[str, ...]] = (*Op.names_arguments, "table", "indices")
     table: str
     indices: str
 
