@@ -28,10 +28,11 @@ _QKV = (real(2, 2, 4, 3), real(2, 2, 5, 3), real(2, 2, 5, 3))
 FUSED = (
     Attention(
         target=aten.scaled_dot_product_attention.default,
-        operands=("query", "key", "value"),
+        operands=("query", "key", "value", "attn_mask"),
         samples=(
             sample(*_QKV),
             sample(real(1, 2, 4, 3), real(1, 2, 4, 3), real(1, 2, 4, 3), is_causal=True),
+            sample(*_QKV, real(2, 4, 5)),
         ),
     ),
 )
@@ -55,15 +56,20 @@ def softmax_gradient(call: Call[Attention], c: Tensor) -> Coefficients:
     return call.vjp(c)
 
 
+SCORES = ("query", "key", "attn_mask")  # what softmax(query key^T * scale + mask) is made of
+
+
 def split_of(call: Call[Attention]) -> dict[str, float]:
     """Return each operand's share of its gradient.
 
-    1/2 per live side of weights times values, and 1/2 again per live side of query times key.
+    1/2 per live side of weights times values, and 1/2 again per live side of query times key; what
+    is added to the scores (a bias between pairs) is a summand.
     """
-    weights = call.is_live("query") or call.is_live("key")
+    weights = any(map(call.is_live, SCORES))
     outer = 0.5 if weights and call.is_live("value") else 1.0
     inner = 0.5 if call.is_live("query") and call.is_live("key") else 1.0
-    return {"value": outer, "query": outer * inner, "key": outer * inner}
+    product = outer * inner
+    return {"value": outer, "query": product, "key": product, "attn_mask": outer}
 
 
 def softmax_remainder(call: Call[Attention], c: Tensor, passed: Passed) -> dict[str, Tensor]:
@@ -76,10 +82,12 @@ def softmax_remainder(call: Call[Attention], c: Tensor, passed: Passed) -> dict[
         o.name: sum_relevance(k, call.operand(o)) for o, k in zip(call.live, passed, strict=True)
     }
     sides = [back[name] for name in ("query", "key") if name in back]
-    if not sides:
+    if not any(map(call.is_live, SCORES)):
         return {}
     weights = 1.0 - (shares["value"] if "value" in back else 0.0)
-    return {"taylor": weights * sum_relevance(c, call.out) - len(sides) * sides[0]}
+    of_scores = len(sides) * sides[0] if sides else 0.0
+    of_scores = of_scores + back.get("attn_mask", 0.0)
+    return {"taylor": weights * sum_relevance(c, call.out) - of_scores}
 
 
 @rule(

@@ -59,7 +59,6 @@ INTERPOLATIONS = (
         "self",
         "end",
         samples=(sample(real(2, 3), real(2, 3), positive(2, 3)),),
-        when=lambda _, live: "weight" not in live,
     ),
 )
 

@@ -72,11 +72,17 @@ LIMITS = tuple(
         (aten.clamp.Tensor, sample(real(2, 3), real(3), None)),
         (aten.clamp_min.Tensor, sample(real(2, 3), real(2, 3))),
         (aten.clamp_max.Tensor, sample(real(2, 3), real(3))),
-        # x less a multiple of the divisor: which multiple is a step function, so a constant.
-        (aten.fmod.Scalar, sample(real(2, 3), 0.7)),
-        (aten.fmod.Tensor, sample(real(2, 3), positive(2, 3))),
-        (aten.remainder.Scalar, sample(real(2, 3), 0.7)),
-        (aten.remainder.Tensor, sample(real(2, 3), positive(2, 3))),
+    ]
+)
+
+# x less a multiple of the divisor: which multiple is a step function, so a constant.
+REMAINDERS = tuple(
+    Selection(target=target, operands=operands, samples=(call,), elementwise=True, exact=False)
+    for target, operands, call in [
+        (aten.fmod.Scalar, ("self",), sample(real(2, 3), 0.7)),
+        (aten.fmod.Tensor, ("self", "other"), sample(real(2, 3), positive(2, 3))),
+        (aten.remainder.Scalar, ("self",), sample(real(2, 3), 0.7)),
+        (aten.remainder.Tensor, ("self", "other"), sample(real(2, 3), positive(2, 3))),
     ]
 )
 

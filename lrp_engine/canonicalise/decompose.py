@@ -12,13 +12,15 @@ from torch.fx.node import Argument, Target
 
 from ..capture import Captured
 from ..graphs.decomposition import Traces, is_composite, write_parts
-from ..graphs.nodes import is_getitem, part_of
+from ..graphs.nodes import holds_tensors, is_getitem, part_of
 from .recipes import RECIPES, Recipe
 from .rewriting import Copies, Rewritten, rewrite
 
 
 def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Rewritten | None:
-    """Decompose the given nodes; return None if none of them can be."""
+    """Decompose the given nodes; return None if none can be, or one gives a Python number."""
+    if not all(map(holds_tensors, nodes)):
+        return None  # relevance is lost there, whatever becomes of the others
     recipes = {node: recipe for node in nodes if (recipe := find_recipe(node.target))}
     if not recipes:
         return None
@@ -42,9 +44,9 @@ def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Rewritten | Non
 
 
 def find_recipe(target: Target) -> Recipe | None:
-    """Return torch's decomposition of an op (its composite kernel, the Python table), or ours."""
+    """Return our decomposition of an op, or torch's (its composite kernel, the Python table)."""
     if not isinstance(target, OpOverload):
         return None
-    if is_composite(target):
-        return target.decompose
-    return decomposition_table.get(target) or RECIPES.get(target)
+    if target in RECIPES:
+        return RECIPES[target]
+    return target.decompose if is_composite(target) else decomposition_table.get(target)

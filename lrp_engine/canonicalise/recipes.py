@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -68,4 +69,56 @@ def lstm_layer(
     return [torch.stack([states[t] for t in times]), h[None], c[None], workspace]
 
 
-RECIPES: dict[OpOverload, Recipe] = {aten.mkldnn_rnn_layer.default: lstm_layer}
+def group_norm(
+    x: Tensor,
+    groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: object,
+) -> Tensor:
+    """Normalise each group of channels of x (batch, channels, ...).
+
+    Torch's own decomposition addresses memory (`as_strided`).
+    """
+    return native_group_norm(x, weight, bias, x.shape[0], x.shape[1], 0, groups, eps)[0]
+
+
+def native_group_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    batch: int,
+    channels: int,
+    _: int,
+    groups: int,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Do as `group_norm`; return mean and inverse deviation (batch, groups) as well."""
+    size = math.prod(x.shape[1:]) // groups
+    var, mean = torch.var_mean(x.reshape(batch, groups, size), -1, correction=0, keepdim=True)
+    scale = torch.rsqrt(var + eps)
+    normal = ((x.reshape(batch, groups, size) - mean) * scale).reshape(x.shape)
+    per_channel = (1, channels) + (1,) * (x.dim() - 2)
+    weighted = normal if weight is None else normal * weight.reshape(per_channel)
+    out = weighted if bias is None else weighted + bias.reshape(per_channel)
+    return out, mean.squeeze(-1), scale.squeeze(-1)
+
+
+def copy_sign(x: Tensor, other: Tensor) -> Tensor:
+    """Give |x| the sign of `other`, which only switches."""
+    return torch.where(torch.signbit(other), -x.abs(), x.abs())
+
+
+def remainder_of_number(number: float, x: Tensor) -> Tensor:
+    """Return what is left of a number that is divided by x; torch has no derivative of that."""
+    return torch.remainder(x.new_full((), number), x)
+
+
+RECIPES: dict[OpOverload, Recipe] = {
+    aten.mkldnn_rnn_layer.default: lstm_layer,
+    aten.group_norm.default: group_norm,
+    aten.native_group_norm.default: native_group_norm,
+    aten.copysign.Tensor: copy_sign,
+    aten.remainder.Scalar_Tensor: remainder_of_number,
+}

@@ -54,6 +54,14 @@ def is_floating(node: fx.Node) -> bool:
     return any(isinstance(v, torch.Tensor) and v.dtype.is_floating_point for v in leaves)
 
 
+def carries_values(node: fx.Node) -> bool:
+    """Return whether relevance could be at a node: a tensor or number, no integer and no size."""
+    leaves = pytree.tree_leaves(value(node))
+    tensors = [v.dtype for v in leaves if isinstance(v, torch.Tensor)]
+    numbers = any(isinstance(v, (float, torch.SymFloat)) for v in leaves)
+    return numbers or any(t.is_floating_point or t.is_complex for t in tensors)
+
+
 def is_complex(node: fx.Node) -> bool:
     """Return whether a node's value, or one of its values, is complex."""
     leaves = pytree.tree_leaves(value(node))

@@ -27,11 +27,30 @@ class Registry:
     rules: Mapping[tuple[str, str], Rule]
 
     def find(self, target: Target, arguments: Arguments, live: frozenset[str]) -> Op | None:
-        """Return the op record for a call; None if there is none."""
-        for op in self.records(target):
-            if op.when is None or op.when(arguments, live):
-                return op
-        return None
+        """Return the record that serves a call and declares all that is live; None if none does."""
+        serving = self._serving(target, arguments, live)
+        return next((op for op in serving if not op.undeclared(live)), None)
+
+    def explain_gap(self, target: Target, arguments: Arguments, live: frozenset[str]) -> str:
+        """Say why no record serves a call."""
+        if not self.records(target):
+            return f"{target} is not declared in rules/"
+        serving = self._serving(target, arguments, live)
+        if not serving:
+            return f"no record of {target} in rules/ serves this call"
+        op = min(serving, key=lambda op: len(op.undeclared(live)))
+        names = ", ".join(map(repr, sorted(op.undeclared(live))))
+        operands = ", ".join(map(repr, op.operands))
+        return (
+            f"a live tensor enters through {names}, but relevance passes only through {operands}:"
+            f" the {op.family} record of {target} declares no other operand"
+        )
+
+    def _serving(
+        self, target: Target, arguments: Arguments, live: frozenset[str]
+    ) -> tuple[Op, ...]:
+        found = self.records(target)
+        return tuple(op for op in found if op.when is None or op.when(arguments, live))
 
     def records(self, target: Target) -> tuple[Op, ...]:
         """Return all records of an op: those of its own, or those declared under its name.

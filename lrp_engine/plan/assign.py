@@ -11,6 +11,7 @@ from torch import fx
 from ..capture import Captured, OutputPort
 from ..errors import CoverageError, PresetError, SourceError
 from ..graphs.nodes import (
+    carries_values,
     describe,
     holds_tensors,
     is_complex,
@@ -40,6 +41,12 @@ from .plan import (
     Stopped,
 )
 from .signs import find_never_negative
+
+
+A_NUMBER = (
+    "a Python number is taken out of a live tensor (.item(), float(), a number argument), and"
+    " relevance cannot pass through numbers: keep it a tensor, without .item()"
+)
 
 
 class Uncovered(CoverageError):
@@ -75,8 +82,8 @@ class _Walk:
         if not any(operand in self.alive for operand in node.all_input_nodes):
             return
         if not holds_tensors(node):
-            return  # a size: nothing that relevance could have gone to
-        if is_complex(node):
+            self._number(node)
+        elif is_complex(node):
             self._gap(node, "complex values: no rule passes relevance through them")
         elif not is_floating(node):
             self.stopped[node] = "integer or boolean values carry no relevance"
@@ -87,12 +94,19 @@ class _Walk:
         else:
             self._serve(node, bind(node.target, node.args, node.kwargs))
 
+    def _number(self, node: fx.Node) -> None:
+        """Let no relevance vanish in a Python number; a size never had any."""
+        if any(map(holds_tensors, node.all_input_nodes)) and carries_values(node):
+            self._gap(node, A_NUMBER)
+        elif carries_values(node):
+            self.alive.add(node)
+
     def _serve(self, node: fx.Node, arguments: Arguments) -> None:
         entering = self._alive_among(tuple(arguments), arguments)
-        names = names_of(entering)
+        names = names_of(o for o in entering if carries_values(pick(arguments, o)))
         op = self.registry.find(node.target, arguments, names)
         if op is None:
-            return self._gap(node, f"{target_name(node)} is not declared in rules/")
+            return self._gap(node, self.registry.explain_gap(node.target, arguments, names))
         entry = self.preset.choose(node, op.family, self.places)
         if entry is None:
             return self._gap(
@@ -168,7 +182,8 @@ def assign(
         needed = _needed(walk, output.node)
     gaps = {node: reason for node, reason in walk.gaps.items() if node in needed}
     if gaps:
-        raise Uncovered(gaps)
+        numbers = {node: reason for node, reason in gaps.items() if not holds_tensors(node)}
+        raise Uncovered(numbers or gaps)  # without the number, its users may well be served
     reached = tuple(source for source in sources if source.node in needed)
     _refuse_unreached(walk, sources, reached, output)
     return Plan(
@@ -225,7 +240,7 @@ def _needed(walk: _Walk, output: fx.Node) -> set[fx.Node]:
         if node in walk.assigned:
             arguments = bind(node.target, node.args, node.kwargs)
             return [pick(arguments, operand) for operand in walk.assigned[node].live]
-        if node in walk.gaps or is_getitem(node):
+        if node in walk.gaps or is_getitem(node) or not holds_tensors(node):
             return [n for n in node.all_input_nodes if n in walk.alive]
         return ()
 

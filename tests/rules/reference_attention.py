@@ -16,7 +16,7 @@ def attnlrp(call: Call, c: Tensor) -> dict[Operand, Tensor]:
     """Achtibat et al. 2024, prop. 3.1 and 3.3: halves at each product of two live operands."""
     given, back = _start(call)
     relevance = c * call.out
-    both = call.is_live("value") and (call.is_live("query") or call.is_live("key"))
+    both = call.is_live("value") and any(map(call.is_live, ("query", "key", "attn_mask")))
     for head in _heads(call):
         q, k, v = (given[n][head[n]] for n in ("query", "key", "value"))
         for i in range(q.shape[0]):
@@ -34,6 +34,9 @@ def attnlrp(call: Call, c: Tensor) -> dict[Operand, Tensor]:
                     continue
                 of_score = scores[j] * (of_weights[j] - a * total)  # Taylor, prop. 3.1
                 _through_score(call, head, back, q, k, i, j, of_score / scores[j])
+                if call.is_live("attn_mask"):
+                    mask = _per_head(call, back["attn_mask"])[head["query"]]
+                    mask[i, j] += of_score / scores[j] * _mask(call, head, i, j)
     return {o: back[o.name] for o in call.live}
 
 
@@ -50,8 +53,8 @@ def softmax_stopped(call: Call, c: Tensor) -> dict[Operand, Tensor]:
 
 
 def _start(call: Call) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    given = {name: call[name] for name in ("query", "key", "value")}
-    return given, {name: torch.zeros_like(x) for name, x in given.items()}
+    given = {name: call[name] for name in ("query", "key", "value", "attn_mask")}
+    return given, {name: torch.zeros_like(x) for name, x in given.items() if x is not None}
 
 
 def _heads(call: Call) -> Iterator[dict[str, tuple[int, int]]]:
@@ -85,11 +88,15 @@ def _mask(call: Call, head: dict[str, tuple[int, int]], i: int, j: int) -> float
     mask = call["attn_mask"]
     if mask is None:
         return 0.0
-    shape = (*call["query"].shape[:2], *mask.shape[-2:])
-    entry = mask.expand(shape)[head["query"]][i, j]
+    entry = _per_head(call, mask)[head["query"]][i, j]
     if mask.dtype == torch.bool:
         return 0.0 if entry else -math.inf
     return float(entry)
+
+
+def _per_head(call: Call, mask: Tensor) -> Tensor:
+    """The mask as every head sees it; entries that heads share are one number."""
+    return mask.expand((*call["query"].shape[:2], *mask.shape[-2:]))
 
 
 def _through_score(
