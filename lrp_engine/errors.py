@@ -78,6 +78,14 @@ class ConservationError(LrpError):
     """`check()` found relevance that the ledger cannot account for."""
 
 
+class NotFiniteError(LrpError):
+    """Relevance is infinite or undefined. `node` is the first op, from the output, where it is."""
+
+    def __init__(self, message: str, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
 class BudgetError(LrpError):
     """A file of checks names something that does not exist, or a golden result cannot be read."""
 
@@ -88,6 +96,10 @@ class CompilerError(LrpError):
 
 class PackageError(LrpError):
     """A package could not be written, or a file is not one that can be loaded here."""
+
+
+class InternalError(LrpError):
+    """The command line met an exception that nobody foresaw: a fault of this package."""
 
 
 class NotPackagedError(PackageError, AttributeError):

@@ -146,8 +146,7 @@ def _judge(finding: Finding) -> None:
 
 def _expected() -> tuple[type[Exception], ...]:
     """Return what a wrong model, input or target raises: its message says enough."""
-    import click
-
+    from lrp_engine.cli.console import UsageFault
     from lrp_engine.errors import LrpError
 
-    return (LrpError, click.UsageError)
+    return (LrpError, UsageFault)

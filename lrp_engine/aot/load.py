@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..boundary.reading import fault_text
 from ..canonicalise.masks import MaskClaim, MaskReplacement
 from ..capture.signature import Signature
 from ..errors import PackageError
@@ -49,8 +50,8 @@ def load_package(path: str | Path) -> Package:
     path = Path(path)
     try:
         return _load(path)
-    except PackageError as error:
-        raise PackageError(f"{path} cannot be loaded as a package: {error}") from error
+    except Exception as error:  # torch raises many kinds for a file that it cannot read
+        raise PackageError(f"{path} cannot be loaded as a package: {fault_text(error)}") from error
 
 
 def _load(path: Path) -> Package:
@@ -58,25 +59,22 @@ def _load(path: Path) -> Package:
         raise PackageError("there is no such file")
     manifest = read_manifest(path)
     require_same_machine(manifest.machine, _device_of(manifest.machine))
-    try:
-        constants = read_constants(path, manifest)
-        runs = {
-            name: _run(_loader(path, name, index_of(manifest)), held, manifest.orders[name])
-            for name, held in constants.items()
-        }
-        names = tuple(port.name for port in manifest.inputs)
-        return Package(
-            manifest=manifest,
-            signature=Signature(
-                names, spec_of(manifest.input_structure), tuple(manifest.argument_names)
-            ),
-            pairs={
-                s: CompiledPair(*(runs[name] for name in program_names(s))) for s in manifest.starts
-            },
-            masks=tuple(_claim(mask, runs[mask.program]) for mask in manifest.masks),
-        )
-    except (RuntimeError, KeyError, ValueError, OSError) as error:
-        raise PackageError(f"{type(error).__name__}: {error}") from error
+    constants = read_constants(path, manifest)
+    runs = {
+        name: _run(_loader(path, name, index_of(manifest)), held, manifest.orders[name])
+        for name, held in constants.items()
+    }
+    names = tuple(port.name for port in manifest.inputs)
+    return Package(
+        manifest=manifest,
+        signature=Signature(
+            names, spec_of(manifest.input_structure), tuple(manifest.argument_names)
+        ),
+        pairs={
+            s: CompiledPair(*(runs[name] for name in program_names(s))) for s in manifest.starts
+        },
+        masks=tuple(_claim(mask, runs[mask.program]) for mask in manifest.masks),
+    )
 
 
 def _device_of(machine: Mapping[str, str]) -> str:

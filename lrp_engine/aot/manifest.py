@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from ..boundary.tables import parse_json_object
 from ..capture.shape_contract import Axes
 from ..errors import PackageError
 from .structure import Structure
@@ -120,10 +121,10 @@ def parse_dtype(name: str) -> torch.dtype:
 
 def parse_manifest(text: str) -> Manifest:
     """Parse a package's manifest. Raises PackageError if it is damaged or of another format."""
+    data = parse_json_object(text, "its description", PackageError)
+    if data.get("format") != FORMAT:
+        raise PackageError(f"format {data.get('format')!r} is not {FORMAT!r}: package again")
     try:
-        data = json.loads(text)
-        if data.get("format") != FORMAT:
-            raise PackageError(f"format {data.get('format')!r} is not {FORMAT!r}: package again")
         return Manifest(
             **{
                 **data,
@@ -137,7 +138,7 @@ def parse_manifest(text: str) -> Manifest:
                 },
             }
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:  # whatever damaged data leads to
         raise PackageError(
             f"its description is damaged: {type(error).__name__}: {error}"
         ) from error

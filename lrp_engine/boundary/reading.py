@@ -68,7 +68,7 @@ def fault_text(fault: BaseException) -> str:
     if isinstance(fault, OSError) and fault.strerror:
         return fault.strerror
     text = next(iter(str(fault).strip().splitlines()), "")
-    known = isinstance(fault, (ValueError, RuntimeError)) and text
+    known = isinstance(fault, (LrpError, ValueError, RuntimeError)) and text
     return text if known else f"{type(fault).__name__}: {text}".removesuffix(": ")
 
 

@@ -29,7 +29,7 @@ def parse_toml(text: str, where: str, error: type[LrpError] = InputError) -> dic
     Example:
         >>> parse_toml("a = [1", "own.toml")
         Traceback (most recent call last):
-        lrp_engine.errors.InputError: own.toml is not valid TOML: Unclosed array (at end of document)
+        lrp_engine.errors.InputError: own.toml is not valid TOML: Unclosed array ...
     """
     try:
         table: dict[str, Any] = _shallow(tomllib.loads(text))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..errors import LrpError, UserCodeError
+
+Part = TypeVar("Part")
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -46,6 +48,19 @@ def calling(what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as fault:
         raise UserCodeError(f"{what} failed: {describe_fault(fault)}") from fault
+
+
+def iterating(what: str, parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield what an iterable of the user's gives; raise UserCodeError for what it raises."""
+    with calling(what):
+        rest = iter(parts)
+    while True:
+        with calling(what):
+            try:
+                part = next(rest)
+            except StopIteration:
+                return
+        yield part
 
 
 def describe_fault(fault: BaseException) -> str:

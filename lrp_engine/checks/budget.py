@@ -57,8 +57,10 @@ class Budget:
         limits: dict[str, float] = {k: _number(v, f"{where}: {k}") for k, v in flat.items()}
         found = {k: _number(v, f"{where}.absorbed: {k}") for k, v in absorbed.items()}
         base = base or cls()
-        rules = int(limits.pop("rules", base.rules))
-        return replace(base, **limits, rules=rules, absorbed={**base.absorbed, **found})
+        rules = limits.pop("rules", base.rules)
+        if not float(rules).is_integer():
+            raise BudgetError(f"{where}: rules is a whole number, not {rules!r}")
+        return replace(base, **limits, rules=int(rules), absorbed={**base.absorbed, **found})
 
 
 def relative_error_for(dtype: str) -> float:

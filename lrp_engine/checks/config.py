@@ -15,33 +15,57 @@ golden = "golden/classifier"
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..boundary.kinds import (
+    COUNT,
+    NUMBERS,
+    TABLE,
+    TABLES,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    Kind,
+    check_table,
+    many,
+)
+from ..boundary.tables import read_toml
 from ..errors import BudgetError
 from ..run.target import Target
-from .budget import Budget, refuse_unknown
+from .budget import Budget
 
+_FILE = {"budget": TABLE, "check": TABLES}
 _CASE = {
-    "name",
-    "model",
-    "inputs",
-    "images",
-    "target",
-    "position",
-    "preset",
-    "presets",
-    "rules",
-    "sources",
-    "output",
-    "batch",
-    "golden",
-    "budget",
+    "name": TEXT,
+    "model": TEXT,
+    "inputs": TEXT,
+    "images": TABLE,
+    "target": Kind(
+        "a class, a list of classes, or a table of weights by class",
+        lambda v: WHOLE.accepts(v) or many(WHOLE, "").accepts(v) or TABLE.accepts(v),
+    ),
+    "position": WHOLE,
+    "preset": TEXT,
+    "presets": Kind("a list of at least one text", lambda v: TEXTS.accepts(v) and bool(v)),
+    "rules": TEXTS,
+    "sources": TEXTS,
+    "output": TEXT,
+    "batch": COUNT,
+    "golden": TEXT,
+    "budget": TABLE,
 }
-_IMAGES = {"size", "mean", "std", "mode"}
+_IMAGES = {
+    "size": Kind(
+        "one number or (height, width), each at least 1",
+        lambda v: COUNT.accepts(v) or (many(COUNT, "").accepts(v) and len(v) == 2),  # type: ignore[arg-type]
+    ),
+    "mean": NUMBERS,
+    "std": NUMBERS,
+    "mode": TEXT,
+}
 DEFAULT_PRESET = "attnlrp"
 
 
@@ -94,8 +118,8 @@ def read_cases(file: Path) -> tuple[CheckCase, ...]:
     """
     table = _read(file)
     base = _base(table, file)
-    rows = table.get("check", [])
-    if not isinstance(rows, list) or not rows:
+    rows = table.get("check")
+    if not rows:
         raise BudgetError(f"{file} has no [[check]]: each names a model")
     cases = tuple(case for row in rows for case in _cases(row, base, file))
     names = [case.name for case in cases]
@@ -111,11 +135,8 @@ def read_budget(file: Path) -> Budget:
 
 
 def _read(file: Path) -> Mapping[str, Any]:
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BudgetError(f"{file} cannot be read: {error}") from error
-    refuse_unknown(table, {"budget", "check"}, str(file))
+    table = read_toml(file, BudgetError)
+    check_table(table, _FILE, str(file), BudgetError)
     return table
 
 
@@ -125,8 +146,8 @@ def _base(table: Mapping[str, Any], file: Path) -> Budget:
 
 def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[CheckCase]:
     where = f"{file}: check {row.get('name', row.get('model', ''))!r}"
-    refuse_unknown(row, _CASE, where)
-    if not isinstance(row.get("model"), str):
+    check_table(row, _CASE, where, BudgetError)
+    if "model" not in row:
         raise BudgetError(f"{where} names no model")
     if "preset" in row and "presets" in row:
         raise BudgetError(f"{where} has both preset and presets")
@@ -160,20 +181,17 @@ def _target(value: Any, where: str) -> Target:
     try:
         if isinstance(value, Mapping):
             return {int(name): float(weight) for name, weight in value.items()}
-        if value is None or isinstance(value, int):
-            return value
-        return [int(entry) for entry in value]
     except (TypeError, ValueError) as error:
         raise BudgetError(f"{where}: target {value!r} names no class: {error}") from error
+    found: Target = value
+    return found
 
 
 def _images(table: Mapping[str, Any], where: str) -> ImageOptions:
-    refuse_unknown(table, _IMAGES, f"{where}: images")
+    check_table(table, _IMAGES, f"{where}: images", BudgetError)
     size = table.get("size")
     if isinstance(size, int):
         size = [size, size]
-    if size is not None and len(size) != 2:
-        raise BudgetError(f"{where}: images.size is one number or (height, width), not {size!r}")
     return ImageOptions(
         size=None if size is None else (int(size[0]), int(size[1])),
         mean=tuple(map(float, table.get("mean", ()))),

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ..boundary.arrays import read_safetensors
+from ..boundary.reading import fault_text
+from ..boundary.tables import read_json_object
 from ..engine import Engine
 from ..errors import BudgetError
 from ..plan.provenance import Provenance
@@ -87,14 +89,14 @@ class Golden:
         if not text.exists() and not tensors.exists():
             return None
         try:
-            data = json.loads(text.read_text(encoding="utf-8"))
+            data = read_json_object(text, BudgetError)
             if data["format"] != FORMAT:
                 raise ValueError(f"format {data['format']!r}, not {FORMAT!r}")
-            return _read(data, load_file(tensors))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            return _read(data, read_safetensors(tensors, BudgetError).tensors)
+        except Exception as error:  # whatever damaged data leads to
             raise BudgetError(
                 f"golden result {path}.json and .safetensors cannot be read:"
-                f" {type(error).__name__}: {error}. Write it again with lrp check --update."
+                f" {fault_text(error)}. Write it again with lrp check --update."
             ) from error
 
     def differences(self, engine: Engine, kept: KeptRelevance) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ..boundary.user_code import calling
 from ..errors import InputError, TargetError
 
 Metric = Callable[[Tensor], Tensor]
@@ -87,8 +88,10 @@ def evaluate_metric(metric: Metric, output: Tensor) -> Tensor:
 
     Raises:
         TargetError: the metric does not return one number per prompt.
+        UserCodeError: the metric raises an exception.
     """
-    number = metric(output)
+    with calling("the metric"):
+        number = metric(output)
     if not isinstance(number, Tensor) or number.shape != output.shape[:1]:
         shape = tuple(number.shape) if isinstance(number, Tensor) else type(number).__name__
         raise TargetError(
@@ -110,7 +113,8 @@ def differentiate_metric(metric: Metric, output: Tensor) -> Tensor:
             raise TargetError(
                 "the metric must be computed from the output it is given, with torch operations"
             )
-        (gradient,) = torch.autograd.grad(number.sum(), variable)
+        with calling("the gradient of the metric"):
+            (gradient,) = torch.autograd.grad(number.sum(), variable)
     return gradient
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from ..boundary.tables import read_csv, read_json_lines
+from ..boundary.user_code import calling
 from ..errors import InputError
 from .pairs import Metric, Pairs, logit_difference
 
@@ -59,11 +59,9 @@ def read_prompts(path: str | Path, tokenizer: Tokenizer | None = None) -> list[P
 
 def _read_rows(path: Path) -> Sequence[Row]:
     if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            return list(csv.DictReader(file))
+        return read_csv(path)
     if path.suffix == ".jsonl":
-        lines = path.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
+        return read_json_lines(path)
     raise InputError(f"{path}: prompts are read from .csv or .jsonl files")
 
 
@@ -103,10 +101,12 @@ def make_default_metric(answers: torch.Tensor, wrongs: torch.Tensor | None) -> M
 def _pairs(group: Sequence[Prompt], metric: MetricOf, argument: str) -> Pairs:
     wrongs = [p.wrong for p in group if p.wrong is not None]
     answers = torch.tensor([p.answer for p in group])
+    with calling("making the metric"):
+        made = metric(answers, torch.tensor(wrongs) if wrongs else None)
     return Pairs(
         {argument: torch.tensor([p.clean for p in group])},
         {argument: torch.tensor([p.corrupt for p in group])},
-        metric(answers, torch.tensor(wrongs) if wrongs else None),
+        made,
     )
 
 
@@ -157,7 +157,8 @@ def _ids(value: object, where: str, tokenizer: Tokenizer | None) -> list[int]:
         return list(value)
     if tokenizer is None:
         raise InputError(f"{where} is text: a tokenizer is needed to make token ids of it")
-    return [int(i) for i in tokenizer(value)]
+    with calling(f"{where}: the tokenizer"):
+        return [int(i) for i in tokenizer(value)]
 
 
 def _one(value: object, where: str, tokenizer: Tokenizer | None) -> int:

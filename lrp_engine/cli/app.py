@@ -14,9 +14,11 @@ from .commands.score_circuit import circuit
 from .commands.show_coverage import coverage
 from .commands.show_plan import plan
 from .commands.write_package import package
+from .usage_errors import JsonGroup
 
 app: typer.Typer = typer.Typer(
     name="lrp",
+    cls=JsonGroup,
     help="Layer-wise relevance propagation for torch models.\n\n"
     "Exit codes: 0 all is well, 1 the model or the explanation has a problem, 2 wrong usage.",
     no_args_is_help=True,

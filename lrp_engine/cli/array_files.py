@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from zipfile import BadZipFile
 
 import torch
 import typer
-from safetensors import SafetensorError
 from torch import Tensor
 
+from ..boundary.arrays import read_npz, read_pt, read_safetensors
 from ..errors import InputError
 from .console import note
 from .model_argument import LoadedModel
@@ -41,42 +40,21 @@ def load_inputs(file: Path | None, loaded: LoadedModel) -> object:
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    readers = {".npz": _npz, ".safetensors": _safetensors, ".pt": _pt}
+    readers: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+        ".npz": read_npz,
+        ".safetensors": _safetensors,
+        ".pt": read_pt,
+    }
     if file.suffix not in readers:
         raise InputError(f"{file}: inputs are read from {', '.join(readers)} files")
-    try:
-        arrays = readers[file.suffix](file)
-    except (OSError, ValueError, TypeError, RuntimeError, BadZipFile, SafetensorError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from error
-    except Exception as error:  # pickle's own errors, which share no base class
-        raise InputError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+    arrays = readers[file.suffix](file)
     if not arrays:
         raise InputError(f"{file} holds no array")
     return arrays
 
 
-def _npz(file: Path) -> dict[str, Tensor]:
-    import numpy as np
-
-    with np.load(file, allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-
-
 def _safetensors(file: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(file)
-
-
-def _pt(file: Path) -> dict[str, Tensor]:
-    content = torch.load(file, weights_only=True, map_location="cpu")
-    if isinstance(content, Tensor):
-        return {"arg0": content}
-    if isinstance(content, (tuple, list)):
-        content = {f"arg{i}": value for i, value in enumerate(content)}
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise InputError(f"{file} must hold a tensor, a sequence of them, or named tensors")
-    return dict(content)
+    return read_safetensors(file).tensors
 
 
 def _as_arguments(arrays: Mapping[str, Tensor], loaded: LoadedModel, file: Path) -> object:

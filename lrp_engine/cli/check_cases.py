@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ..boundary.user_code import calling, iterating
 from ..checks.config import CheckCase
 from ..checks.evidence import Evidence, Given, gather, split
 from ..checks.finding import Finding, Report, Status
@@ -108,11 +109,13 @@ def _batches(case: CheckCase, loaded: LoadedModel) -> Iterable[Given]:
 def _batches_from(source: object) -> Iterable[Given]:
     """Call a function, go through an iterator or list, take anything else as one batch."""
     if callable(source) and not isinstance(source, torch.utils.data.DataLoader):
-        source = source()
+        with calling("the function that gives batches"):
+            source = source()
     parts: Iterable[object] = [source]
     if isinstance(source, (Iterator, list, torch.utils.data.DataLoader)):
         parts = source
-    return (part if isinstance(part, Given) else Given(part) for part in parts)
+    given = iterating("the iterator that gives batches", parts)
+    return (part if isinstance(part, Given) else Given(part) for part in given)
 
 
 def _update_golden(case: CheckCase, evidence: Evidence, report: Report) -> Report:

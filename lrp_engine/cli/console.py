@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stdout,
+)
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,10 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import errors
-from ..errors import LrpError
+from ..boundary.user_code import describe_fault, user_place
+from ..errors import InternalError, LrpError, UserCodeError
 
 if TYPE_CHECKING:
     from ..circuits.patching import Progress
+
+# What wrong usage raises. Newer typer brings its own copy of click, so it is found through typer.
+UsageFault: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 # Piped output has no width of its own; op names and reasons must not be cut off there.
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -94,18 +106,41 @@ def progress(what: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def reporting(as_json: bool = False) -> Iterator[None]:
-    """Turn an LrpError into a message on stderr and exit code 1.
+def reporting(as_json: bool = False, debug: bool = False) -> Iterator[None]:
+    """Turn whatever a command raises into one line on stderr and exit code 1.
 
-    With `as_json` an object that describes the error is printed on stdout, too.
+    Nothing else leaves a command: an error of this package is told as it is, an exception in code
+    of the user's with the line that it comes from, anything else as a fault of this package.
+
+    Args:
+        as_json: Print an object that describes the error on stdout, too. Stdout belongs to it: what
+            the user's code prints meanwhile goes to stderr.
+        debug: Print the traceback, too.
     """
+    aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
     try:
-        yield
-    except LrpError as error:
+        with aside:
+            yield
+    except (typer.Exit, typer.Abort, UsageFault):
+        raise
+    except (Exception, SystemExit) as fault:
+        error = fault if isinstance(fault, LrpError) else _as_ours(fault)
+        if debug:
+            traceback.print_exception(fault, file=sys.stderr)
         if as_json:
             print_json({"ok": False, "error": _error_data(error)})
         report(error)
-        raise typer.Exit(1) from error
+        raise typer.Exit(1) from fault
+
+
+def _as_ours(fault: BaseException) -> LrpError:
+    """Return an error that says whose code failed, and where."""
+    said, place = describe_fault(fault), user_place(fault)
+    if place is not None:
+        return UserCodeError(f"your code failed: {said}")
+    if isinstance(fault, (OSError, MemoryError)):
+        return LrpError(said)
+    return InternalError(f"{said}. Run again with --debug for the trace, and report it.")
 
 
 def report(error: LrpError) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..boundary.reading import reading
 from ..checks.config import ImageOptions
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_MOST_PIXELS = 1 << 27
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
@@ -32,7 +34,7 @@ def read_images(path: Path, options: ImageOptions) -> Tensor:
     Raises:
         InputError: there are no images, one cannot be read, or their sizes differ.
     """
-    files = [path] if path.is_file() else sorted(f for f in path.iterdir() if is_image(f))
+    files = sorted(f for f in path.iterdir() if is_image(f)) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path} holds no image ({', '.join(ENDINGS)})")
     images = [_read(file, options) for file in files]
@@ -51,16 +53,20 @@ def read_images(path: Path, options: ImageOptions) -> Tensor:
 
 def _read(file: Path, options: ImageOptions) -> Tensor:
     pillow = _pillow()
-    try:
-        with pillow.open(file) as opened:
-            image: Image = opened.convert(options.mode or ("L" if _is_grey(opened) else "RGB"))
-    except OSError as error:
-        raise InputError(f"{file} cannot be read as an image: {error}") from error
-    if options.size is not None:
-        height, width = options.size
-        image = image.resize((width, height), pillow.Resampling.BICUBIC)
-    flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return flat.view(image.height, image.width, -1).permute(2, 0, 1).float() / 255
+    with reading(file, what="an image"), pillow.open(file) as opened:
+        _refuse_large(opened)
+        image: Image = opened.convert(options.mode or ("L" if _is_grey(opened) else "RGB"))
+        if options.size is not None:
+            height, width = options.size
+            image = image.resize((width, height), pillow.Resampling.BICUBIC)
+        flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+        return flat.view(image.height, image.width, -1).permute(2, 0, 1).float() / 255
+
+
+def _refuse_large(image: Image) -> None:
+    """Refuse an image that expands to far more than its file: pillow itself only warns."""
+    if image.width * image.height > _MOST_PIXELS:
+        raise ValueError(f"it has {image.width} by {image.height} pixels")
 
 
 def _is_grey(image: Image) -> bool:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -17,10 +18,14 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from .. import onnx
+from ..boundary.exported_program import read_exported
+from ..boundary.user_code import calling, user_place
 from ..capture.signature import argument_names
 from ..capture.silence import silence_export
 from ..errors import CaptureError, InputError
 from .choices import MODEL_FORMS
+
+_MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,8 @@ def named_object(text: str) -> Any:
 def _program(path: Path) -> LoadedModel:
     if not path.is_file():
         raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
-    try:
-        with silence_export():  # of a damaged file torch logs where it failed
-            program = torch.export.load(path)
-    except Exception as error:  # torch raises many kinds for a file that it cannot read
-        raise CaptureError(
-            f"{path} cannot be loaded as an exported program: {error}. Write it with"
-            " torch.export.save(torch.export.export(model, inputs), path)."
-        ) from error
+    with silence_export():  # of a damaged file torch logs where it failed
+        program = read_exported(path)
     return LoadedModel(program, tuple(program.graph_signature.user_inputs), program.example_inputs)
 
 
@@ -91,23 +90,39 @@ def _attribute(module: str, attribute: str) -> Any:
     """Import `module` as `python -m` would, with the current folder on the path."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    try:
-        found: Any = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the user's own module lacks something: its traceback says more
-        raise typer.BadParameter(f"there is no module {module!r}", param_hint="MODEL") from error
-    for name in attribute.split("."):
-        if not hasattr(found, name):
-            raise typer.BadParameter(f"{module!r} has no {attribute!r}", param_hint="MODEL")
-        found = getattr(found, name)
+    found: Any = _module(module)
+    with calling(f"{module}:{attribute}"):
+        for name in attribute.split("."):
+            found = getattr(found, name, _MISSING)
+    if found is _MISSING:
+        raise typer.BadParameter(f"{module!r} has no {attribute!r}", param_hint="MODEL")
     return found
+
+
+def _module(name: str) -> ModuleType:
+    """Import a module. Raises BadParameter if there is none, UserCodeError if it fails."""
+    with calling(f"importing {name}"):
+        try:
+            return importlib.import_module(name)
+        except (ModuleNotFoundError, ValueError, TypeError) as error:
+            if isinstance(error, ModuleNotFoundError) and not _is_part(error.name, name):
+                raise  # the user's own module lacks another one
+            if user_place(error) is not None:
+                raise
+            missing = error
+    raise typer.BadParameter(f"there is no module {name!r}", param_hint="MODEL") from missing
+
+
+def _is_part(missing: str | None, name: str) -> bool:
+    """Return whether a missing module is the one that was named, or a package that it lies in."""
+    return missing is not None and f"{name}.".startswith(f"{missing}.")
 
 
 def _from_object(found: object, text: str) -> LoadedModel:
     """Accept a module, or a factory that returns one, alone or with example inputs."""
     if callable(found) and not isinstance(found, nn.Module):
-        found = found()
+        with calling(text):
+            found = found()
     model, example = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
     if not isinstance(model, nn.Module):
         raise CaptureError(

@@ -41,6 +41,7 @@ SourceNames = Annotated[
     typer.Option("--source", help="Where relevance is wanted: an input, module path or glob."),
 ]
 OutputName = Annotated[str | None, typer.Option(help="Which output of the model to explain.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 DEFAULT_PRESET = "attnlrp"

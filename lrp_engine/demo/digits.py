@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from ..boundary.arrays import read_safetensors
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 
@@ -40,7 +41,7 @@ class DigitsNet(nn.Module):
 def load_digits_net() -> DigitsNet:
     """Return the trained classifier in eval mode, from the weights in the package."""
     net = DigitsNet()
-    net.load_state_dict(load_file(WEIGHTS))
+    net.load_state_dict(read_safetensors(WEIGHTS).tensors)
     return net.eval()
 
 

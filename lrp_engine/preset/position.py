@@ -14,7 +14,7 @@ from ..errors import PresetError
 from ..graphs.nodes import module_stack
 from ..graphs.walk import Step, closure, inputs, users
 
-_POSITION = re.compile(r"(first|last)(?:\s+(\d+))?")
+_POSITION = re.compile(r"(first|last)(?:\s+([0-9]{1,6}))?")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RowPosition:
     def parse(cls, text: str) -> RowPosition:
         """Parse the `position` of a row in a preset file."""
         found = _POSITION.fullmatch(text)
-        if not found or found[2] == "0":
+        if not found or int(found[2] or 1) == 0:
             raise PresetError(
                 f"unknown position {text!r}; write 'first', 'last', 'first 3' or 'last 2'"
             )

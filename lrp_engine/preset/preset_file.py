@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import tomllib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ..boundary.kinds import FLAG, TABLES, TEXT, check_table
+from ..boundary.tables import parse_toml, read_toml
 from ..errors import PresetError, suggest
 from ..method.registry import Registry, standard
 from ..method.rule import Rule
@@ -18,9 +20,16 @@ from .preset import Preset, PresetRow
 from .shipped import own_cites, own_title, read_text
 from .shipped import presets as presets
 
-_TOP = {"title", "cites", "extends", "gates", "fold_batch_norm", "rule"}
+_TOP = {
+    "title": TEXT,
+    "cites": TEXT,
+    "extends": TEXT,
+    "gates": FLAG,
+    "fold_batch_norm": FLAG,
+    "rule": TABLES,
+}
 _GLOBS = {"op", "module", "type", "node", "before", "after"}
-_KEYS = _GLOBS | {"family", "use", "position", "optional"}
+_KEYS = dict.fromkeys([*_GLOBS, "family", "use", "position"], TEXT) | {"optional": FLAG}
 
 
 def load_preset(name: str | Path, **parameters: object) -> Preset:
@@ -46,11 +55,16 @@ def load(preset: str | Path | Preset, registry: Registry) -> Preset:
 
     Raises PresetError for unknown names, keys, families, rules, ops and parameters.
     """
-    if isinstance(preset, Preset):
-        return preset
+    return preset if isinstance(preset, Preset) else _load(preset, registry, ())
+
+
+def _load(preset: str | Path, registry: Registry, extending: tuple[str, ...]) -> Preset:
+    """Read a preset and those that it extends; `extending` are those that led here."""
     name, table = _read(preset)
-    _refuse_unknown(table, _TOP, f"preset {name!r}")
-    base = load(table["extends"], registry) if "extends" in table else None
+    _refuse_circle(str(preset), extending)
+    check_table(table, _TOP, f"preset {name!r}", PresetError)
+    above = (*extending, str(preset))
+    base = _load(table["extends"], registry, above) if "extends" in table else None
     own = tuple(_entry(row, name, registry) for row in table.get("rule", []))
     return Preset(
         name=name,
@@ -92,24 +106,25 @@ def complete(preset: Preset) -> Preset:
 def _read(preset: str | Path) -> tuple[str, dict[str, Any]]:
     path = Path(preset)
     if path.suffix == ".toml":
-        if not path.is_file():
+        if not os.path.exists(path):
             raise PresetError(f"preset file {path} does not exist")
-        return path.stem, _parse(path.read_text(), str(path))
+        return path.stem, read_toml(path, PresetError)
     known = presets()
     if str(preset) not in known:
         raise PresetError(f"unknown preset {str(preset)!r}{suggest(str(preset), known)}")
-    return str(preset), _parse(read_text(str(preset)), str(preset))
+    return str(preset), parse_toml(read_text(str(preset)), f"preset {preset}", PresetError)
 
 
-def _parse(text: str, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PresetError(f"preset {name} is not valid TOML: {error}") from error
+def _refuse_circle(preset: str, extending: tuple[str, ...]) -> None:
+    if preset in extending:
+        chain = " -> ".join([*extending[extending.index(preset) :], preset])
+        raise PresetError(f"preset {preset!r} extends itself: {chain}")
 
 
 def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> PresetRow:
     place = f"a row of preset {name!r}"
+    own = {key: value for key, value in row.items() if key in _KEYS}
+    check_table(own, _KEYS, place, PresetError)
     families = {family for family, _ in registry.rules}
     if row.get("family") not in families:
         raise PresetError(
@@ -129,7 +144,7 @@ def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> PresetRow:
 
 def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) -> PresetRow:
     place = f"{place} (rule {rule.name!r})"
-    _refuse_unknown(row, _KEYS | set(rule.parameters), place)
+    _refuse_unknown(row, {*_KEYS, *rule.parameters}, place)
     given = {k: _value(k, v, rule.parameters[k], place) for k, v in row.items() if k not in _KEYS}
     return PresetRow(
         family=row["family"],
@@ -146,7 +161,7 @@ def _value(name: str, given: object, default: object, place: str) -> object:
     """Return a parameter as the rule takes it: a member of its enumeration, a tuple for a list."""
     if isinstance(default, Enum) and not isinstance(given, Enum):
         known = {member.value: member for member in type(default)}
-        if given not in known:
+        if not isinstance(given, str) or given not in known:
             raise PresetError(f"{place}: {name} = {given!r}{suggest(str(given), known)}")
         return known[given]
     return tuple(given) if isinstance(given, list) else given

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+
+from ..boundary.tables import parse_toml
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _folder() -> Traversable:
 
 
 def _summary(name: str) -> PresetSummary:
-    table = tomllib.loads(read_text(name))
+    table = parse_toml(read_text(name), f"preset {name}")
     inherited = _summary(table["extends"]).cites if "extends" in table else ()
     cites = tuple(dict.fromkeys([*inherited, *own_cites(table)]))
     return PresetSummary(name, own_title(table, name), cites)

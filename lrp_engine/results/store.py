@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import InputError
+from ..boundary.arrays import read_safetensors
+from ..boundary.kinds import TABLES, check_table, kinds_of
+from ..boundary.tables import parse_json_object
+from ..errors import InputError, LrpError
 from ..plan.provenance import Provenance
 from ..propagate.ledger import Account, Ledger
 
@@ -53,23 +55,25 @@ def read_explanation(path: Path) -> StoredExplanation:
     Raises:
         InputError: the file is not a saved explanation, or damaged.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as an explanation: {error}") from error
+    tensors, metadata = read_safetensors(path, what="an explanation")
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path} is not an explanation written by this engine")
     try:
         return _parse(tensors, metadata)
-    except (KeyError, ValueError, TypeError) as error:
+    except (LrpError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _parse(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StoredExplanation:
-    provenance, ledger = json.loads(metadata["provenance"]), json.loads(metadata["ledger"])
+    provenance, ledger = (
+        parse_json_object(metadata[part], part) for part in ("provenance", "ledger")
+    )
     outputs = sorted((k for k in tensors if k.startswith("output/")), key=lambda k: int(k[7:]))
+    for row in ledger["accounts"]:
+        check_table(row, kinds_of(Account), "an account", InputError)
+    check_table(provenance, kinds_of(Provenance), "provenance", InputError)
+    kinds = kinds_of(Ledger) | {"accounts": TABLES}
+    check_table(ledger, kinds, "ledger", InputError)
     accounts = tuple(Account(**row) for row in ledger["accounts"])
     return StoredExplanation(
         explained=tensors["explained"],

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..boundary.user_code import calling
 from ..errors import TargetError
 from ..method.relevance import relevance_of
 
@@ -105,12 +106,14 @@ def _of_metric(output: Tensor, metric: Metric) -> Tensor:
     recorded = torch.is_grad_enabled() and output.requires_grad
     with torch.enable_grad():
         variable = output if recorded else output.detach().requires_grad_()
-        number = metric(variable)
+        with calling("the metric"):
+            number = metric(variable)
         if not isinstance(number, Tensor) or number.requires_grad is False:
             raise TargetError(
                 "the metric must return a tensor computed from the output it is given"
             )
-        (gradient,) = torch.autograd.grad(number.sum(), variable, create_graph=recorded)
+        with calling("the gradient of the metric"):
+            (gradient,) = torch.autograd.grad(number.sum(), variable, create_graph=recorded)
     return gradient
 
 

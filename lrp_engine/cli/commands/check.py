@@ -67,6 +67,7 @@ def check(
     form: ReportFormat = "terminal",
     report: ReportFiles = None,
     as_json: o.AsJson = False,
+    debug: o.Debug = False,
 ) -> None:
     """Check coverage, conservation and drift. Exit code 0 only if every check passes.
 
@@ -74,7 +75,7 @@ def check(
     """
     outputs = [("json" if as_json else form, None), *map(_parse_output, report or [])]
     _refuse_unknown([name for name, _ in outputs])
-    with reporting(outputs[0][0] == "json"):
+    with reporting(outputs[0][0] == "json", debug):
         if model is None:
             cases = _cases_of_file(config, only)
         else:

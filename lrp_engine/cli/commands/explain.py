@@ -42,10 +42,11 @@ def explain(
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page.")] = None,
     sample: Annotated[int, typer.Option(min=0, help="Which sample --plot draws.")] = 0,
     as_json: o.AsJson = False,
+    debug: o.Debug = False,
 ) -> None:
     """Explain one output number per sample: how much each input entry contributed to it."""
     chosen = o.target_of(target, target_json)
-    with reporting(as_json):
+    with reporting(as_json, debug):
         from .. import shared_steps
         from ..output_files import OutputFiles, write
 

@@ -9,7 +9,7 @@ import typer
 
 from ...preset import shipped
 from ..console import print_json, print_table, reporting, say
-from ..options import AsJson
+from ..options import AsJson, Debug
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,24 +33,24 @@ def listing(context: typer.Context, as_json: AsJson = False) -> None:
         return
     with reporting(as_json):
         found = shipped.summaries()
-        if as_json:
-            print_json([{"name": p.name, "title": p.title, "cites": list(p.cites)} for p in found])
-            return
-        rows = [(p.name, p.title, ", ".join(p.cites)) for p in found]
-        print_table("presets", ("name", "what it does", "cites"), rows)
+    if as_json:
+        print_json([{"name": p.name, "title": p.title, "cites": list(p.cites)} for p in found])
+        return
+    rows = [(p.name, p.title, ", ".join(p.cites)) for p in found]
+    print_table("presets", ("name", "what it does", "cites"), rows)
 
 
 @presets.command()
-def show(name: PresetArgument, as_json: AsJson = False) -> None:
+def show(name: PresetArgument, as_json: AsJson = False, debug: Debug = False) -> None:
     """Explain one preset: which rule serves which ops, with which parameters, from which paper."""
-    with reporting(as_json):
+    with reporting(as_json, debug):
         from ...method.registry import standard
         from ...preset import preset_file
 
         registry = standard()
         preset = preset_file.load(name, registry)
         rows = [_row(entry, registry) for entry in effective_rows(preset)]
-        (_show_json if as_json else _show_table)(preset, rows)
+    (_show_json if as_json else _show_table)(preset, rows)
 
 
 def effective_rows(preset: Preset) -> list[PresetRow]:

@@ -10,6 +10,7 @@ import typer
 
 from ...errors import LrpError
 from ..console import reporting, say, working
+from ..options import Debug
 from ..tables import balance_line, print_ledgers
 
 PRESETS = ("epsilon", "gradient")
@@ -24,9 +25,10 @@ def demo(
         "lrp-demo"
     ),
     open_picture: Annotated[bool, typer.Option("--open", help="Show the picture.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Explain handwritten digits with a small trained network, on one sheet of heat maps."""
-    with reporting():
+    with reporting(debug=debug):
         _require_extra()
         from ...demo import digit_cases
 

@@ -82,11 +82,12 @@ def circuit(
     eap: EapFile = None,
     save: ScoresFile = None,
     as_json: o.AsJson = False,
+    debug: o.Debug = False,
 ) -> None:
     """Score a language model's components and edges, verify them, and show the circuit."""
     if run_demo == (model is not None) or (model is None) != (prompts is None):
         raise typer.BadParameter("give MODEL and PROMPTS, or --demo alone")
-    with reporting(as_json):
+    with reporting(as_json, debug):
         from .. import circuit_inputs, circuit_report, circuit_search
 
         with working("loading the model and the prompts"):

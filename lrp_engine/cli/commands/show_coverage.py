@@ -18,6 +18,7 @@ def coverage(
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
     as_json: o.AsJson = False,
+    debug: o.Debug = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="List every op, too.")] = False,
 ) -> None:
@@ -27,15 +28,15 @@ def coverage(
     """
     if as_json and markdown:
         raise typer.BadParameter("give --json or --markdown, not both")
-    with reporting(as_json):
+    with reporting(as_json, debug):
         from ..shared_steps import prepare
 
         engine, _ = prepare(model, inputs, preset, source, output_name)
         found = engine.coverage()
-        if as_json:
-            rows = {"plan": [list(row) for row in engine.plan.rows()]} if plan else {}
-            print_json({"ok": True, "preset": preset, **found.as_dict(), **rows})
-            return
-        if plan:
-            print_plan(engine.plan)
-        (print_coverage_markdown if markdown else print_coverage)(found)
+    if as_json:
+        rows = {"plan": [list(row) for row in engine.plan.rows()]} if plan else {}
+        print_json({"ok": True, "preset": preset, **found.as_dict(), **rows})
+        return
+    if plan:
+        print_plan(engine.plan)
+    (print_coverage_markdown if markdown else print_coverage)(found)

@@ -44,12 +44,13 @@ def plan(
         bool, typer.Option("--row", help="For a class at one position, the output computed there.")
     ] = False,
     as_json: o.AsJson = False,
+    debug: o.Debug = False,
 ) -> None:
     """Predict memory and repeated work under each policy, from shapes alone.
 
     Bytes are those alive at once beside parameters and inputs. Nothing is computed.
     """
-    with reporting(as_json):
+    with reporting(as_json, debug):
         from ..shared_steps import prepare
 
         engine, _ = prepare(model, inputs, preset, source, output_name)
@@ -57,15 +58,15 @@ def plan(
         programs = {name: _program(engine.with_policy(name), row) for name in names}
         if plot is not None:
             _draw(programs, plot)
-        if as_json:
-            print_json({"ok": True, "policies": [_data(n, p) for n, p in programs.items()]})
-            return
-        if promises:
-            for name, each in programs.items():
-                print_table(f"promises: {name}", each.promises.HEAD, each.promises.rows())
-        print_table("policies", HEAD, [_row(name, each) for name, each in programs.items()])
-        if plot is not None:
-            say(f"wrote {plot}")
+    if as_json:
+        print_json({"ok": True, "policies": [_data(n, p) for n, p in programs.items()]})
+        return
+    if promises:
+        for name, each in programs.items():
+            print_table(f"promises: {name}", each.promises.HEAD, each.promises.rows())
+    print_table("policies", HEAD, [_row(name, each) for name, each in programs.items()])
+    if plot is not None:
+        say(f"wrote {plot}")
 
 
 def _draw(programs: Mapping[str, Program], path: Path) -> None:

@@ -24,12 +24,13 @@ def package(
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
     as_json: o.AsJson = False,
+    debug: o.Debug = False,
 ) -> None:
     """Compile a model's explanations ahead of time: load_package() needs no model code.
 
     Needs a C++ compiler. The inputs are what the package is tried on before it is written.
     """
-    with reporting(as_json):
+    with reporting(as_json, debug):
         from ...promises.policy import format_bytes
         from ..shared_steps import prepare
 
@@ -37,7 +38,7 @@ def package(
         with working("compiling"):
             engine.package(save, given)
         size = save.stat().st_size
-        if as_json:
-            print_json({"ok": True, "path": str(save), "bytes": size})
-            return
-        say(f"wrote {save} ({format_bytes(size)})")
+    if as_json:
+        print_json({"ok": True, "path": str(save), "bytes": size})
+        return
+    say(f"wrote {save} ({format_bytes(size)})")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...boundary.arrays import read_safetensors
+from ...boundary.tables import read_json_lines, read_json_object
 from ...circuits.circuit_model import CircuitModel
 from ...circuits.pairs import Pairs, logit_difference
 
@@ -22,7 +22,8 @@ def load_ioi_model() -> nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     model: nn.Module = GPT2LMHeadModel(GPT2Config(**_read("config.json")))
-    weights = {name: w.float() for name, w in load_file(HERE / "model.safetensors").items()}
+    stored = read_safetensors(HERE / "model.safetensors").tensors
+    weights = {name: w.float() for name, w in stored.items()}
     model.load_state_dict(weights, strict=False)  # the head shares the embedding's weight
     model.tie_weights()  # type: ignore[operator]
     model.eval()
@@ -35,8 +36,7 @@ def ioi_prompts(template: int | None = None) -> list[dict[str, Any]]:
     Each has `clean` and `corrupt` (lists of words of equal length; the corrupt prompt repeats the
     other name), `answer` (right for the clean prompt) and `wrong`.
     """
-    lines = (HERE / "prompts.jsonl").read_text().splitlines()
-    prompts = [json.loads(line) for line in lines]
+    prompts = read_json_lines(HERE / "prompts.jsonl")
     return [p for p in prompts if template in (None, p["template"])]
 
 
@@ -79,4 +79,4 @@ def vocabulary() -> dict[str, int]:
 
 
 def _read(name: str) -> Any:
-    return json.loads((HERE / name).read_text())
+    return read_json_object(HERE / name)
