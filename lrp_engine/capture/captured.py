@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from ..graphs.randomness import find_draws
+from .premises import Premises
 from .shape_contract import ShapeContract, Symbol
 from .signature import Signature
 from .tensor_homes import TensorHome
@@ -66,9 +68,9 @@ class Captured:
     constant (looked up in `tensors`, the model's own objects), and one output node that
     returns the flat list of output leaves. Until it is canonicalised, a `get_attr` node may also
     stand for a graph within the graph, which is then its value. `modules` maps a module path to
-    the values that its calls returned, `homes` says where the model keeps the tensors, and `rerun`
-    calls the model itself. `taken_apart` lists ops that were decomposed, which may change the last
-    bits of the result.
+    the values that its calls returned, `homes` says where the model keeps the tensors, `premises`
+    what else was taken for granted, and `rerun` calls the model itself. `taken_apart` lists ops
+    that were decomposed, which may change the last bits of the result.
     """
 
     graph: fx.Graph
@@ -84,6 +86,7 @@ class Captured:
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     homes: tuple[TensorHome, ...] = ()
+    premises: Premises | None = None
     rerun: Callable[..., Any] | None = None
     taken_apart: tuple[str, ...] = ()
 
@@ -99,6 +102,11 @@ class Captured:
             )
             for n in self.graph.find_nodes(op="get_attr")
         )
+
+    @cached_property
+    def draws(self) -> tuple[fx.Node, ...]:
+        """The ops that draw random numbers."""
+        return find_draws(self.graph)
 
     @property
     def signature(self) -> Signature:

@@ -161,6 +161,12 @@ def _user_outputs(
     return leaves
 
 
+def written_buffers(program: ExportedProgram) -> tuple[str, ...]:
+    """Return the names of the buffers that a program writes into."""
+    specs = program.graph_signature.output_specs
+    return tuple(str(s.target) for s in specs if s.kind == OutputKind.BUFFER_MUTATION)
+
+
 def _mutation_notes(program: ExportedProgram) -> tuple[str, ...]:
     kinds = (OutputKind.BUFFER_MUTATION, OutputKind.USER_INPUT_MUTATION)
     changed = [s.target for s in program.graph_signature.output_specs if s.kind in kinds]

@@ -8,6 +8,8 @@ read as ops that return a new value. Where that is not certain, torch's way is t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -16,11 +18,13 @@ from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 
+from ..graphs.aten import ALIAS
 from ..graphs.nodes import is_getitem, value
 from ..graphs.schema import bind
 from .in_place import (
     Entangled,
     Write,
+    is_its_operand,
     may_alias_silently,
     out_of_place,
 )
@@ -36,9 +40,12 @@ class Functional(NamedTuple):
     writes: dict[fx.Node, Write]
 
 
-def make_functional(program: ExportedProgram) -> Functional:
-    """Return a functional reading of a program, by the cheapest way that is certainly right."""
-    if _is_flat(program.graph) and _holds_plain_tensors(program):
+def make_functional(program: ExportedProgram, *, retraced: bool = False) -> Functional:
+    """Return a functional reading of a program, by the cheapest way that is certainly right.
+
+    `retraced`: trace it again in any case. Under autocast, this writes the casts into the graph.
+    """
+    if not retraced and _is_flat(program.graph) and _holds_plain_tensors(program):
         try:
             return Functional(program, out_of_place(program.graph))
         except Entangled:
@@ -48,9 +55,27 @@ def make_functional(program: ExportedProgram) -> Functional:
 
 def retrace(program: ExportedProgram) -> Functional:
     """Functionalise a program as torch does, by tracing it again."""
-    with torch.no_grad():
+    with torch.no_grad(), _aliases_declared(program.graph):
         # An empty table functionalises and keeps every composite op whole.
         return Functional(program.run_decompositions({}), {})
+
+
+@contextmanager
+def _aliases_declared(graph: fx.Graph) -> Iterator[None]:
+    """Write ops that return their operand itself as the op that says so, and undo it at the end.
+
+    Torch traces dropout that is switched off as a copy: a write through its result, or to its
+    operand, would not reach the other.
+    """
+    silent = [n for n in graph.nodes if n.op == "call_function" and is_its_operand(n)]
+    before = [(n, n.target, n.args, n.kwargs) for n in silent]
+    try:
+        for node in silent:
+            node.target, node.args, node.kwargs = ALIAS, node.args[:1], {}
+        yield
+    finally:
+        for node, target, args, kwargs in before:
+            node.target, node.args, node.kwargs = target, args, kwargs
 
 
 def _is_flat(graph: fx.Graph) -> bool:

@@ -56,7 +56,8 @@ def is_its_operand(node: fx.Node) -> bool:
         return True
     if not isinstance(node.target, OpOverload) or not may_alias_silently(node.target):
         return False
-    return bind(node.target, node.args, node.kwargs).get("train") is False
+    arguments = bind(node.target, node.args, node.kwargs)
+    return "train" in arguments and (arguments["train"] is False or arguments.get("p") == 0)
 
 
 def out_of_place(graph: fx.Graph) -> dict[fx.Node, Write]:

@@ -6,14 +6,19 @@ import copy
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from .attribute_reads import AttributeReads
+
 _PLAIN = (Tensor, int, float, bool, str, type(None))
 _CONTAINERS = (dict, OrderedDict, list, set)
+# By name, since torch._dynamo is not loaded for models that are not compiled.
+_WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module"}
+_WRAPPERS |= {"OptimizedModule": "_orig_mod"}
 
 
 @contextmanager
@@ -34,6 +39,14 @@ def preserve_attributes(*roots: nn.Module) -> Iterator[None]:
                 now.update(attributes)
             for name, content in contents.items():
                 _refill(attributes[name], content)
+
+
+def lend_copies(root: nn.Module, buffers: Collection[str]) -> None:
+    """Put copies in the places of some buffers; `preserve_attributes` takes them away again."""
+    for name in buffers:
+        path, _, key = name.rpartition(".")
+        module = root.get_submodule(path)
+        module._buffers[key] = module.get_buffer(key).clone()
 
 
 def _contents(attributes: Mapping[str, object]) -> dict[str, object]:
@@ -57,15 +70,29 @@ def _differs(now: Mapping[str, object], before: Mapping[str, object]) -> bool:
     return list(now) != list(before) or any(now[k] is not v for k, v in before.items())
 
 
+def unwrap(module: nn.Module) -> nn.Module:
+    """Return the model inside torch.compile, DataParallel and the like, which compute the same.
+
+    A wrapper that has hooks of its own stays.
+    """
+    inside = _WRAPPERS.get(type(module).__name__)
+    ours = not type(module).__module__.startswith("torch.")
+    if inside is None or ours or module._forward_hooks or module._forward_pre_hooks:
+        return module
+    return unwrap(getattr(module, inside))
+
+
 class ModuleView:
     """A shallow copy that shares every submodule and parameter; only its `forward` differs.
 
     Caches for generation are switched off (`use_cache`), and results that are no tensors or
-    plain values, such as cache objects, are left out.
+    plain values, such as cache objects, are left out. While `reads` is set, every call records
+    there which attributes the model's code reads.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.left_out: set[str] = set()
+        self.reads: AttributeReads | None = None
         # Not copy.copy: modules with parametrisations (weight norm) refuse it.
         self.module: nn.Module = object.__new__(type(module))
         vars(self.module).update(vars(module))
@@ -76,9 +103,20 @@ class ModuleView:
         def forward(*args: object, **kwargs: object) -> object:
             if accepts_cache:
                 kwargs.setdefault("use_cache", False)
-            return pytree.tree_map(self._plain, original(*args, **kwargs))
+            with self.reads.recording() if self.reads else nullcontext():
+                result = original(*args, **kwargs)
+            return pytree.tree_map(self._plain, result)
 
         object.__setattr__(self.module, "forward", forward)
+
+    @contextmanager
+    def record_reads(self, reads: AttributeReads) -> Iterator[None]:
+        """Record reads in every call within the block."""
+        self.reads = reads
+        try:
+            yield
+        finally:
+            self.reads = None
 
     def note(self) -> str:
         """Return a note on what was left out of the model's result; empty if nothing was."""

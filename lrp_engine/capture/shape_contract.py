@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, SupportsInt, TypeVar
@@ -69,6 +69,22 @@ def with_distinct_batch(inputs: Tree) -> Tree:
 
     rebatched: Tree = pytree.tree_map(rebatch, inputs)
     return rebatched
+
+
+def fixed_batch_notes(
+    contract: ShapeContract, inputs: object, notes: Collection[str]
+) -> tuple[str, ...]:
+    """Return a note if the batch size is fixed, though it was asked to be free.
+
+    Args:
+        contract: What was captured.
+        inputs: The example inputs.
+        notes: What is said already.
+    """
+    if notes or not batch_size(inputs) or any(free.axis == 0 for free in contract.free()):
+        return ()
+    fixed = next(fake.shape[0] for fake in contract.fakes if isinstance(fake, Tensor))
+    return (f"the batch size is fixed to {int(fixed)}: the model's code uses it as a number",)
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,20 @@ def as_call(inputs: object) -> CallArguments:
     return (inputs,), {}
 
 
-def clone_repeated(call: CallArguments) -> CallArguments:
-    """Clone tensors that a call gives twice: torch.export would take the two for one input."""
+def clone_inputs(call: CallArguments) -> CallArguments:
+    """Clone tensors that a call gives twice, and those of inference mode.
+
+    torch.export would take the two for one input. Tensors of inference mode cannot be traced.
+    """
     seen: set[int] = set()
 
     def own(leaf: object) -> object:
-        if not isinstance(leaf, Tensor) or id(leaf) not in seen:
-            seen.add(id(leaf))
+        if not isinstance(leaf, Tensor):
             return leaf
-        return leaf.clone()
+        if id(leaf) in seen or leaf.is_inference():
+            return leaf.clone()
+        seen.add(id(leaf))
+        return leaf
 
     cloned: CallArguments = pytree.tree_map(own, call)
     return cloned
@@ -92,6 +97,12 @@ def argument_names(model: nn.Module) -> tuple[str, ...]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(model.forward).parameters.values()
     return tuple(p.name for p in parameters if p.kind in kinds)
+
+
+def arguments_by_name(model: nn.Module, call: CallArguments) -> dict[str, Any]:
+    """Return a call's arguments by the parameters of forward; `*xs` and `**kw` are one each."""
+    args, kwargs = call
+    return inspect.signature(model.forward).bind(*args, **kwargs).arguments
 
 
 def leaf_names(call: CallArguments, names: tuple[str, ...]) -> list[str]:

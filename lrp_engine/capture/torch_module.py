@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,13 +13,16 @@ from torch.export import ExportedProgram
 
 from ..errors import CaptureError, InputError
 from ..graphs.nodes import value
+from .ambient import Ambient, leave_inference, leave_modes, modes_now
+from .attribute_reads import AttributeReads
 from .captured import Captured, CaptureMode
-from .exported import from_exported
+from .exported import from_exported, written_buffers
 from .functional import Functional, make_functional, retrace
-from .module_view import ModuleView, preserve_attributes
+from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
+from .premises import Premises, premise_notes, premises_of
 from .scans import allow_scans, scan_notes
-from .shape_contract import batch_size, dynamic_spec, with_distinct_batch
-from .signature import CallArguments, argument_names, as_call, clone_repeated
+from .shape_contract import batch_size, dynamic_spec, fixed_batch_notes, with_distinct_batch
+from .signature import CallArguments, argument_names, arguments_by_name, as_call, clone_inputs
 from .silence import silence_export
 from .tensor_homes import TensorHome, find_homes
 
@@ -61,35 +64,65 @@ def capture(
         InputError: The model is in training mode.
     """
     if isinstance(model, ExportedProgram):
-        return from_exported(make_functional(model), (), CaptureMode.EXPORTED)
+        return _capture_exported(model)
     if isinstance(model, torch.jit.ScriptModule):
         raise CaptureError("a TorchScript module hides its ops: give the module it was made from")
-    module = model if isinstance(model, nn.Module) else _Function(model)
+    module = unwrap(model) if isinstance(model, nn.Module) else _Function(model)
     _refuse_training(module)
-    call = clone_repeated(as_call(inputs))
-    shown = call if example is None else as_call(example)
-    return _capture_module(module, call, dynamic, shown)
+    with leave_inference():
+        call = clone_inputs(as_call(inputs))
+        shown = call if example is None else clone_inputs(as_call(example))
+        return _capture_module(module, call, dynamic, shown)
+
+
+def _capture_exported(program: ExportedProgram) -> Captured:
+    """Capture an exported program; it is compared with its own module at the first call."""
+
+    @lru_cache
+    def module() -> nn.Module:
+        return program.module(check_guards=False)
+
+    def rerun(*args: object, **kwargs: object) -> object:
+        with ambient.enter():
+            return module()(*args, **kwargs)
+
+    ambient = modes_now()
+    with leave_inference(), ambient.enter():
+        functional = make_functional(program, retraced=bool(ambient.autocast))
+    with leave_modes():
+        captured = from_exported(functional, (), CaptureMode.EXPORTED)
+    notes = (*captured.notes, *premise_notes(captured.draws, ambient))
+    return replace(captured, rerun=rerun, premises=Premises(ambient), notes=notes)
 
 
 def _capture_module(
     module: nn.Module, call: CallArguments, dynamic: DynamicShapes, shown: CallArguments
 ) -> Captured:
-    names, problems = argument_names(module), list[str]()
+    names, problems, ambient = argument_names(module), list[str](), modes_now()
     view = ModuleView(module)
     for attempt in _attempts(view.module, call, dynamic, shown):
+        reads = AttributeReads.of(module, view.module)
         try:
-            with preserve_attributes(module, view.module):
+            with preserve_attributes(module, view.module), view.record_reads(reads):
                 program, note = attempt.run()
         except Exception as error:
             problems.append(f"{attempt.name}: {_first_line(error)}")
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
-        captured = from_exported(program, names, attempt.mode, notes)
+        with leave_modes():
+            captured = from_exported(program, names, attempt.mode, notes)
+        if attempt.mode is CaptureMode.EXPORTED and dynamic is True:
+            notes = (*captured.notes, *fixed_batch_notes(captured.shapes, call, notes))
         return replace(
             captured,
             homes=_homes(module, captured),
-            rerun=partial(_rerun, module, view.module),
-            notes=captured.notes + scan_notes(captured.graph),
+            premises=premises_of(module, reads.watched(), ambient),
+            rerun=partial(_rerun, module, view.module, ambient, written_buffers(program.program)),
+            notes=(
+                *captured.notes,
+                *scan_notes(captured.graph),
+                *premise_notes(captured.draws, ambient, reads.written),
+            ),
         )
     tried = "\n  ".join([*problems, *_advice(module)])
     raise CaptureError(f"the model could not be captured:\n  {tried}")
@@ -106,9 +139,20 @@ def _advice(module: nn.Module) -> list[str]:
     ]
 
 
-def _rerun(module: nn.Module, view: nn.Module, *args: object, **kwargs: object) -> object:
-    """Call the model itself, and undo what it writes to itself."""
-    with preserve_attributes(module, view), allow_scans(module):
+def _rerun(
+    module: nn.Module,
+    view: nn.Module,
+    ambient: Ambient,
+    buffers: Collection[str],
+    *args: object,
+    **kwargs: object,
+) -> object:
+    """Call the model itself under the modes of its capture, and undo what it writes to itself.
+
+    `buffers`: those that it writes into.
+    """
+    with preserve_attributes(module, view), allow_scans(module), ambient.enter():
+        lend_copies(module, buffers)
         return view(*args, **kwargs)
 
 
@@ -151,21 +195,20 @@ def _export(module: nn.Module, call: CallArguments, dynamic_shapes: DynamicShape
     export = partial(
         torch.export.export, module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
     )
+    retraced = bool(modes_now().autocast)
     with torch.no_grad(), silence_export(), allow_scans(module):
         try:
-            return make_functional(export())
+            return make_functional(export(), retraced=retraced)
         except TypeError as error:
             if _PRODUCT not in str(error):
                 raise
         with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
-            return make_functional(export())
+            return make_functional(export(), retraced=retraced)
 
 
 def _by_argument(module: nn.Module, call: CallArguments) -> dict[str, DynamicShapes]:
-    """Return a call's dynamic shapes by forward's argument names, as torch.export wants them."""
-    args, kwargs = call
-    by_name = dict(zip(argument_names(module), dynamic_spec(args), strict=False))
-    return {**by_name, **dynamic_spec(kwargs)}
+    """Return a call's dynamic shapes by forward's parameters, as torch.export wants them."""
+    return {name: dynamic_spec(v) for name, v in arguments_by_name(module, call).items()}
 
 
 def _refuse_training(module: nn.Module) -> None:

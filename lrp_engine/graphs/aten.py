@@ -10,7 +10,8 @@ from torch.fx.node import Argument, Target
 
 aten: torch._ops._OpNamespace = torch.ops.aten
 
-TRANSPARENT = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
+ALIAS = torch.ops.aten.alias.default
+TRANSPARENT = {torch.ops.aten.detach.default, ALIAS}
 SAME_STORAGE = TRANSPARENT | {torch.ops.aten._unsafe_view.default}  # views, though not declared so
 DROPOUT = "dropout_p"  # the argument without which a random op is none
 # A view fails on a tensor that lies otherwise than at capture; a reshape then copies.
@@ -19,6 +20,8 @@ RESHAPE_FOR_VIEW = {_VIEW: _RESHAPE}
 # A batched tensor may lie in ways that even the result of a product never does.
 RESHAPE_FOR_VIEWS = RESHAPE_FOR_VIEW | {torch.ops.aten._unsafe_view.default: _RESHAPE}
 SIZE = torch.ops.aten.sym_size.int
+# What these make a Python number of depends on a tensor's entries; other numbers are its sizes.
+READS_DATA = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default}
 SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor

@@ -14,7 +14,7 @@ from ..graphs.aten import PRODUCT, SUM
 from ..graphs.modules import copy_graph
 from ..graphs.nodes import value
 from ..graphs.precision import coarsest_dtype, rounding_tolerance
-from ..promises.costs import is_random
+from ..graphs.randomness import find_draws
 from .program import Program, ProgramFunction
 from .verified import VerifiedProgram
 
@@ -53,7 +53,7 @@ def compile_programs(
         return results
 
     # Two runs of a model that draws random numbers differ anyway.
-    random = any(is_random(n) for n in program.forward.graph.nodes if n.op == "call_function")
+    random = bool(find_draws(program.forward.graph))
     slack = rounding_tolerance(
         coarsest_dtype([*program.forward.graph.nodes, *program.relevance.graph.nodes])
     )

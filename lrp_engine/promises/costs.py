@@ -13,9 +13,8 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..graphs.aten import DROPOUT, SAME_STORAGE
+from ..graphs.aten import SAME_STORAGE
 from ..graphs.nodes import hint, value
-from ..graphs.schema import bind
 
 # Arithmetic done in the time in which one byte is moved: tensor cores do about 200, CPUs 10 to 50.
 FLOPS_PER_BYTE = 150
@@ -121,17 +120,6 @@ class Costs:
         if isinstance(example, Tensor):
             return torch.empty(self._shape(example), dtype=example.dtype, device="meta")
         return self.size_as_int(example) if isinstance(example, torch.SymInt) else example
-
-
-def is_random(node: fx.Node) -> bool:
-    """Return whether recomputing a node could give another result.
-
-    Attention without dropout, which torch tags as random, could not.
-    """
-    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
-        return False
-    arguments = bind(node.target, node.args, node.kwargs)
-    return DROPOUT not in arguments or arguments[DROPOUT] != 0.0
 
 
 def is_keepable(node: fx.Node) -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
+from ..graphs.randomness import is_random
 from ..graphs.walk import closure
-from .costs import Costs, is_keepable, is_random
+from .costs import Costs, is_keepable
 
 _LARGEST = 2**30
 

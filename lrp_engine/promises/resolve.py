@@ -16,6 +16,7 @@ from torch import fx
 
 from ..errors import PromiseError
 from ..graphs.nodes import describe
+from ..graphs.randomness import is_random
 from ..graphs.walk import downstream, upstream
 from ..propagate.joint_graph import JointGraph
 from .checkpoints import ForwardSequence
@@ -134,13 +135,17 @@ class Resolver:
         return reads
 
     def _find_constants(self) -> frozenset[fx.Node]:
-        """Return parameters and what depends on them alone: always there, never kept."""
+        """Return parameters and what depends on them alone: always there, never kept.
+
+        A random draw is none, though it may depend on nothing at all.
+        """
         found: set[fx.Node] = set()
         for node in self.joint.graph.nodes:
             if node.op == "get_attr":
                 found.add(node)
             elif node.op == "call_function" and node not in self.relevance:
-                found |= {node} if found.issuperset(node.all_input_nodes) else set()
+                constant = found.issuperset(node.all_input_nodes) and not is_random(node)
+                found |= {node} if constant else set()
         return frozenset(found)
 
     @cached_property

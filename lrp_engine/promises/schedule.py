@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from torch import fx
 
 from ..graphs.nodes import value
+from ..graphs.randomness import is_random
 from ..graphs.walk import upstream
 from ..propagate.joint_graph import JointGraph
 
@@ -29,11 +30,12 @@ def find_assertions(joint: JointGraph, relevance: Collection[fx.Node]) -> list[f
 def order_forward_ops(joint: JointGraph, wanted: Sequence[fx.Node]) -> list[fx.Node]:
     """Return all nodes that `wanted` needs, in the order in which to compute them.
 
-    Captured nodes stay in the model's order; derived ones follow their operands at once.
+    Captured nodes stay in the model's order; derived ones follow their operands at once. Random
+    draws are always among them: a draw that is left out would change all later ones.
     """
     captured = {copy: i for i, copy in enumerate(joint.copies.values())}
     position = {node: i for i, node in enumerate(joint.graph.nodes)}
-    needed = upstream(wanted)
+    needed = upstream([*wanted, *(n for n in captured if n.op == "call_function" and is_random(n))])
     waiting = {n: len(set(n.all_input_nodes)) for n in needed}
     rank = {n: (captured.get(n, 0), 0) for n in needed if not waiting[n]}
     ready = [(*rank[n], position[n], n) for n in rank]

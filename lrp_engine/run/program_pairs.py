@@ -19,7 +19,6 @@ from ..programs.compiled import compile_programs
 from ..programs.differentiable import make_differentiable
 from ..programs.eager import generate_eager
 from ..programs.program import ProgramFunction, build_forward_only
-from ..promises.costs import is_random
 from ..promises.policy import MemoryBudget, PolicyOrBudget, format_bytes
 from ..propagate.at_row import can_start_at_row, start_at_only_row, start_at_row
 from ..propagate.trace_cache import TraceCache
@@ -165,8 +164,8 @@ class ProgramPairs:
         needed anyway; a model that draws random numbers would give another output.
         """
         captured = self.plan.captured
-        random = any(is_random(n) for n in captured.graph.nodes if n.op == "call_function")
-        return self.has_rows and captured.mode is not CaptureMode.RECORDED and not random
+        recorded = captured.mode is CaptureMode.RECORDED
+        return self.has_rows and not recorded and not captured.draws
 
     @cached_property
     def output_alone(self) -> fx.GraphModule:
