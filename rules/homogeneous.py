@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Arriving, Call, Coefficients
+from lrp_engine.method.claims import never_zero
 from lrp_engine.method.op import Homogeneous
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import real, sample
@@ -50,6 +53,8 @@ DISTANCES = (
         operands=("self", "other"),
         samples=(sample(real(2, 3), real(2, 3)),),
         when=lambda _, live: live == {"self", "other"},
+        flat_at_zero=True,
+        regular=never_zero("self"),
     ),
 )
 
@@ -70,17 +75,26 @@ PRODUCTS = (
 )
 
 
+def derivative(call: Call[Homogeneous], c: Arriving) -> tuple[Tensor, ...]:
+    """Return torch's own derivative, and 0 at a zero where that is undefined."""
+    found = call.vjp(c)
+    if not call.op.flat_at_zero:
+        return found
+    return tuple(g.masked_fill(call.out == 0, 0.0) for g in found)
+
+
 @rule("euler", family=Homogeneous, cites="own: Euler's theorem on homogeneous functions")
 def euler(call: Call[Homogeneous], c: Arriving) -> Coefficients:
     """Share by Euler's theorem: f(tx) = t^k f(x), so x f'(x) = k f(x) and c_in = f'(x)^T c / k."""
     k = call.op.degree
     if isinstance(k, tuple):
-        return call.vjp([None if part is None else part / n for part, n in zip(c, k, strict=True)])
+        parts = [None if part is None else part / n for part, n in zip(c, k, strict=True)]
+        return derivative(call, parts)
     k = k(call) if callable(k) else k
-    return tuple(g / k for g in call.vjp(c))
+    return tuple(g / k for g in derivative(call, c))
 
 
 @rule("gradient", family=Homogeneous, cites="simonyan2014", absorbs="gradient")
 def gradient(call: Call[Homogeneous], c: Arriving) -> Coefficients:
     """Return the plain gradient."""
-    return call.vjp(c)
+    return derivative(call, c)

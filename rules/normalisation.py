@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed, at_result
-from lrp_engine.method.claims import normalises_last
+from lrp_engine.method.claims import as_are, never_zero, normalises_last
 from lrp_engine.method.op import Normalisation, Normaliser
 from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
@@ -131,16 +131,27 @@ NATIVE_NORMS = (
     ),
 )
 
-NORMALISERS = (
-    Normaliser(target=aten.rsqrt.default, operands=("self",), samples=(sample(positive(2, 3)),)),
+NORMALISERS = tuple(
     Normaliser(
-        target=aten.reciprocal.default, operands=("self",), samples=(sample(positive(2, 3)),)
-    ),
+        target=target,
+        operands=("self",),
+        samples=(call,),
+        never_negative=as_are("self"),
+        regular=never_zero("self"),
+    )
+    for target, call in [
+        (aten.rsqrt.default, sample(positive(2, 3))),
+        (aten.reciprocal.default, sample(positive(2, 3))),
+    ]
+)
+
+NEGATIVE_POWERS = (
     Normaliser(
         target=aten.pow.Tensor_Scalar,
         operands=("self",),
         samples=(sample(positive(2, 3), -0.5),),
         when=lambda arguments, _: arguments["exponent"] < 0,
+        regular=never_zero("self"),
     ),
 )
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.fx.node import Target
 
 from lrp_engine.graphs.aten import aten
+from lrp_engine.graphs.schema import Arguments
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
-from lrp_engine.method.claims import always
+from lrp_engine.method.claims import Known, always, as_are, never_zero
 from lrp_engine.method.op import AtZero, Pointwise
 from lrp_engine.method.relevance import flow_sum
 from lrp_engine.method.rule import rule
@@ -24,13 +25,22 @@ from lrp_engine.method.samples import (
     sample,
 )
 
+T = TypeVar("T")
 
-def activation(target: Target, *samples: Sample) -> Callable[[Callable[..., Tensor]], Pointwise]:
+
+def activation(
+    target: Target, *samples: Sample, **facts: Any
+) -> Callable[[Callable[..., Tensor]], Pointwise]:
     """Declare f with f(0) = 0 by its quotient: the decorated function computes f(x)/x."""
 
     def declared(ratio: Callable[..., Tensor]) -> Pointwise:
         return Pointwise(
-            target=target, operands=("self",), samples=samples, at_zero=AtZero.ZERO, ratio=ratio
+            target=target,
+            operands=("self",),
+            samples=samples,
+            at_zero=AtZero.ZERO,
+            ratio=ratio,
+            **facts,
         )
 
     return declared
@@ -39,6 +49,11 @@ def activation(target: Target, *samples: Sample) -> Callable[[Callable[..., Tens
 def curve(target: Target, *samples: Sample, **facts: Any) -> Pointwise:
     """Declare f without a closed quotient."""
     return Pointwise(target=target, operands=("self",), samples=samples, **facts)
+
+
+def at(*points: float) -> Callable[[Tensor], Tensor]:
+    """Return a function that tells where x is one of these points."""
+    return lambda x: torch.stack([x == point for point in points]).any(0)
 
 
 def wide(x: Tensor) -> Tensor:
@@ -65,34 +80,57 @@ GELU = Pointwise(
     samples=(sample(real(2, 3)), sample(real(2, 3), approximate="tanh")),
     at_zero=AtZero.ZERO,
     passes=gelu,
+    regular=always,
 )
 
 
-@activation(aten.silu.default, sample(real(2, 3)))
+@activation(aten.silu.default, sample(real(2, 3)), regular=always)
 def silu(x: Tensor) -> Tensor:
     """Return f(x)/x = sigmoid(x)."""
     return torch.sigmoid(x)
 
 
-@activation(aten.tanh.default, sample(real(2, 3)))
+@activation(aten.tanh.default, sample(real(2, 3)), regular=always, bounded=True)
 def tanh(x: Tensor) -> Tensor:
     """Return f(x)/x, 1 at 0."""
     return (torch.tanh(wide(x)) / wide(x)).masked_fill(x == 0, 1.0).to(x.dtype)
 
 
-@activation(aten.hardswish.default, sample(real(2, 3)))
+@activation(aten.hardswish.default, sample(real(2, 3)), regular=always)
 def hardswish(x: Tensor) -> Tensor:
     """Return f(x)/x = clamp(x + 3, 0, 6)/6."""
     return (torch.clamp(wide(x) + 3, 0, 6) / 6).to(x.dtype)
 
 
-@activation(aten.mish.default, sample(real(2, 3)))
+@activation(aten.mish.default, sample(real(2, 3)), regular=always)
 def mish(x: Tensor) -> Tensor:
     """Return f(x)/x = tanh(softplus(x))."""
     return torch.tanh(torch.nn.functional.softplus(wide(x))).to(x.dtype)
 
 
-@activation(aten.pow.Tensor_Scalar, *(sample(positive(2, 3), n) for n in (3, 1, 0.5)))
+def even(arguments: Arguments, known: Known) -> bool:
+    """Return whether a power has no entry below zero: by its exponent, or by what it is of."""
+    return bool(arguments["exponent"] % 2 == 0) or known(arguments["self"])
+
+
+def at_least_linear(arguments: Arguments, known: Known) -> bool:
+    """Return whether the slope of a power is finite: its exponent, or what it is of, says so."""
+    return bool(arguments["exponent"] >= 1) or known(arguments["self"])
+
+
+def root_at_zero(x: Tensor, exponent: float) -> Tensor | None:
+    """Return where a power is finite and its slope is not: x = 0, exponent between 0 and 1."""
+    return x == 0 if 0 < exponent < 1 else None
+
+
+@activation(
+    aten.pow.Tensor_Scalar,
+    *(sample(positive(2, 3), n) for n in (3, 1, 0.5)),
+    regular=at_least_linear,
+    never_negative=even,
+    positive=as_are("self"),
+    flat_at=root_at_zero,
+)
 def power(x: Tensor, exponent: float) -> Tensor:
     """Return x^n / x = x^(n-1); 0 at 0 for n < 1, where the quotient has no limit."""
     if exponent < 1:
@@ -100,42 +138,50 @@ def power(x: Tensor, exponent: float) -> Tensor:
     return x ** (exponent - 1)
 
 
-@activation(aten.square.default, sample(real(2, 3)))
+@activation(aten.square.default, sample(real(2, 3)), regular=always, never_negative=always)
 def square(x: Tensor) -> Tensor:
     """Return x^2 / x = x."""
     return x
 
 
-@activation(aten.sqrt.default, sample(positive(2, 3)))
+@activation(
+    aten.sqrt.default,
+    sample(positive(2, 3)),
+    regular=never_zero("self"),
+    never_negative=always,
+    positive=as_are("self"),
+    flat_at=at(0.0),
+)
 def sqrt(x: Tensor) -> Tensor:
     """Return f(x)/x = 1/sqrt(x); 0 at 0, where the quotient has no limit."""
     return torch.rsqrt(x).masked_fill(x == 0, 0.0)
 
 
+# None: they overflow, and `where(x > 9, x, f(x))` must not see the infinite slope.
 ZERO_AT_ZERO = tuple(
-    curve(target, sample(real(2, 3)), at_zero=AtZero.ZERO)
-    for target in (
-        aten.erf.default,
-        aten.sin.default,
-        aten.atan.default,
-        aten.asinh.default,
-        aten.sinh.default,
-        aten.expm1.default,
-        aten.elu.default,
-        aten.selu.default,
-        aten.celu.default,
-    )
+    curve(target, sample(real(2, 3)), at_zero=AtZero.ZERO, regular=regular)
+    for target, regular in [
+        (aten.erf.default, always),
+        (aten.sin.default, always),
+        (aten.atan.default, always),
+        (aten.asinh.default, always),
+        (aten.sinh.default, None),
+        (aten.expm1.default, None),
+        (aten.elu.default, always),
+        (aten.selu.default, always),
+        (aten.celu.default, always),
+    ]
 )
 
 NARROW_ZERO_AT_ZERO = tuple(
-    curve(target, sample(between(-0.5, 0.5, 2, 3)), at_zero=AtZero.ZERO)
-    for target in (
-        aten.tan.default,
-        aten.asin.default,
-        aten.atanh.default,
-        aten.erfinv.default,
-        aten.log1p.default,
-    )
+    curve(target, sample(between(-0.5, 0.5, 2, 3)), at_zero=AtZero.ZERO, **facts)
+    for target, facts in [
+        (aten.tan.default, {}),
+        (aten.asin.default, {"flat_at": at(-1.0, 1.0)}),
+        (aten.atanh.default, {}),
+        (aten.erfinv.default, {}),
+        (aten.log1p.default, {"regular": never_zero("self")}),
+    ]
 )
 
 NEVER_NEGATIVE = {
@@ -150,28 +196,30 @@ OTHER_AT_ZERO = tuple(
         target,
         sample(positive(2, 3)),
         never_negative=always if target in NEVER_NEGATIVE else None,
+        regular=regular,
+        bounded=target is aten.sigmoid.default,
     )
-    for target in (
-        aten.sigmoid.default,
-        aten.softplus.default,
-        aten.log_sigmoid.default,
-        aten.exp.default,
-        aten.exp2.default,
-        aten.log.default,
-        aten.log2.default,
-        aten.log10.default,
-        aten.cos.default,
-        aten.cosh.default,
-        aten.erfc.default,
-        aten.lgamma.default,
-        aten.i0.default,
-        aten.special_erfcx.default,
-    )
+    for target, regular in [
+        (aten.sigmoid.default, always),
+        (aten.softplus.default, always),
+        (aten.log_sigmoid.default, always),
+        (aten.exp.default, None),
+        (aten.exp2.default, None),
+        (aten.log.default, never_zero("self")),
+        (aten.log2.default, never_zero("self")),
+        (aten.log10.default, never_zero("self")),
+        (aten.cos.default, always),
+        (aten.cosh.default, None),
+        (aten.erfc.default, always),
+        (aten.lgamma.default, None),
+        (aten.i0.default, None),
+        (aten.special_erfcx.default, None),
+    ]
 )
 
 OTHERS = (
-    curve(aten.acos.default, sample(between(-0.5, 0.5, 2, 3))),
-    curve(aten.acosh.default, sample(between(1.5, 2.5, 2, 3))),
+    curve(aten.acos.default, sample(between(-0.5, 0.5, 2, 3)), flat_at=at(-1.0, 1.0)),
+    curve(aten.acosh.default, sample(between(1.5, 2.5, 2, 3)), flat_at=at(1.0)),
     curve(aten.logit.default, sample(between(0.2, 0.8, 2, 3))),
     Pointwise(target=aten.pow.Scalar, operands=("exponent",), samples=(sample(2.0, real(2, 3)),)),
     # torch's own derivative multiplies by 1/6 in single precision, whatever the dtype.
@@ -180,6 +228,7 @@ OTHERS = (
         operands=("self",),
         samples=(sample(real(2, 3)),),
         slope=lambda x: ((x > -3) & (x < 3)).to(x.dtype) / 6,
+        regular=always,
     ),
 )
 
@@ -193,12 +242,14 @@ def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Ten
 
 
 def tangent(call: Call[Pointwise], c: Tensor) -> tuple[Tensor, ...]:
-    """Return c f'(x)."""
-    slope = call.op.slope
-    return call.vjp(c) if slope is None else (c * of_operand(call, slope),)
+    """Return c f'(x), and 0 where f is finite and its slope is not: sqrt at 0, asin at 1."""
+    slope, flat = call.op.slope, call.op.flat_at
+    found = call.vjp(c) if slope is None else (c * of_operand(call, slope),)
+    flat_here = None if flat is None else of_operand(call, flat)
+    return found if flat_here is None else (found[0].masked_fill(flat_here, 0.0),)
 
 
-def of_operand(call: Call[Pointwise], function: Callable[..., Tensor], *before: Tensor) -> Tensor:
+def of_operand(call: Call[Pointwise], function: Callable[..., T], *before: Tensor) -> T:
     """Call a record's own function with the operand and the op's settings."""
     (operand,) = call.live
     settings = {k: v for k, v in call.arguments.items() if k != operand.name}

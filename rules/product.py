@@ -7,7 +7,7 @@ from torch.fx.node import Target
 
 from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Call, Coefficients
-from lrp_engine.method.claims import as_are
+from lrp_engine.method.claims import as_are, never_zero
 from lrp_engine.method.op import (
     AtZero,
     Op,
@@ -94,6 +94,7 @@ QUOTIENTS = (
         ),
         elementwise=True,
         at_zero=AtZero.ZERO,
+        regular=never_zero("other"),
     ),
 )
 

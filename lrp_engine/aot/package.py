@@ -16,7 +16,7 @@ from ..errors import InputError, NotPackagedError, TargetError
 from ..plan.provenance import Provenance
 from ..propagate.ledger import Ledger
 from ..results.explanation import Explanation
-from ..run.finiteness import ask_if_finite
+from ..run.finiteness import Finite, ask_if_finite, blame_nobody
 from ..run.inputs import check_claims, check_constant, check_shapes, check_tensor
 from ..run.program_pairs import seed_in_full, seed_row_and_place
 from ..run.target import (
@@ -162,9 +162,8 @@ class Package:
             kept.clear()
             check = ask_if_finite(seed.explained)
             results = self.pairs[run.start].relevance(values)
-        found = self._explanation(run.outputs, seed, results)
         check()
-        return found
+        return self._explanation(run.outputs, seed, results)
 
     def _start(self, position: Position) -> str:
         """Return the pair that serves the target: at single rows, or anywhere."""
@@ -191,6 +190,7 @@ class Package:
             coefficient=dict(zip(names, results[len(names) :], strict=False)),
             provenance=self.provenance,
             compute_ledger=_no_ledger,
+            require_finite=Finite(list(results[: 2 * len(names)]), blame_nobody),
         )
 
     def _check(self, inputs: object) -> tuple[list[object], dict[str, int]]:

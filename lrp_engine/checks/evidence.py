@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..engine import Engine
-from ..errors import InputError, TargetError
+from ..errors import InputError, NotFiniteError, TargetError
 from ..propagate.ledger import Ledger
+from ..run.finiteness import ADVICE
 from ..run.target import Position, Target
 from .finding import Place
 from .first_nonfinite import NonFinite, find_first_nonfinite
@@ -30,8 +31,8 @@ class Given:
 class Evidence:
     """The results that the checks judge.
 
-    `ledgers` has one per batch. `nonfinite` is set if the model's own values are not finite; the
-    batches after it are not explained.
+    `ledgers` has one per batch. `nonfinite` is set if the model's own values, or relevance, are not
+    finite; the batches after it are not explained.
     """
 
     engine: Engine
@@ -73,8 +74,8 @@ def gather(
     for given in batches:
         try:
             explanation = engine.explain(given.inputs, given.target, position=position, ledger=True)
-        except TargetError:
-            nonfinite = find_first_nonfinite(engine, given.inputs)
+        except (TargetError, NotFiniteError) as error:
+            nonfinite = _find_nonfinite(engine, given, error)
             if nonfinite is None:
                 raise
             return Evidence(engine, tuple(ledgers), samples, kept, nonfinite, golden)
@@ -84,6 +85,17 @@ def gather(
     if not ledgers:
         raise InputError("there is no batch to explain")
     return Evidence(engine, tuple(ledgers), samples, kept, None, golden)
+
+
+def _find_nonfinite(
+    engine: Engine, given: Given, error: TargetError | NotFiniteError
+) -> NonFinite | None:
+    """Return where values, or relevance, first were not finite; None if the target is at fault."""
+    if isinstance(error, TargetError):
+        return find_first_nonfinite(engine, given.inputs)
+    nodes = {a.node.name: a.node for a in engine.plan.assignments}
+    place = Place.of(nodes[error.node]) if error.node in nodes else None
+    return NonFinite(str(error).removesuffix(ADVICE).rstrip(), place, in_relevance=True)
 
 
 def split(given: Given, size: int | None) -> Iterator[Given]:

@@ -17,10 +17,14 @@ from .finding import Place
 
 @dataclass(frozen=True)
 class NonFinite:
-    """The first value of the model that is not finite, in words, and the op it belongs to."""
+    """The first value of the model that is not finite, in words, and the op it belongs to.
+
+    `in_relevance`: the model's own values are finite, and relevance is not.
+    """
 
     what: str
     place: Place | None
+    in_relevance: bool = False
 
 
 def find_first_nonfinite(engine: Engine, inputs: Any) -> NonFinite | None:

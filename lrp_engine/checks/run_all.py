@@ -83,7 +83,9 @@ def judge(evidence: Evidence, budget: Budget, name: str) -> Report:
     findings = []
     for title, test in CHECKS.items():
         if evidence.nonfinite and title not in _WITHOUT_NUMBERS:
-            skipped = Finding(title, Status.SKIPPED, "the model's own values are not finite")
+            own = "the model's own values are"
+            what = "relevance is" if evidence.nonfinite.in_relevance else own
+            skipped = Finding(title, Status.SKIPPED, f"{what} not finite")
             findings.append(skipped)
         else:
             findings.append(test(evidence, budget))

@@ -34,3 +34,21 @@ def reduces_last(arguments: Arguments) -> bool:
 def normalises_last(arguments: Arguments) -> bool:
     """Return whether a call normalises over the last axis and no other."""
     return len(arguments["normalized_shape"]) == 1
+
+
+def never_zero(*names: str) -> Claim:
+    """Return the claim that value and slope are finite where none of these arguments is zero."""
+
+    def holds(arguments: Arguments, known: Known) -> bool:
+        return all(known(arguments[name]) for name in names)
+
+    return holds
+
+
+def any_of(*names: str) -> Claim:
+    """Return the claim that holds if one of these arguments is known."""
+
+    def holds(arguments: Arguments, known: Known) -> bool:
+        return any(known(arguments[name]) for name in names)
+
+    return holds

@@ -62,6 +62,8 @@ class Op:
     family: ClassVar[str] = ""
     moves_entries: ClassVar[bool] = False
     scales: ClassVar[bool] = False
+    reads_operands: ClassVar[bool] = True
+    axes: ClassVar[str | None] = None
     names_arguments: ClassVar[tuple[str, ...]] = ("operands", "templates", "selectors")
     target: Target
     operands: tuple[str, ...] = ()

@@ -34,6 +34,8 @@ from ..method.registry import Registry
 from ..preset.position import Places
 from ..preset.preset import Preset, PresetRow
 from .activations import Regions
+from .infinities import Infinities
+from .influence import Influence, InfluenceWalk, InputKind, find_influence
 from .plan import (
     Assignment,
     Plan,
@@ -41,7 +43,7 @@ from .plan import (
     Stopped,
 )
 from .signs import find_never_negative
-
+from .sources import Sources
 
 A_NUMBER = (
     "a Python number is taken out of a live tensor (.item(), float(), a number argument), and"
@@ -73,6 +75,7 @@ class _Walk:
     places: Places
     alive: set[fx.Node]
     never_negative: frozenset[fx.Node]
+    infinities: Infinities
     assigned: dict[fx.Node, Assignment] = field(default_factory=dict)
     stopped: dict[fx.Node, str] = field(default_factory=dict)
     gaps: dict[fx.Node, str] = field(default_factory=dict)
@@ -128,8 +131,9 @@ class _Walk:
         terms = len(operands_of(op.operands, arguments, fx.Node)) + _scalars(op, arguments)
         self.regions.add(node, op, tuple(pick(arguments, o) for o in live), terms)
         signs = frozenset(o for o in live if pick(arguments, o) in self.never_negative)
+        absorbs = self.infinities.needs_absorbing(op, arguments)
         self.assigned[node] = Assignment(
-            node, op, rule, entry.parameters, live, entry.origin, signs
+            node, op, rule, entry.parameters, live, entry.origin, signs, absorbs
         )
 
     def _alive_among(self, names: Iterable[str], arguments: Arguments) -> tuple[Operand, ...]:
@@ -152,7 +156,7 @@ def assign(
     captured: Captured,
     preset: Preset,
     registry: Registry,
-    sources: tuple[SourcePort, ...],
+    wanted: Sources,
     output: OutputPort,
 ) -> Plan:
     """Assign a rule to every op between the sources and the output.
@@ -161,7 +165,7 @@ def assign(
         captured: A canonicalised model.
         preset: The rules to choose from.
         registry: The op records and rules.
-        sources: Where relevance is wanted; those that it does not reach are left out of the plan.
+        wanted: Where relevance is wanted; sources that it does not reach are left out of the plan.
         output: The output to explain.
 
     Raises:
@@ -169,16 +173,17 @@ def assign(
         SourceError: No source reaches the output.
         PresetError: A row names a module or node that is not there.
     """
-    places = Places(captured.graph)
+    sources, places = wanted.ports, Places(captured.graph)
     _refuse_unplaced(preset, captured, places)
     signs = find_never_negative(captured.graph, registry)
-    walk = _walk(captured, preset, registry, sources, places, signs)
+    infinities = Infinities.of(captured, registry, signs)
+    walk = _walk(captured, preset, registry, sources, places, infinities, signs)
     needed = _needed(walk, output.node)
     if preset.counts_positions():
         # What is first or last among the live ops is known only once it is known what is live.
         families = {n: a.op.family for n, a in walk.assigned.items() if n in needed}
         places = Places(captured.graph, families)
-        walk = _walk(captured, preset, registry, sources, places, signs)
+        walk = _walk(captured, preset, registry, sources, places, infinities, signs)
         needed = _needed(walk, output.node)
     gaps = {node: reason for node, reason in walk.gaps.items() if node in needed}
     if gaps:
@@ -194,7 +199,18 @@ def assign(
         output=output,
         assignments=tuple(a for node, a in walk.assigned.items() if node in needed),
         stopped=tuple(Stopped(n, r) for n, r in walk.stopped.items() if _meets(n, needed)),
+        influence=_influence(walk, needed, wanted),
     )
+
+
+def _influence(walk: _Walk, needed: set[fx.Node], wanted: Sources) -> Influence:
+    """Say what the inputs are to this plan."""
+    passing = needed.intersection(walk.assigned)
+    follow = InfluenceWalk(
+        walk.captured, walk.registry, needed, passing, walk.stopped, wanted.controls
+    )
+    follow.start(InputKind.UNREACHED if wanted.by_default else InputKind.LEFT_OUT)
+    return find_influence(follow, wanted.names_by_input(needed))
 
 
 def _walk(
@@ -203,9 +219,11 @@ def _walk(
     registry: Registry,
     sources: tuple[SourcePort, ...],
     places: Places,
+    infinities: Infinities,
     signs: frozenset[fx.Node],
 ) -> _Walk:
-    walk = _Walk(captured, preset, registry, places, {source.node for source in sources}, signs)
+    alive = {source.node for source in sources}
+    walk = _Walk(captured, preset, registry, places, alive, signs, infinities)
     for node in captured.graph.nodes:
         if node.op == "call_function":
             walk.visit(node)

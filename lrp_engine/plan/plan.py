@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from ..method.op import Op
 from ..method.registry import Registry
 from ..method.rule import Rule
 from ..preset.preset import Preset, rule_text
+from .influence import Influence, InputKind, InputUse
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class SourcePort:
 class Assignment:
     """One op, its rule, and the operands through which relevance passes on.
 
-    Of some operands it is known that no entry is below zero.
+    Of some operands it is known that no entry is below zero. `absorbs_zeros`: the slope may be
+    infinite or undefined, and c = 0 is passed on as 0 all the same.
     """
 
     node: fx.Node
@@ -47,6 +49,7 @@ class Assignment:
     live: tuple[Operand, ...]
     why: str
     never_negative: frozenset[Operand] = frozenset()
+    absorbs_zeros: bool = False
 
     def rule_text(self) -> str:
         """Return the rule and its parameters as text: `epsilon(epsilon=1e-06)`."""
@@ -68,6 +71,17 @@ class Coverage:
     live: int
     rules: Mapping[tuple[str, str, str], int]
     stopped: Mapping[tuple[str, str], int]
+    inputs: tuple[InputUse, ...] = ()
+
+    @property
+    def unreached(self) -> tuple[InputUse, ...]:
+        """The inputs that influence the explained output and are neither sources nor controls."""
+        return tuple(use for use in self.inputs if use.kind is InputKind.UNREACHED)
+
+    @property
+    def controls(self) -> tuple[InputUse, ...]:
+        """The inputs that only switch or scale what others contribute."""
+        return tuple(use for use in self.inputs if use.kind is InputKind.CONTROL)
 
     def line(self) -> str:
         """Return the one-line summary."""
@@ -76,6 +90,8 @@ class Coverage:
             f"coverage: {self.live} of {self.live} live ops have a rule"
             f" ({len(self.rules)} op/rule pairs, {families} families);"
             f" {sum(self.stopped.values())} stopped on purpose"
+            + _listed("; unreached input: ", self.unreached)
+            + _listed("; control: ", self.controls)
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -88,7 +104,16 @@ class Coverage:
                 dict(zip(keys, k, strict=True)) | {"count": n} for k, n in self.rules.items()
             ],
             "stopped": [{"op": o, "reason": r, "count": n} for (o, r), n in self.stopped.items()],
+            "inputs": [
+                {"input": u.name, "is": u.kind.value, "reason": u.reason, "op": u.op}
+                | {"module": u.module, "sources": list(u.sources)}
+                for u in self.inputs
+            ],
         }
+
+
+def _listed(title: str, uses: tuple[InputUse, ...]) -> str:
+    return title + ", ".join(use.name for use in uses) if uses else ""
 
 
 @dataclass(frozen=True)
@@ -102,12 +127,14 @@ class Plan:
     output: OutputPort
     assignments: tuple[Assignment, ...]
     stopped: tuple[Stopped, ...]
+    influence: Influence = field(default_factory=Influence)
 
     def coverage(self) -> Coverage:
         """Count per op, family and rule. A plan exists only if every live op has a rule."""
         rows = Counter((target_name(a.node), a.op.family, a.rule_text()) for a in self.assignments)
         stops = Counter((target_name(s.node), s.reason) for s in self.stopped)
-        return Coverage(len(self.assignments), dict(rows.most_common()), dict(stops.most_common()))
+        counts = dict(rows.most_common()), dict(stops.most_common())
+        return Coverage(len(self.assignments), *counts, self.influence.inputs)
 
     def coarsest_dtype(self) -> torch.dtype:
         """Return the dtype of lowest precision among the live values: it sets the tolerance."""

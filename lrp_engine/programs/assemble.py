@@ -41,6 +41,10 @@ class AssembledProgram:
         """Return c at each source, in the source's shape."""
         return dict(zip(self.source_names, results[len(self.source_names) :], strict=False))
 
+    def at_sources(self, results: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return R and c at every source."""
+        return results[: 2 * len(self.source_names)]
+
     def ledger_sums_in(self, results: Sequence[Tensor]) -> list[float]:
         """Return the numbers that `read_accounts` takes together with `ledger_entries`."""
         scalars = list(results[2 * len(self.source_names) :])

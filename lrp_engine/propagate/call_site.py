@@ -16,6 +16,7 @@ from ..graphs.tracing import Template, prune, signature, trace
 from ..graphs.walk import downstream, upstream
 from ..method.call import Call, Form
 from ..method.op import Op
+from ..method.zeros import pass_on
 from ..plan.plan import Assignment
 from .flows import Arrived
 
@@ -126,7 +127,7 @@ class CallSite:
 
         def run(*given: object) -> list[object]:
             call, arrived = self.call(a, given)
-            passed = tuple(a.rule.propagate(call, arrived, **a.parameters))
+            passed = pass_on(a.rule, call, arrived, a.parameters, a.absorbs_zeros)
             _check(call, passed)
             again = [] if call.primal is None else pytree.tree_leaves(call.primal)
             return [*passed, *again]

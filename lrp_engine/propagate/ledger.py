@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,16 @@ class Account:
         """The part neither passed on nor absorbed: numerical noise, if the rule is right."""
         return self.received - self.passed - sum(self.absorbed.values())
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether no number of the account is infinite or undefined."""
+        sizes = (self.received, self.passed, self.size_received, self.size_passed)
+        return all(map(math.isfinite, (*sizes, *self.absorbed.values())))
+
+    def name(self) -> str:
+        """Return the op, its rule and its place."""
+        return f"{self.node} = {self.op} under rule {self.rule} in {self.place}"
+
     def text(self) -> str:
         """Return the account in words."""
         return (
@@ -108,10 +119,7 @@ class Imbalance:
         a = self.account
         if a is None:
             return self.message
-        return (
-            f"{a.node} = {a.op} under rule {a.rule} in {a.place}: {self.message}"
-            f" (tolerance {self.limit:.0e})"
-        )
+        return f"{a.name()}: {self.message} (tolerance {self.limit:.0e})"
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,10 @@ class Ledger:
     def worst(self) -> Account | None:
         """The account with the largest relative residual."""
         return max(self.accounts, key=_error, default=None)
+
+    def find_nonfinite(self) -> Account | None:
+        """Return the first account, from the output, that is not finite; None if all are."""
+        return next((account for account in self.accounts if not account.is_finite), None)
 
     def find_imbalance(self, tolerance: float | None = None) -> Imbalance | None:
         """Return the first violation of conservation, from the output; None if all balances.

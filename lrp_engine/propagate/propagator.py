@@ -105,7 +105,7 @@ class Propagator:
             What it passes on to each live operand, and the op's own result if the rule had to
             compute it again.
         """
-        key = (a.rule, a.op, tuple(sorted(a.parameters.items())), site.key())
+        key = (a.rule, a.op, tuple(sorted(a.parameters.items())), a.absorbs_zeros, site.key())
         if key not in self.traces.rules:
             self.traces.rules[key] = site.trace(a)
         traced = self.traces.rules[key]

@@ -24,12 +24,22 @@ if TYPE_CHECKING:
 
 
 class BySource(Mapping[str, Tensor]):
-    """Tensors by source name. With one source, `"input"` is another name for it."""
+    """Tensors by source name. With one source, `"input"` is another name for it.
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self._tensors = dict(tensors)
+    `require_finite` is called before a tensor is given out, and raises NotFiniteError if relevance
+    was found to be infinite or undefined.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], require_finite: Callable[[], None] | None = None
+    ) -> None:
+        known = tensors._tensors if isinstance(tensors, BySource) else tensors
+        self._tensors: dict[str, Tensor] = dict(known)
+        self._require_finite = require_finite
 
     def __getitem__(self, name: str) -> Tensor:
+        if self._require_finite is not None:
+            self._require_finite()
         if name in self._tensors:
             return self._tensors[name]
         if name == "input" and len(self._tensors) == 1:
@@ -61,6 +71,9 @@ class Explanation:
     they are first read: `stored_output` and `stored_ledger` are None then, and `compute_output` and
     `compute_ledger` are called.
 
+    Relevance and coefficients are finite. On a GPU, whether they are is known only when it has
+    computed them: `require_finite` then raises NotFiniteError at the first access.
+
     Example:
         >>> import torch, lrp_engine as lrp
         >>> engine = lrp.Engine(torch.nn.Linear(4, 3).eval(), torch.ones(1, 4), preset="epsilon")
@@ -77,10 +90,11 @@ class Explanation:
     stored_ledger: Ledger | None = None
     compute_output: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
     compute_ledger: Callable[[], Ledger] | None = field(default=None, repr=False, compare=False)
+    require_finite: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "relevance", BySource(self.relevance))
-        object.__setattr__(self, "coefficient", BySource(self.coefficient))
+        for name in ("relevance", "coefficient"):
+            object.__setattr__(self, name, BySource(getattr(self, name), self.require_finite))
 
     @cached_property
     def output(self) -> Any:

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..errors import InputError
+from ..capture.ambient import leave_modes
+from ..errors import InputError, NotFiniteError
+from ..graphs.precision import rounding_tolerance
 from ..programs.assemble import AssembledProgram, find_final_sources
 from ..programs.batched import run_many
 from ..propagate.accounts import read_accounts
 from ..propagate.ledger import Ledger, ledger_of
 from ..results.explanation import Explanation
-from .finiteness import ask_if_finite
+from .finiteness import Finite, ask_if_finite, require_finite
 from .inputs import count_versions
 from .program_pairs import ProgramPair, ProgramPairs
-from .target import Position, Seed, Target, seed_at_rows, seed_of
+from .proof import agree
+from .randomness import RandomState
+from .target import Position, Seed, Target, seed_at_rows, seed_of, take_rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class ModelRun:
     """The inputs and outputs of one forward pass, without the values kept for relevance.
 
     `rows`: where the output was computed, (batch,), if not everywhere; `output_later` if the whole
-    output can be computed on demand.
+    output can be computed on demand; `random`: what its random draws were drawn from.
     """
 
     pairs: ProgramPairs
@@ -37,6 +41,7 @@ class ModelRun:
     outputs: tuple[Any, ...]
     rows: Tensor | None = None
     output_later: bool = False
+    random: RandomState = RandomState()
 
     @property
     def output(self) -> Any:
@@ -70,45 +75,76 @@ class ModelRun:
         check = ask_if_finite(seed.explained)
         with torch.set_grad_enabled(self.pair.with_grad):
             results = list(self.pair.relevance(values))
-        found = self.explanation(seed, results)
         check()
-        return found
+        return self.explanation(seed, results)
 
     def explanation(self, seed: Seed, results: list[Tensor]) -> Explanation:
-        """Put together what a relevance program returned."""
+        """Put together what a relevance program returned. Raises NotFiniteError."""
         wanted = self.pair.wanted
         versions = count_versions(self.pairs.plan.captured, self.leaves)
+        ledger = self._ledger(wanted, results, seed) if wanted.ledger_entries else None
         return Explanation(
             stored_output=self.output,
             explained=seed.explained,
             relevance=wanted.relevance_in(results),
             coefficient=wanted.coefficients_in(results),
             provenance=self.pairs.provenance,
-            stored_ledger=self._ledger(wanted, results, seed) if wanted.ledger_entries else None,
+            stored_ledger=ledger,
             compute_output=partial(self._compute_output, versions) if self.output_later else None,
             compute_ledger=lambda: self._compute_ledger(seed.detached(), versions),
+            require_finite=Finite(
+                wanted.at_sources(results), partial(self._blame, seed.detached(), versions)
+            ),
+        )
+
+    def _blame(self, seed: Seed, versions: tuple[int, ...]) -> NoReturn:
+        """Raise NotFiniteError, naming the op where relevance first was not finite."""
+        self._compute_ledger(seed, versions)  # raises it
+        raise NotFiniteError(
+            "relevance is not finite, but every op's account is where the ledger computes it again:"
+            " compiled programs that disagree, or a conversion at a source that overflows. Explain"
+            " with compile=False, or in a wider dtype"
         )
 
     def _require_unchanged(self, versions: tuple[int, ...], advice: str) -> None:
         if count_versions(self.pairs.plan.captured, self.leaves) != versions:
-            raise InputError(
-                "inputs or parameters were changed in place since this explanation was computed;"
-                f" ask for {advice}"
-            )
+            raise _changed(advice)
+
+    def _require_same(self, outputs: Sequence[Any], advice: str) -> None:
+        """Raise InputError if the model computes something else by now.
+
+        Writes through `.data` are not counted as changes.
+        """
+        mine = list(self.outputs)
+        if self.rows is not None:
+            outputs = [take_rows(outputs[self.pairs.plan.output.position], self.rows)]
+        slack = rounding_tolerance(self.pairs.plan.coarsest_dtype()) if self._rounds else 0.0
+        if not all(agree(now, was, slack) for now, was in zip(outputs, mine, strict=True)):
+            raise _changed(advice)
+
+    @property
+    def _rounds(self) -> bool:
+        """True if this pass was run by programs that round otherwise than the plain ones."""
+        return bool(self.pairs.compile) or self.pair.with_grad
 
     def _compute_output(self, versions: tuple[int, ...]) -> Any:
         """Compute the model's output by another forward pass."""
         self._require_unchanged(versions, "the output at once with explain(..., full_output=True)")
-        with torch.no_grad():
+        with leave_modes(), torch.no_grad(), self.random.replay():
             outputs = self.pairs.output_alone(*self.leaves)
+        self._require_same(outputs, "the output at once with explain(..., full_output=True)")
         return pytree.tree_unflatten(outputs, self.pairs.plan.captured.out_spec)
 
     def _compute_ledger(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
         """Run the explanation again with the ledger's sums."""
-        self._require_unchanged(versions, "the ledger at once with explain(..., ledger=True)")
+        advice = "the ledger at once with explain(..., ledger=True)"
+        self._require_unchanged(versions, advice)
         pair = self.pairs.audited
-        with torch.no_grad():
-            kept = list(pair.forward(*self.leaves))[pair.wanted.program.outputs :]
+        with leave_modes(), torch.no_grad(), self.random.replay():
+            values, count = list(pair.forward(*self.leaves)), pair.wanted.program.outputs
+            self._require_same(values[:count], advice)
+            kept = values[count:]
+            del values
             results = list(pair.relevance([*pair.seed_tensors(seed), *self.leaves, *kept]))
         return self._ledger(pair.wanted, results, seed)
 
@@ -118,7 +154,16 @@ class ModelRun:
         arrived = {name: float(found[name].double().sum()) for name in find_final_sources(plan)}
         accounts = read_accounts(wanted.ledger_entries, wanted.ledger_sums_in(results), plan)
         total = float(seed.explained.sum())
-        return ledger_of(total, arrived, accounts, plan.coarsest_dtype())
+        ledger = ledger_of(total, arrived, accounts, plan.coarsest_dtype())
+        require_finite(ledger)
+        return ledger
+
+
+def _changed(advice: str) -> InputError:
+    return InputError(
+        "inputs or parameters were changed in place since this explanation was computed;"
+        f" ask for {advice}"
+    )
 
 
 @dataclass(frozen=True)
@@ -144,7 +189,9 @@ class Forward:
 
     def explain(self, target: Target = None, *, position: Position = None) -> Explanation:
         """Explain one target per sample, as `Engine.explain` does. Raises TargetError."""
-        return self.run.explain(self.run.seed(target, position), list(self.kept))
+        with leave_modes():
+            self.run.require_versions(self.versions)
+            return self.run.explain(self.run.seed(target, position), list(self.kept))
 
     def explain_all(
         self, targets: Sequence[tuple[Target, Position]], at_once: int
