@@ -52,6 +52,7 @@ class Call(Generic[OpT]):
     `primal` holds the op's result where a rule had to compute it again; the engine then lets
     forward pass and rule share that one computation. `form` says what arrived: coefficients, or
     relevance itself. `never_negative`: the live operands known to have no entry below zero.
+    `reference` is the same call in the run that this one is compared with, for rules of two runs.
     """
 
     op: OpT
@@ -61,6 +62,14 @@ class Call(Generic[OpT]):
     primal: object = None
     form: Form = Form.COEFFICIENT
     never_negative: frozenset[Operand] = frozenset()
+    reference: Call[OpT] | None = None
+
+    @property
+    def base(self) -> Call[OpT]:
+        """The same call in the reference run; ValueError if there is one run only."""
+        if self.reference is None:
+            raise ValueError("this rule compares two runs, and the call has one")
+        return self.reference
 
     def with_form(self, form: Form) -> Call[OpT]:
         """Return the same call for a flow of another form."""

@@ -38,6 +38,7 @@ class Rule:
     stops: bool = False
     linear: bool = True
     serves: Callable[[Op], bool] | None = None
+    runs: int = 1
 
     @property
     def parameters(self) -> Mapping[str, object]:
@@ -68,6 +69,7 @@ def rule(
     stops: bool = False,
     linear: bool = True,
     serves: Callable[[Op], bool] | None = None,
+    runs: int = 1,
 ) -> Callable[[Propagate], Rule]:
     """Make a function `(call, c, **parameters) -> coefficients` a Rule of one family.
 
@@ -83,6 +85,7 @@ def rule(
         stops: Whether no relevance is passed on.
         linear: Whether the result is linear in what arrives.
         serves: The ops of the family that it can serve; default: all.
+        runs: 2 if it compares a run with a reference run, `call.reference`.
 
     Example:
         >>> from lrp_engine.method.op import Pointwise
@@ -95,6 +98,6 @@ def rule(
 
     def make(propagate: Propagate) -> Rule:
         what = (name, family.family, propagate, cites)
-        return Rule(*what, absorbs, carries, takes, gives, stops, linear, serves)
+        return Rule(*what, absorbs, carries, takes, gives, stops, linear, serves, runs)
 
     return make

@@ -1,0 +1,39 @@
+"""Serve what is linear: the adjoint. Biases are the same in both runs and cancel."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lrp_engine.method.call import Arriving, Call, Coefficients
+from lrp_engine.method.op import Linear, Lookup, Move, Op, WeightedSum
+from lrp_engine.method.rule import rule
+from lrp_engine.rules.two_runs.runs import choice, over_settings
+
+
+def adjoint(call: Call[Op], c: Arriving) -> Coefficients:
+    """Return A^T c for f(x) = A x + b: f(x_b) - f(x_a) = A (x_b - x_a)."""
+    return over_settings(call, lambda one: one.vjp(c))
+
+
+@rule("delta", family=Move, cites="own: linear", absorbs=choice, runs=2)
+def move(call: Call[Op], c: Arriving) -> Coefficients:
+    """Move coefficients back to where entries came from."""
+    return adjoint(call, c)
+
+
+@rule("delta", family=Lookup, cites="own: linear", absorbs=choice, runs=2)
+def lookup(call: Call[Op], c: Arriving) -> Coefficients:
+    """Hand coefficients to the rows that were looked up."""
+    return adjoint(call, c)
+
+
+@rule("delta", family=Linear, cites="own: linear", absorbs=choice, runs=2)
+def linear(call: Call[Linear], c: Arriving) -> Coefficients:
+    """Apply the adjoint, c_in = A^T c."""
+    return adjoint(call, c)
+
+
+@rule("delta", family=WeightedSum, cites="own: linear", absorbs=choice, runs=2)
+def weighted_sum(call: Call[WeightedSum], c: Tensor) -> Coefficients:
+    """Apply the adjoint, c_in = W^T c."""
+    return adjoint(call, c)
