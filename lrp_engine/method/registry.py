@@ -112,9 +112,10 @@ def entries_of(module: ModuleType) -> list[Op | Rule]:
 def standard() -> Registry:
     """Return the registry of the `rules` package: every module in it is read."""
     package = importlib.import_module("lrp_engine.rules")
-    modules = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+    found_modules = pkgutil.walk_packages(package.__path__, "lrp_engine.rules.")
+    modules = sorted(m.name for m in found_modules)
     entries: dict[int, Op | Rule] = {}
     for name in modules:
-        found = entries_of(importlib.import_module(f"lrp_engine.rules.{name}"))
+        found = entries_of(importlib.import_module(name))
         entries |= {id(entry): entry for entry in found}
     return build(entries.values())

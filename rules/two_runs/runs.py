@@ -59,11 +59,6 @@ def at(call: Call[OpT], t: float) -> Call[OpT]:
     return replace(call, arguments=substitute(call.arguments, between))
 
 
-def midpoint(call: Call[OpT], c: Arriving) -> tuple[Tensor, ...]:
-    """Return the gradient halfway between the runs: exact up to degree two."""
-    return at(call, 0.5).vjp(c)
-
-
 def choice(call: Call[OpT], c: Arriving, passed: Passed) -> dict[str, Tensor]:
     """Return what constants that differ between the runs leave; nothing where all are the same."""
     return remainder(call, c, passed) if len(settings(call)) > 1 else {}
@@ -73,7 +68,9 @@ def remainder(
     call: Call[OpT], c: Arriving, passed: Passed, cause: str = "choice"
 ) -> dict[str, Tensor]:
     """Return all of the difference that was not passed on."""
-    outs = zip(*(o if isinstance(o, tuple) else (o,) for o in (call.out, call.base.out)))
+    outs = zip(
+        *(o if isinstance(o, tuple) else (o,) for o in (call.out, call.base.out)), strict=True
+    )
     flows = zip(c if isinstance(c, tuple) else (c,), outs, strict=True)
     came = [sum_relevance(k, change(b, a)) for k, (b, a) in flows if k is not None]
     pairs = zip(passed, call.live, strict=True)

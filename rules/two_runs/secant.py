@@ -13,9 +13,10 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import Operand, invoke, substitute
 from lrp_engine.method.call import Call, Coefficients, OpT
-from lrp_engine.method.op import Normaliser, Op, Pointwise, Selection
+from lrp_engine.method.op import Normaliser, Op, Pointwise
 from lrp_engine.method.relevance import widen
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.two_runs.runs import both, choice, over_settings
@@ -63,9 +64,7 @@ def entrywise_slopes(call: Call[OpT], c: Tensor) -> tuple[Tensor, ...]:
         rest = {o: v[0 if o in moved else 1] for o, v in values.items() if o != operand}
 
         def f(x: Tensor, operand: Operand = operand, rest: dict[Operand, Tensor] = rest) -> Tensor:
-            found: Tensor = invoke(
-                call.op.target, substitute(call.arguments, {**rest, operand: x})
-            )
+            found: Tensor = invoke(call.op.target, substitute(call.arguments, {**rest, operand: x}))
             return found
 
         part = share * secant(f, *values[operand])
@@ -81,27 +80,26 @@ def entrywise(call: Call[OpT], c: Tensor) -> Coefficients:
     return over_settings(call, lambda one: entrywise_slopes(one, c))
 
 
-@rule(
-    "delta", family=Pointwise, cites="shrikumar2017, Rescale rule", absorbs=choice, runs=2
-)
+@rule("delta", family=Pointwise, cites="shrikumar2017, Rescale rule", absorbs=choice, runs=2)
 def pointwise(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """Return c (f(b) - f(a)) / (b - a), c f' of the middle where both runs are nearly equal."""
     return entrywise(call, c)
 
 
-@rule(
-    "delta", family=Normaliser, cites="shrikumar2017, Rescale rule", absorbs=choice, runs=2
-)
+@rule("delta", family=Normaliser, cites="shrikumar2017, Rescale rule", absorbs=choice, runs=2)
 def normaliser(call: Call[Normaliser], c: Tensor) -> Coefficients:
     """Return c (f(b) - f(a)) / (b - a) for a scale to divide by."""
     return entrywise(call, c)
 
 
-def is_elementwise(op: Op) -> bool:
-    """Return whether an op computes each entry from the same entry of its operands."""
-    return op.elementwise
+_COMPARED = (
+    aten.maximum.default,
+    aten.minimum.default,
+    aten.fmax.default,
+    aten.fmin.default,
+)
 
 
 def is_entrywise_choice(op: Op) -> bool:
     """Return whether a selection compares entry by entry, its operands or limits."""
-    return isinstance(op, Selection) and (op.elementwise or len(op.operands) > 1)
+    return op.elementwise or op.target in _COMPARED

@@ -6,7 +6,7 @@ secants. What picks several entries by order (sort, top-k) takes the mean of bot
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,6 +23,11 @@ from lrp_engine.rules.two_runs.runs import at, both, choice, over_settings, rema
 from lrp_engine.rules.two_runs.secant import entrywise_slopes, is_entrywise_choice
 
 _LARGEST = (aten.amax.default, aten.max.default, aten.max.dim)
+_ADAPTIVE = (
+    aten.adaptive_max_pool1d.default,
+    aten.adaptive_max_pool2d.default,
+    aten.adaptive_max_pool3d.default,
+)
 _SMALLEST = (aten.amin.default, aten.min.default, aten.min.dim)
 
 
@@ -64,6 +69,8 @@ def candidates_of(call: Call[Selection]) -> Candidates | None:
         return Candidates(lambda x, _: _reduced_last(call, x), sign)
     if has_windows(call.op):
         return Candidates(lambda x, fill: windows(call, x, fill), 1.0)
+    if call.op.target in _ADAPTIVE and all(isinstance(n, int) for n in call["self"].shape):
+        return Candidates(lambda x, fill: adaptive_windows(x, call["output_size"], fill), 1.0)
     return None
 
 
@@ -82,24 +89,31 @@ def windows(call: Call[Selection], x: Tensor, fill: float) -> Tensor:
     stride = per_axis(call, "stride") or kernel
     out = call.out if isinstance(call.out, Tensor) else call.out[0]
     n = len(kernel)
+    first = x.dim() - n
     for i in range(n):
-        axis, reach = x.dim() - n, (kernel[i] - 1) * dilation[i] + 1
+        # Each unfold appends the window's axis and keeps the others in their place.
+        axis, reach = first + i, (kernel[i] - 1) * dilation[i] + 1
         size = (out.shape[out.dim() - n + i] - 1) * stride[i] + reach
         after = size - x.shape[axis] - padding[i]
         edges = [0, 0] * (x.dim() - 1 - axis) + [padding[i], after]
         x = F.pad(x, edges, value=fill).unfold(axis, reach, stride[i])[..., :: dilation[i]]
-        x = x.movedim(axis, -2) if n > 1 else x
-    return _ordered(x, n)
+    return x.flatten(-n)
 
 
-def _ordered(x: Tensor, n: int) -> Tensor:
-    """Return axes (..., out_1, k_1, out_2, k_2, ...) as (..., out_1, out_2, ..., k)."""
-    if n == 1:
-        return x
-    first = x.dim() - 2 * n
-    outs = [first + 2 * i for i in range(n)]
-    kernels = [first + 2 * i + 1 for i in range(n)]
-    return x.permute(*range(first), *outs, *kernels).flatten(-n)
+def adaptive_windows(x: Tensor, sizes: Sequence[int], fill: float) -> Tensor:
+    """Return windows from floor(i n / m) to ceil((i + 1) n / m) along a new last axis."""
+    n = len(sizes)
+    first = x.dim() - n
+    for i, m in enumerate(sizes):
+        axis = first + i
+        starts = torch.arange(m) * x.shape[axis] // m
+        ends = -(-(torch.arange(m) + 1) * x.shape[axis] // m)
+        places = starts[:, None] + torch.arange(int((ends - starts).max()))
+        beyond = (places >= ends[:, None]).to(x.device)
+        chosen = places.clamp(max=x.shape[axis] - 1).flatten().to(x.device)
+        x = x.index_select(axis, chosen).unflatten(axis, tuple(places.shape)).movedim(axis + 1, -1)
+        x = x.masked_fill(beyond.view(m, *[1] * (x.dim() - axis - 2), -1), fill)
+    return x.flatten(-n)
 
 
 def by_maximum(call: Call[Selection], picked: Candidates, c: Tensor) -> tuple[Tensor, ...]:
