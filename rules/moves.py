@@ -10,7 +10,7 @@ from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import invoke, operands_of, substitute
 from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import as_are
-from lrp_engine.method.op import Inert, Move
+from lrp_engine.method.op import AtZero, Inert, Move
 from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
@@ -64,6 +64,15 @@ VIEWS = (
     move(aten.clone.default, "self", sample(real(2, 3)), idle=True),
     move(aten.contiguous.default, "self", sample(real(2, 3)), idle=True),
     move(aten.lift_fresh_copy.default, "self", sample(real(2, 3)), idle=True),
+    # Kept in the graph, unlike other ops that return their operand: a gradient stops here.
+    Move(
+        target=aten.detach.default,
+        operands=("self",),
+        samples=(sample(real(2, 3)),),
+        elementwise=True,
+        at_zero=AtZero.ZERO,
+        never_negative=as_are("self"),
+    ),
 )
 
 PARTS = (
@@ -115,7 +124,7 @@ INERT = (
             samples=(sample(real(2, 3)),),
             never_negative=as_are("self"),
         )
-        for target in (aten.detach.default, aten.alias.default)
+        for target in (aten.alias.default,)
     ),
     *(
         Inert(

@@ -21,6 +21,7 @@ from lrp_engine.method.op import (
     Pointwise,
     Product,
     Quotient,
+    Rounding,
     Selection,
     Stop,
     WeightedSum,
@@ -70,17 +71,7 @@ PIECEWISE_CONSTANT = (
         for target in (
             aten.sign.default,
             aten.sgn.default,
-            aten.floor.default,
-            aten.ceil.default,
-            aten.round.default,
-            aten.trunc.default,
         )
-    ),
-    Stop(
-        target=aten.round.decimals,
-        operands=("self",),
-        samples=(sample(real(2, 3), decimals=1),),
-        reason=STEPS,
     ),
     Stop(
         target=aten.heaviside.default,
@@ -143,6 +134,7 @@ CONSTANTS = tuple(
         WeightedSum,
         Product,
         Quotient,
+        Rounding,
         Selection,
         Pointwise,
         Homogeneous,

@@ -277,6 +277,21 @@ class Lookup(Op):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Rounding(Op):
+    """An op that rounds entries, or cuts codes off at the ends of their range.
+
+    `step(arguments)` is the distance between neighbouring results where an entry may be cut off: one
+    that was moved by more was cut off, by less rounded. None: nothing is cut off.
+    `straight_through`: torch's own derivative is that of the identity.
+    """
+
+    family: ClassVar[str] = "rounding"
+    elementwise: bool = True
+    step: Callable[[Arguments, Tensor], Tensor | float] | None = None
+    straight_through: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Stop(Op):
     """An op at which relevance ends, for the stated reason."""
 

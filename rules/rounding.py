@@ -1,0 +1,112 @@
+"""Serve ops that round: the identity, and what rounding changed is booked.
+
+Rounding is a step function, so a gradient through it is zero. Yet a rounded number stands for the
+number: in a quantised net the codes are the activations, up to half a step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.node import Target
+
+from lrp_engine.graphs.aten import aten
+from lrp_engine.graphs.schema import Arguments
+from lrp_engine.method.call import Call, Coefficients, Passed
+from lrp_engine.method.op import AtZero, Op, Rounding
+from lrp_engine.method.relevance import change, sum_in_double
+from lrp_engine.method.rule import rule
+from lrp_engine.method.samples import Sample, integers, positive, real, sample
+
+Step = Tensor | float
+
+
+def rounding(target: Target, *samples: Sample, **facts: Any) -> Rounding:
+    """Return one table row: an op that rounds its first operand, sample calls, further facts."""
+    return Rounding(target=target, operands=("self",), samples=samples, **facts)
+
+
+def scale_of(arguments: Arguments, x: Tensor) -> Step:
+    """Return the step of a fake quantisation, shaped like x where each channel has its own."""
+    scale = arguments["scale"]
+    if not isinstance(scale, Tensor) or scale.dim() == 0 or "axis" not in arguments:
+        return scale  # type: ignore[no-any-return]
+    axis = arguments["axis"] % x.dim()
+    return scale.view([-1 if i == axis else 1 for i in range(x.dim())])
+
+
+WHOLE = (
+    *(
+        rounding(target, sample(real(2, 3)), at_zero=AtZero.ZERO)
+        for target in (
+            aten.round.default,
+            aten.floor.default,
+            aten.ceil.default,
+            aten.trunc.default,
+        )
+    ),
+    rounding(aten.round.decimals, sample(real(2, 3), decimals=1), at_zero=AtZero.ZERO),
+)
+
+FAKE = (
+    rounding(
+        aten.fake_quantize_per_tensor_affine.default,
+        sample(real(2, 3), 0.1, 0, -8, 7),
+        step=scale_of,
+        straight_through=True,
+    ),
+    rounding(
+        aten.fake_quantize_per_tensor_affine.tensor_qparams,
+        sample(real(2, 3), positive(), integers(1), -8, 7),
+        step=scale_of,
+        straight_through=True,
+        selectors=("scale", "zero_point"),
+    ),
+    rounding(
+        aten.fake_quantize_per_channel_affine.default,
+        sample(real(2, 3), positive(3), integers(1, 3), 1, -8, 7),
+        step=scale_of,
+        straight_through=True,
+        selectors=("scale", "zero_point"),
+    ),
+)
+
+
+def cut_off(call: Call[Rounding]) -> Tensor:
+    """Return a mask of the entries that were moved by more than a step."""
+    x = call.operand(call.live[0])
+    if call.op.step is None:
+        return torch.zeros_like(x, dtype=torch.bool)
+    # A little more than a step: the distance itself is rounded.
+    return (call.out - x).abs() > call.op.step(call.arguments, x) * 1.001
+
+
+def remainder(call: Call[Rounding], c: Tensor, passed: Passed) -> dict[str, Tensor]:
+    """Return what rounding added to the value, and all of what was cut off."""
+    x, cut = call.operand(call.live[0]), cut_off(call)
+    moved = (c * change(call.out, x)).masked_fill(cut | (c == 0), 0.0)
+    found = {"rounding": sum_in_double(moved)}
+    if call.op.step is not None:
+        found["constant"] = sum_in_double((c * call.out).masked_fill(~cut | (c == 0), 0.0))
+    return found
+
+
+@rule("identity", family=Rounding, cites="bengio2013, sec. 4", absorbs=remainder)
+def identity(call: Call[Rounding], c: Tensor) -> Coefficients:
+    """Pass c straight through; entries that were cut off pass nothing, like clipped ones."""
+    if call.op.step is None:
+        return call.only(c)
+    return call.only(c.masked_fill(cut_off(call), 0.0))
+
+
+def differentiable(op: Op) -> tuple[str, ...]:
+    """Return the operand of an op that torch differentiates as the identity; none else."""
+    return op.operands if isinstance(op, Rounding) and op.straight_through else ()
+
+
+@rule("gradient", family=Rounding, cites="simonyan2014", absorbs="gradient", carries=differentiable)
+def gradient(call: Call[Rounding], c: Tensor) -> Coefficients:
+    """Return the plain gradient: zero, but for ops that torch differentiates straight through."""
+    return call.vjp(c)
