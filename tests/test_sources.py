@@ -77,10 +77,10 @@ def test_relevance_is_conserved_at_every_cut_through_a_net_without_biases(source
     assert_conserves(at(source), 1e-12)
 
 
-def test_what_goes_around_a_source_is_booked_as_constant():
+def test_what_goes_around_a_source_is_booked_under_its_own_cause():
     ex = at("layers.0")
     arrived = ex.relevance["layers.0"].sum()
-    assert ex.ledger.absorbed["constant"] == pytest.approx((ex.explained.sum() - arrived).item())
+    assert ex.ledger.absorbed["other input"] == pytest.approx((ex.explained.sum() - arrived).item())
     assert_balances(ex.ledger, 1e-12)
 
 
@@ -112,7 +112,7 @@ def test_sources_need_not_lie_on_one_path():
     # The other factor is a constant where only one side is asked for.
     expected[:, 2] = X[:, 2] * Y[:, 2]
     assert_close(ex.relevance["right"], expected, 1e-14)
-    assert ex.ledger.absorbed["constant"] == pytest.approx(X[:, 2].sum().item())
+    assert ex.ledger.absorbed["other input"] == pytest.approx(X[:, 2].sum().item())
 
 
 def test_the_only_source_is_also_called_input():

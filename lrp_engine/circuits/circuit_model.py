@@ -159,8 +159,9 @@ class CircuitModel:
 
 def _look_ups(prepared: PreparedModel) -> tuple[fx.Node, ...]:
     """Return where each input enters the arithmetic: itself, or the rows that it looks up."""
-    sources = resolve_sources(prepared.captured, prepared.registry, None)
-    return tuple(source.node for source in sources)
+    output = prepared.output.node
+    sources = resolve_sources(prepared.captured, prepared.registry, None, output)
+    return tuple(source.node for source in sources.ports)
 
 
 def _not_inputs(prepared: PreparedModel) -> list[fx.Node]:

@@ -34,6 +34,7 @@ from ..method.registry import Registry
 from ..preset.position import Places
 from ..preset.preset import Preset, PresetRow
 from .activations import Regions
+from .choices import Choices, find_choices
 from .infinities import Infinities
 from .influence import Influence, InfluenceWalk, InputKind, find_influence
 from .plan import (
@@ -76,6 +77,7 @@ class _Walk:
     alive: set[fx.Node]
     never_negative: frozenset[fx.Node]
     infinities: Infinities
+    choices: Choices
     assigned: dict[fx.Node, Assignment] = field(default_factory=dict)
     stopped: dict[fx.Node, str] = field(default_factory=dict)
     gaps: dict[fx.Node, str] = field(default_factory=dict)
@@ -84,7 +86,9 @@ class _Walk:
     def visit(self, node: fx.Node) -> None:
         if not any(operand in self.alive for operand in node.all_input_nodes):
             return
-        if not holds_tensors(node):
+        if node in self.choices.constant:
+            self.stopped[node] = self.choices.constant[node]
+        elif not holds_tensors(node):
             self._number(node)
         elif is_complex(node):
             self._gap(node, "complex values: no rule passes relevance through them")
@@ -110,6 +114,7 @@ class _Walk:
         op = self.registry.find(node.target, arguments, names)
         if op is None:
             return self._gap(node, self.registry.explain_gap(node.target, arguments, names))
+        op = self.choices.with_slack(node, op)
         entry = self.preset.choose(node, op.family, self.places)
         if entry is None:
             return self._gap(
@@ -123,6 +128,7 @@ class _Walk:
             return self._gap(node, f"rule {rule.name!r} of family {op.family!r} does not serve it")
         live = self._alive_among(rule.operands(op), arguments)
         if self.preset.gates:
+            live = self.choices.quantisation.without_scales(node, arguments, live)
             live = self.regions.live_factors(op, arguments, live)
         if not live:
             self.stopped[node] = getattr(op, "reason", f"{op.family}: {rule.name} ({rule.cites})")
@@ -223,7 +229,8 @@ def _walk(
     signs: frozenset[fx.Node],
 ) -> _Walk:
     alive = {source.node for source in sources}
-    walk = _Walk(captured, preset, registry, places, alive, signs, infinities)
+    choices = find_choices(captured.graph, registry) if preset.gates else Choices()
+    walk = _Walk(captured, preset, registry, places, alive, signs, infinities, choices)
     for node in captured.graph.nodes:
         if node.op == "call_function":
             walk.visit(node)

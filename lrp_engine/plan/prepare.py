@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 from ..canonicalise import canonicalise, decompose, fold_batch_norm
 from ..canonicalise.rewriting import Rewritten
 from ..capture import Captured, OutputPort, capture
+from ..capture.ambient import leave_modes
 from ..capture.captured import CapturesItself
 from ..errors import InputError, SourceError, TargetError
 from ..method.op import Op
@@ -22,11 +23,11 @@ from ..preset.preset import Preset
 from ..preset.preset_file import complete, load
 from .assign import Uncovered, assign
 from .plan import Plan, SourcePort
-from .sources import resolve_sources
+from .sources import Sources, resolve_sources
 
 ModelSource = nn.Module | ExportedProgram | Callable[..., Any] | str | Path
 Nodes = Mapping[fx.Node, fx.Node]
-ChooseSources = Callable[[Captured, Nodes], tuple[SourcePort, ...]]
+ChooseSources = Callable[[Captured, Nodes], Sources]
 
 
 class PlanWithNodes(NamedTuple):
@@ -61,13 +62,13 @@ class PreparedModel:
             PresetError: a row that names a place which is not in the model.
         """
 
-        def choose(captured: Captured, _: Nodes) -> tuple[SourcePort, ...]:
-            return resolve_sources(captured, self.registry, sources)
+        def choose(captured: Captured, _: Nodes) -> Sources:
+            return self._resolve(captured, sources)
 
         plan, nodes = self._plan(preset, choose)
         if sources is not None:
             reached = {port.node for port in plan.sources}
-            lost = [s.name for s in choose(plan.captured, nodes) if s.node not in reached]
+            lost = [s.name for s in choose(plan.captured, nodes).ports if s.node not in reached]
             if lost:
                 raise SourceError(
                     f"no relevance from {plan.output.name!r} reaches {', '.join(lost)}"
@@ -81,11 +82,12 @@ class PreparedModel:
         """
         wanted = tuple(nodes)
 
-        def choose(_: Captured, now: Nodes) -> tuple[SourcePort, ...]:
-            return tuple(SourcePort(node.name, now[node]) for node in wanted)
+        def choose(_: Captured, now: Nodes) -> Sources:
+            return Sources(tuple(SourcePort(node.name, now[node]) for node in wanted))
 
         return self._plan(preset, choose)
 
+    @leave_modes()
     def decompose_for(self, preset: Preset) -> PreparedModel:
         """Decompose every op that a preset cannot serve, for good.
 
@@ -98,9 +100,14 @@ class PreparedModel:
         """Return the same model on another graph with the same outputs."""
         return replace(self, captured=captured, output=_same_port(captured, self.output))
 
-    def _choose_inputs(self, captured: Captured, _: Nodes) -> tuple[SourcePort, ...]:
-        return resolve_sources(captured, self.registry, None)
+    def _choose_inputs(self, captured: Captured, _: Nodes) -> Sources:
+        return self._resolve(captured, None)
 
+    def _resolve(self, captured: Captured, names: Sequence[str] | None) -> Sources:
+        output = _same_port(captured, self.output)
+        return resolve_sources(captured, self.registry, names, output.node)
+
+    @leave_modes()
     def _plan(self, preset: Preset, choose: ChooseSources) -> PlanWithNodes:
         plan, nodes = self._cover(preset, choose)
         if not preset.fold_batch_norm:
@@ -154,7 +161,9 @@ def prepare(
         TargetError: there is no floating-point output of that name.
     """
     registry = standard().with_entries(rules) if rules else standard()
-    captured = canonicalise(_capture(model, example_inputs, dynamic, output), registry)
+    captured = _capture(model, example_inputs, dynamic, output)
+    with leave_modes():
+        captured = canonicalise(captured, registry)
     return PreparedModel(captured, registry, find_output(captured, output))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from torch import Tensor, fx
@@ -11,45 +12,112 @@ from torch import Tensor, fx
 from ..capture import Captured, InputPort
 from ..errors import SourceError
 from ..graphs.nodes import is_floating, value
-from ..graphs.schema import bind
-from ..method.op import Lookup
 from ..method.registry import Registry
+from .chosen_entries import ChosenEntries, choose_entries
+from .entries import Origins, walk_inputs
 from .plan import SourcePort
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where relevance is wanted, and what is known of the inputs.
+
+    `origins` are the names of the inputs that a source explains. `controls` are floating-point
+    values that are computed from integers or booleans and only scale what others contribute.
+    `by_default`: nobody chose; all inputs are meant.
+    """
+
+    ports: tuple[SourcePort, ...]
+    origins: Mapping[fx.Node, Origins] = field(default_factory=dict)
+    controls: frozenset[fx.Node] = frozenset()
+    by_default: bool = False
+
+    def names_by_input(self, reached: Collection[fx.Node]) -> dict[str, tuple[str, ...]]:
+        """Return, for every input that is explained, the names of its sources that are reached."""
+        found: dict[str, tuple[str, ...]] = {}
+        for port in self.ports:
+            for name in self.origins.get(port.node, ()) if port.node in reached else ():
+                found[name] = (*found.get(name, ()), port.name)
+        return found
+
+
 def resolve_sources(
-    captured: Captured, registry: Registry, names: Sequence[str] | None
-) -> tuple[SourcePort, ...]:
+    captured: Captured, registry: Registry, names: Sequence[str] | None, output: fx.Node
+) -> Sources:
     """Find the sources of relevance by name.
 
     Args:
         captured: A captured model.
-        registry: The op records, which tell look-ups in a table.
+        registry: The op records, which tell what an op does with its arguments.
         names: Names of inputs, module paths or globs, names of nodes. Default: every input. An
-            integer input stands for the embedding that it is looked up in.
+            input that carries no relevance itself (integers, booleans) stands for the values at
+            which it enters the floating-point arithmetic: its embeddings, its casts.
+        output: The explained output.
 
     Raises:
         SourceError: A name matches nothing, or an input cannot carry relevance.
     """
+    inputs = _Inputs.of(captured, registry, output)
+    controls = inputs.chosen.controls
     if names is None:
-        found = [s for port in captured.inputs for s in _input_sources(captured, registry, port)]
+        found = inputs.all_ports()
         if not found:
             raise SourceError(
-                "no input can carry relevance: there is no floating-point input and no embedding"
-                " of an integer input. Name a module path or a node as source."
+                "no input can carry relevance: there is no floating-point input, and no integer or"
+                " boolean input enters the arithmetic as an embedding or as a number that adds to"
+                " the output. Name a module path or a node as source."
             )
-        return tuple(found)
+        return Sources(found, inputs.origins(), controls, by_default=True)
     several = [names] if isinstance(names, str) else names
-    return tuple(s for name in several for s in _named(captured, registry, name))
+    return Sources(
+        tuple(s for name in several for s in _named(inputs, name)), inputs.origins(), controls
+    )
 
 
-def _named(captured: Captured, registry: Registry, name: str) -> tuple[SourcePort, ...]:
+@dataclass(frozen=True)
+class _Inputs:
+    """A captured model, and the entries of its inputs that are sources."""
+
+    captured: Captured
+    chosen: ChosenEntries
+
+    @classmethod
+    def of(cls, captured: Captured, registry: Registry, output: fx.Node) -> _Inputs:
+        return cls(captured, choose_entries(walk_inputs(captured, registry), output))
+
+    def origins(self) -> dict[fx.Node, Origins]:
+        """Return the inputs that each possible source explains."""
+        ports = {port.node: frozenset([port.name]) for port in self.captured.inputs}
+        return ports | {entry.node: entry.origins for entry in self.chosen.sources}
+
+    def all_ports(self) -> tuple[SourcePort, ...]:
+        """Return the sources of every input; an entry of several inputs belongs to the first."""
+        found: dict[fx.Node, SourcePort] = {}
+        for port in self.captured.inputs:
+            new = (s for s in self.ports_of(port) if s.node not in found)
+            found |= {source.node: source for source in new}
+        return tuple(found.values())
+
+    def ports_of(self, port: InputPort) -> tuple[SourcePort, ...]:
+        """Return a floating-point input itself, and the entries that its values determine."""
+        entries = [e.node for e in self.chosen.sources if port.name in e.origins]
+        numbered = tuple(SourcePort(f"{port.name}:{i}", node) for i, node in enumerate(entries))
+        if isinstance(value(port.node), Tensor) and is_floating(port.node):
+            return (SourcePort(port.name, port.node), *numbered)
+        return (SourcePort(port.name, entries[0]),) if len(entries) == 1 else numbered
+
+
+def _named(inputs: _Inputs, name: str) -> tuple[SourcePort, ...]:
+    captured = inputs.captured
     for port in captured.inputs:
         if port.name == name:
-            return _explicit_input(captured, registry, port)
+            return _explicit_input(inputs, port)
     modules = [path for path in captured.modules if fnmatchcase(path, name)]
     if modules:
         return tuple(s for path in modules for s in _module_sources(captured, path))
+    entries = [s for s in inputs.all_ports() if s.name == name]
+    if entries:
+        return tuple(entries)
     for node in captured.graph.nodes:
         if node.name == name and node.op == "call_function":
             if not is_floating(node):
@@ -58,44 +126,15 @@ def _named(captured: Captured, registry: Registry, name: str) -> tuple[SourcePor
     raise SourceError(f"source {name!r} is no input, module path or node{_hint(captured, name)}")
 
 
-def _explicit_input(
-    captured: Captured, registry: Registry, port: InputPort
-) -> tuple[SourcePort, ...]:
-    found = _input_sources(captured, registry, port)
+def _explicit_input(inputs: _Inputs, port: InputPort) -> tuple[SourcePort, ...]:
+    found = inputs.ports_of(port)
     if not found:
         raise SourceError(
-            f"input {port.name!r} holds integers and no embedding looks them up directly:"
-            " relevance at integers is not defined. Name the module or node to stop at instead."
+            f"input {port.name!r} holds integers or booleans that are neither looked up in a table"
+            " nor add to the output as numbers: relevance at them is not defined. Name the module"
+            " or node to stop at instead."
         )
     return found
-
-
-def _input_sources(
-    captured: Captured, registry: Registry, port: InputPort
-) -> tuple[SourcePort, ...]:
-    """Return a floating-point input itself, or the rows that an integer input looks up."""
-    fake = value(port.node)
-    if not isinstance(fake, Tensor):
-        return ()
-    if fake.dtype.is_floating_point:
-        return (SourcePort(port.name, port.node),)
-    rows = tuple(_lookups(registry, port.node))
-    if len(rows) == 1:
-        return (SourcePort(port.name, rows[0]),)
-    return tuple(SourcePort(f"{port.name}:{i}", node) for i, node in enumerate(rows))
-
-
-def _lookups(registry: Registry, indices: fx.Node) -> Iterable[fx.Node]:
-    """Yield the table look-ups that use these indices as they are, or reshaped."""
-    for user in indices.users:
-        if getattr(user.target, "_schema", None) is None:
-            continue
-        arguments = bind(user.target, user.args, user.kwargs)
-        op = registry.find(user.target, arguments, frozenset())
-        if isinstance(op, Lookup) and arguments[op.indices] is indices:
-            yield user
-        elif op is not None and op.moves_entries:
-            yield from _lookups(registry, user)
 
 
 def _module_sources(captured: Captured, path: str) -> tuple[SourcePort, ...]:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, fx
 
 from ..graphs.nodes import (
-    is_floating,
     is_getitem,
     origin,
     part_of,
@@ -68,13 +67,13 @@ def read_accounts(
     entries: Sequence[AccountEntry], numbers: Sequence[float], plan: Plan
 ) -> list[Account]:
     """Return the accounts, from the output to the sources, given the sums of a program."""
-    rest, accounts, dead = iter(numbers), [], find_stopped_values(plan)
+    rest, accounts, other = iter(numbers), [], plan.influence.causes
     for entry in entries:
         received, passed, coming, going, *absorbed = (next(rest) for _ in range(entry.count))
         causes = entry.causes or ((entry.rest,) if entry.rest else ())
-        if dead.intersection(entry.node.all_input_nodes):
-            # The constant side depends on a source: a path on which relevance was stopped.
-            causes = tuple("stopped" if c == "constant" else c for c in causes)
+        if entry.node in other:
+            # The other side is no constant: it depends on an input.
+            causes = tuple(other[entry.node] if c == "constant" else c for c in causes)
         amounts = absorbed if entry.causes else [received - passed] * len(causes)
         accounts.append(
             Account(
@@ -92,21 +91,6 @@ def read_accounts(
     return accounts
 
 
-def find_stopped_values(plan: Plan) -> set[fx.Node]:
-    """Return the values that depend on a source's values and yet carry no relevance."""
-    dependent = {source.node for source in plan.sources}
-    carrying = {a.node for a in plan.assignments} | dependent
-    dead: set[fx.Node] = set()
-    for node in plan.captured.graph.nodes:
-        # Sizes depend on a source's shape, which explains nothing.
-        if dependent.isdisjoint(node.all_input_nodes) or not is_floating(node):
-            continue
-        dependent.add(node)
-        if node not in carrying and not (is_getitem(node) and node.args[0] in carrying):
-            dead.add(node)
-    return dead
-
-
 def _account(
     step: RuleStep, propagation: Propagation, traces: TraceCache
 ) -> tuple[AccountEntry, list[fx.Node]]:
@@ -114,6 +98,7 @@ def _account(
     a, joint, flows = step.assignment, propagation.joint, propagation.flows
     arrived = flows.settle(step.arrived)
     site = CallSite.of(a, arrived, joint.forward, joint.results_of(a.node))
+    site = site.with_reference(a, joint)
     passed = [flows.multiply(f.node, f.scale) for f in step.passed if f is not None]
     template, causes = _trace_sums(step, site, [value(n) for n in passed], traces)
     written = joint.write(template, [*site.arguments, *passed], a.node)
@@ -184,10 +169,10 @@ def _sums(
 
     Fills in `causes`, in the same order.
     """
-    outs = call.out if isinstance(call.out, tuple) else (call.out,)
+    outs = call.amounts_out()
     coming = arrived if isinstance(arrived, tuple) else (arrived,)
     front = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
-    back = [(c, call.operand(o)) for c, o in zip(passed, call.live, strict=True)]
+    back = [(c, call.amount(o)) for c, o in zip(passed, call.live, strict=True)]
     received, size_received = _amounts(front, call.form)
     passed_on, size_passed = _amounts(back, a.rule.form_given(call.form))
     amounts: Mapping[str, Tensor] = {}
