@@ -31,3 +31,10 @@ def coarsest_dtype(nodes: Iterable[fx.Node]) -> torch.dtype:
 def rounding_tolerance(dtype: torch.dtype) -> float:
     """Return the relative difference that rounding may cause: half of the dtype's digits."""
     return float(torch.finfo(dtype).eps ** 0.5)
+
+
+def change(b: Tensor, a: Tensor) -> Tensor:
+    """Return b - a in at least float32, and 0 where both are infinite alike (a masked score)."""
+    wide = torch.promote_types(torch.promote_types(b.dtype, a.dtype), torch.float32)
+    b, a = b.to(wide), a.to(wide)
+    return torch.where(b == a, torch.zeros_like(b), b - a)

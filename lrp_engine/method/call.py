@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.fx.node import Target
 
+from ..graphs.precision import change
 from ..graphs.schema import Arguments, Operand, invoke, pick, substitute
 
 
@@ -82,6 +83,20 @@ class Call(Generic[OpT]):
         """Return the value of an operand."""
         value: Tensor = pick(self.arguments, operand)
         return value
+
+    def amount(self, operand: Operand) -> Tensor:
+        """Return what a coefficient of the operand is multiplied by: its value, or its change."""
+        value = self.operand(operand)
+        return value if self.reference is None else change(value, self.reference.operand(operand))
+
+    def amounts_out(self) -> tuple[Tensor, ...]:
+        """Return what coefficients of the results are multiplied by: values, or changes."""
+        outs = self.out if isinstance(self.out, tuple) else (self.out,)
+        if self.reference is None:
+            return outs
+        base = self.reference.out
+        bases = base if isinstance(base, tuple) else (base,)
+        return tuple(change(b, a) for b, a in zip(outs, bases, strict=True))
 
     def is_live(self, name: str) -> bool:
         """Return whether the named argument carries relevance."""

@@ -39,12 +39,6 @@ def to_coefficient(relevance: Tensor, a: Tensor) -> Tensor:
     return c.masked_fill(tiny, 0.0).to(a.dtype)
 
 
-def change(b: Tensor, a: Tensor) -> Tensor:
-    """Return b - a, and 0 where both are the same infinite value (a masked score)."""
-    b, a = widen(b), widen(a)
-    return torch.where(b == a, torch.zeros_like(b), b - a)
-
-
 def widen(relevance: Tensor) -> Tensor:
     """Return R in at least float32."""
     return relevance.to(torch.promote_types(relevance.dtype, torch.float32))

@@ -98,6 +98,7 @@ class Preset:
 
     `gates`: whether a product that is one activation of one tensor is treated as such.
     `fold_batch_norm`: whether a batch norm is read as part of the weighted sum beside it.
+    `runs`: 2 if its rules compare a run with a reference run.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Preset:
     entries: tuple[PresetRow, ...]
     gates: bool = True
     fold_batch_norm: bool = False
+    runs: int = 1
 
     @property
     def hash(self) -> str:

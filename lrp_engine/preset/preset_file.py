@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -66,14 +66,29 @@ def _load(preset: str | Path, registry: Registry, extending: tuple[str, ...]) ->
     above = (*extending, str(preset))
     base = _load(table["extends"], registry, above) if "extends" in table else None
     own = tuple(_entry(row, name, registry) for row in table.get("rule", []))
+    entries = (*(base.entries if base else ()), *own)
     return Preset(
         name=name,
         title=own_title(table, name),
         cites=tuple(dict.fromkeys([*(base.cites if base else ()), *own_cites(table)])),
-        entries=(*(base.entries if base else ()), *own),
+        entries=entries,
         gates=table.get("gates", base.gates if base else True),
         fold_batch_norm=table.get("fold_batch_norm", base.fold_batch_norm if base else False),
+        runs=_count_runs(name, entries, registry),
     )
+
+
+def _count_runs(name: str, entries: Sequence[PresetRow], registry: Registry) -> int:
+    """Return how many runs the rules compare; raise PresetError if they do not agree."""
+    rules = [registry.rules[entry.family, entry.use] for entry in entries]
+    compare = {rule.runs: rule for rule in rules if not rule.stops}
+    if len(compare) > 1:
+        one, two = compare[1], compare[2]
+        raise PresetError(
+            f"preset {name!r} mixes rules of one run ({one.family}: {one.name}) and of two runs"
+            f" ({two.family}: {two.name}): choose rules of one kind"
+        )
+    return next(iter(compare), 1)
 
 
 def with_parameters(preset: Preset, parameters: Mapping[str, object]) -> Preset:

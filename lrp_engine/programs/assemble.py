@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+from ..capture.ambient import leave_modes
 from ..errors import RuleError
 from ..graphs.nodes import describe
+from ..graphs.precision import change
 from ..method.call import Form
 from ..method.relevance import relevance_of, widen
 from ..plan.plan import Plan
@@ -51,6 +53,7 @@ class AssembledProgram:
         return torch.stack(scalars).tolist() if scalars else []
 
 
+@leave_modes()
 def write_program(
     plan: Plan,
     policy: PolicyOrBudget,
@@ -109,7 +112,10 @@ def _read_source(
     c = _collect(propagation, node, Form.COEFFICIENT)
     if relevance is not None:
         return _write(propagation, widen, traces, node, relevance), c
-    a = propagation.joint.forward(node)
+    joint = propagation.joint
+    a = joint.forward(node)
+    if joint.references:
+        a = _write(propagation, change, traces, node, a, joint.reference(node))
     return _write(propagation, relevance_of, traces, node, c, a), c
 
 

@@ -33,7 +33,7 @@ def order_forward_ops(joint: JointGraph, wanted: Sequence[fx.Node]) -> list[fx.N
     Captured nodes stay in the model's order; derived ones follow their operands at once. Random
     draws are always among them: a draw that is left out would change all later ones.
     """
-    captured = {copy: i for i, copy in enumerate(joint.copies.values())}
+    captured = {copy: i for i, copy in enumerate(dict.fromkeys(joint.forward_nodes))}
     position = {node: i for i, node in enumerate(joint.graph.nodes)}
     needed = upstream([*wanted, *(n for n in captured if n.op == "call_function" and is_random(n))])
     waiting = {n: len(set(n.all_input_nodes)) for n in needed}

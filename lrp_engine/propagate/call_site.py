@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, fx
@@ -19,6 +19,7 @@ from ..method.op import Op
 from ..method.zeros import pass_on
 from ..plan.plan import Assignment
 from .flows import Arrived
+from .joint_graph import JointGraph
 
 # What arrives at an op: a tensor, or one per result, None where nothing arrives.
 Arriving = Tensor | tuple[Tensor | None, ...] | None
@@ -43,7 +44,8 @@ class CallSite:
     `arguments` are, in this order, what arrived, the op's results and its operands; `examples` are
     their fake values. `constants` are the leaves of the op's arguments, None at `places`, where the
     operands belong; `spec` is the arguments' structure. `arrived` tells for each result whether
-    anything arrived there, `several` whether the op returns a tuple.
+    anything arrived there, `several` whether the op returns a tuple. Where there is a reference
+    run, `references` says which of `arguments` are its results and operands.
     """
 
     arguments: tuple[fx.Node, ...]
@@ -56,6 +58,7 @@ class CallSite:
     live: tuple[Operand, ...]
     form: Form
     never_negative: frozenset[Operand]
+    references: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -92,11 +95,29 @@ class CallSite:
             never_negative=a.never_negative,
         )
 
+    def with_reference(self, a: Assignment, joint: JointGraph) -> CallSite:
+        """Return the same call with the reference run's values beside its own, if there are any."""
+        if not joint.references:
+            return self
+        leaves = pytree.tree_leaves(bind(a.node.target, a.node.args, a.node.kwargs))
+        others = joint.results_of(a.node, reference=True)
+        others += [joint.reference(leaves[i]) for i in self.places]
+        first = sum(self.arrived)
+        nodes, references = list(self.arguments), []
+        for i, (own, other) in enumerate(zip(self.arguments[first:], others, strict=True), first):
+            if other is not own and other not in nodes:
+                nodes.append(other)
+            references.append(i if other is own else nodes.index(other))
+        examples = tuple(value(n) for n in nodes)
+        return replace(
+            self, arguments=tuple(nodes), examples=examples, references=tuple(references)
+        )
+
     def key(self) -> Hashable:
         """Return what a trace depends on: calls of equal keys share one."""
         shapes = tuple(signature(e) for e in self.examples)
         constants = tuple((type(c).__name__, str(c)) for c in self.constants)
-        how = (self.arrived, self.live, self.form, self.never_negative)
+        how = (self.arrived, self.live, self.form, self.never_negative, self.references)
         return (shapes, str(self.spec), constants, self.places, *how)
 
     def call(self, a: Assignment, given: Sequence[Any]) -> tuple[Call[Op], Arriving]:
@@ -104,20 +125,30 @@ class CallSite:
         coming, outs = sum(self.arrived), len(self.arrived)
         rest = iter(given[:coming])
         arrived = tuple(next(rest) if there else None for there in self.arrived)
-        results = tuple(given[coming : coming + outs])
-        leaves = list(self.constants)
-        for place, argument in zip(self.places, given[coming + outs :], strict=True):
-            leaves[place] = argument
-        arguments = pytree.tree_unflatten(leaves, self.spec)
-        out = results if self.several else results[0]
-        call = Call(
-            a.op, arguments, a.live, out, form=self.form, never_negative=self.never_negative
-        )
+        own = range(coming, coming + outs + len(self.places))
+        call = self._one_run(a, [given[i] for i in own])
+        if self.references:
+            call.reference = self._one_run(a, [given[i] for i in self.references])
         return call, arrived if self.several else arrived[0]
+
+    def _one_run(self, a: Assignment, given: Sequence[Any]) -> Call[Op]:
+        """Return the call in one run, from its results and operands."""
+        results, operands = given[: len(self.arrived)], given[len(self.arrived) :]
+        leaves = list(self.constants)
+        for place, argument in zip(self.places, operands, strict=True):
+            leaves[place] = argument
+        return Call(
+            a.op,
+            pytree.tree_unflatten(leaves, self.spec),
+            a.live,
+            tuple(results) if self.several else results[0],
+            form=self.form,
+            never_negative=self.never_negative,
+        )
 
     def live_inputs(self) -> list[int]:
         """Return which of `arguments` are the live operands."""
-        first = len(self.arguments) - len(self.places)
+        first = sum(self.arrived) + len(self.arrived)
         where = {place: first + i for i, place in enumerate(self.places)}
         numbered = pytree.tree_unflatten(list(range(len(self.constants))), self.spec)
         return [where[pick(numbered, operand)] for operand in self.live]

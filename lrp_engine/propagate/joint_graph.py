@@ -15,6 +15,7 @@ from ..capture import Captured
 from ..capture.shape_contract import free_sizes
 from ..graphs.aten import FILLED, SIZE
 from ..graphs.nodes import VALUE_OF, value
+from ..graphs.randomness import is_random
 from ..graphs.tracing import (
     Template,
     inline,
@@ -31,7 +32,9 @@ class JointGraph:
 
     `copies` maps the captured graph's nodes to this graph's; `reads` remembers which values of
     the forward pass the rules asked for, and which op's rule asked (the promises made).
-    `shared` maps forward nodes to the node that took their place.
+    `shared` maps forward nodes to the node that took their place. With a reference run,
+    `references` maps the captured graph's nodes to those of that run; what depends on no input is
+    the same node in both.
     """
 
     graph: fx.Graph = field(default_factory=fx.Graph)
@@ -39,18 +42,36 @@ class JointGraph:
     reads: dict[fx.Node, list[fx.Node]] = field(default_factory=dict)
     seeds: list[fx.Node] = field(default_factory=list)
     shared: dict[fx.Node, fx.Node] = field(default_factory=dict)
+    references: dict[fx.Node, fx.Node] = field(default_factory=dict)
     _known: dict[Hashable, fx.Node] = field(default_factory=dict)
     _sizes: dict[str, fx.Node] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, captured: Captured) -> JointGraph:
-        """Copy the forward pass, without its output node, into a new joint graph."""
+    def of(cls, captured: Captured, runs: int = 1) -> JointGraph:
+        """Copy the forward pass, without its output node, into a new joint graph.
+
+        Args:
+            captured: The model.
+            runs: 2 adds a second forward pass, of a reference, behind the first.
+        """
         joint = cls()
-        for node in captured.graph.nodes:
-            if node.op != "output":
-                joint._copy(node)
+        nodes = [node for node in captured.graph.nodes if node.op != "output"]
+        for node in nodes:
+            joint._copy(node)
         joint._name_sizes([joint.copies[port.node] for port in captured.inputs])
+        for node in nodes if runs == 2 else ():
+            joint._copy_reference(node)
         return joint
+
+    @property
+    def forward_nodes(self) -> list[fx.Node]:
+        """The nodes of the forward pass, or of both runs' forward passes, in order."""
+        return [*self.copies.values(), *self.references.values()]
+
+    def reference(self, node: fx.Node) -> fx.Node:
+        """Return this graph's node for the reference run's value of a captured node."""
+        copy = self.references[node]
+        return self.shared.get(copy, copy)
 
     def _copy(self, node: fx.Node) -> None:
         stands_for = node.meta.get(VALUE_OF)
@@ -59,6 +80,29 @@ class JointGraph:
             return
         self.copies[node] = self.graph.node_copy(node, lambda n: self.copies[n])
         self._remember(self.copies[node])
+
+    def _copy_reference(self, node: fx.Node) -> None:
+        """Copy a node once more if it depends on an input's values; sizes and draws are shared."""
+        own = self.copies[node]
+        stands_for = node.meta.get(VALUE_OF)
+        if stands_for is not None:
+            self.references[node] = self.references[stands_for]
+        elif node.op == "placeholder" and isinstance(value(node), Tensor):
+            copy = self.graph.placeholder(f"reference_{node.name}")
+            copy.meta = dict(node.meta)
+            self.references[node] = copy
+        elif self._differs(node):
+            self.references[node] = self.graph.node_copy(node, lambda n: self.references[n])
+            self._remember(self.references[node])
+        else:
+            self.references[node] = own
+
+    def _differs(self, node: fx.Node) -> bool:
+        """Return whether a node's value may differ between the runs."""
+        is_size = isinstance(value(node), (torch.SymInt, int))
+        if node.op != "call_function" or is_size or is_random(node):
+            return False
+        return any(self.references[n] is not self.copies[n] for n in node.all_input_nodes)
 
     def seed(self, name: str, like: Tensor) -> fx.Node:
         """Add a placeholder for what the relevance program starts from."""
@@ -77,11 +121,11 @@ class JointGraph:
         node.replace_all_uses_with(other)
         self.shared[node] = other
 
-    def results_of(self, node: fx.Node) -> list[fx.Node]:
+    def results_of(self, node: fx.Node, *, reference: bool = False) -> list[fx.Node]:
         """Return a captured node's result, or its results one by one, made if nobody takes them."""
         if isinstance(value(node), Tensor):
-            return [self.forward(node)]
-        copy = self.copies[node]
+            return [self.reference(node) if reference else self.forward(node)]
+        copy = (self.references if reference else self.copies)[node]
         return [
             self.emit(operator.getitem, (copy, i), {}, val) for i, val in enumerate(value(node))
         ]

@@ -74,6 +74,7 @@ class Propagator:
             if not rule.linear:
                 arrived = self.flows.settle(arrived)
             site = CallSite.of(assignment, arrived, self.joint.forward, self.joint.results_of(node))
+            site = site.with_reference(assignment, self.joint)
             passed, again = self.apply(assignment, site, arrived.scale)
         except LrpError:
             raise
@@ -91,10 +92,11 @@ class Propagator:
             self._share(self.joint.copies[node], again)
 
     def model_outputs(self) -> list[Argument]:
-        """Return the leaves that the model returns, in the joint graph."""
+        """Return the leaves that the model returns, then those of the reference run if any."""
         leaves = self.plan.captured.graph.output_node().args[0]
         assert isinstance(leaves, Sequence)
-        return [self.joint.forward(n) if isinstance(n, fx.Node) else n for n in leaves]
+        runs = [self.joint.forward, self.joint.reference][: self.plan.preset.runs]
+        return [run(n) if isinstance(n, fx.Node) else n for run in runs for n in leaves]
 
     def apply(
         self, a: Assignment, site: CallSite, scale: float
@@ -155,7 +157,8 @@ def propagate(
         start: Seeds the output and returns what the forward program returns. It may also apply the
             rules of the ops before the output; `step` then finds nothing left to pass on there.
     """
-    propagator = Propagator(plan, JointGraph.of(plan.captured), traces or TraceCache())
+    joint = JointGraph.of(plan.captured, plan.preset.runs)
+    propagator = Propagator(plan, joint, traces or TraceCache())
     outputs = start(propagator)
     for assignment in reversed(plan.assignments):
         propagator.step(assignment)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from lrp_engine.graphs.precision import change
 from lrp_engine.graphs.schema import Operand, invoke, substitute
 from lrp_engine.method.call import Arriving, Call, Coefficients, OpT, Passed
-from lrp_engine.method.relevance import change, sum_relevance
+from lrp_engine.method.relevance import sum_relevance
 
 
 def both(call: Call[OpT], operand: Operand) -> tuple[Tensor, Tensor]:

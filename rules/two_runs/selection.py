@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lrp_engine.graphs.aten import aten
+from lrp_engine.graphs.precision import change
 from lrp_engine.method.call import Arriving, Call, Coefficients, Passed
 from lrp_engine.method.op import Selection
-from lrp_engine.method.relevance import change, widen
+from lrp_engine.method.relevance import widen
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.pooling import has_windows, per_axis
 from lrp_engine.rules.two_runs.runs import at, both, choice, over_settings, remainder

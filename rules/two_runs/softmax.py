@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from lrp_engine.graphs.aten import aten
+from lrp_engine.graphs.precision import change
 from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.op import Softmax
-from lrp_engine.method.relevance import change, widen
+from lrp_engine.method.relevance import widen
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.two_runs.runs import both, choice, over_settings
 
