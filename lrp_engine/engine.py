@@ -196,12 +196,14 @@ class Engine:
         leaves = flatten_inputs(self.captured, inputs)
         return program.predict_memory(self.captured.shapes.sizes(leaves))
 
-    def forward(self, inputs: Any) -> Forward:
+    def forward(self, inputs: Any, *, seed: int | None = None) -> Forward:
         """Run the model once and keep its promises: any number of targets can follow.
+
+        `seed` is that of `explain`; all targets share the random draws.
 
         Raises InputError if the inputs do not fit the capture or hold NaN.
         """
-        return self._explainer.forward(inputs)
+        return self._explainer.forward(inputs, seed=seed)
 
     def explain(
         self,
@@ -212,6 +214,7 @@ class Engine:
         ledger: bool = False,
         create_graph: bool = False,
         full_output: bool | None = None,
+        seed: int | None = None,
     ) -> Explanation:
         """Explain one target per sample.
 
@@ -230,6 +233,9 @@ class Engine:
                 be part of a loss. Attention is then written out, and nothing is compiled.
             full_output: True computes the whole output at once, False leaves it None, None
                 computes it by another forward pass when `output` is asked for.
+            seed: of the random numbers that the model draws, if it draws any; torch's generators
+                then stay as they are. Default: they are drawn from, as by one call of the model.
+                Relevance, ledger and output of one explanation always share their draws.
 
         Returns:
             Relevance and coefficients with the shapes of the sources. Relevance has the unit of the
@@ -240,11 +246,16 @@ class Engine:
                 model than the captured one; or options exclude each other.
             TargetError: the target does not fit the output, or the explained number is not finite.
         """
-        request = Request(target, position, ledger, create_graph, full_output)
+        request = Request(target, position, ledger, create_graph, full_output, seed)
         return self._explainer.explain(inputs, request)
 
     def explain_each(
-        self, inputs: Any, targets: Iterable[Target], *, position: Position = None
+        self,
+        inputs: Any,
+        targets: Iterable[Target],
+        *,
+        position: Position = None,
+        seed: int | None = None,
     ) -> Iterator[Explanation]:
         """Run the model once, then explain one target after the other.
 
@@ -252,6 +263,7 @@ class Engine:
             inputs: as for `explain`.
             targets: as for `explain`, one explanation each.
             position: as for `explain`, for all targets.
+            seed: as for `explain`; all targets share the random draws.
 
         Yields:
             One explanation per target, in order.
@@ -260,7 +272,7 @@ class Engine:
             InputError: inputs do not fit the capture.
             TargetError: a target does not fit the output.
         """
-        run = self.forward(inputs)
+        run = self.forward(inputs, seed=seed)
         for target in targets:
             yield run.explain(target, position=position)
 
@@ -271,6 +283,7 @@ class Engine:
         *,
         position: Position = None,
         at_once: int = 32,
+        seed: int | None = None,
     ) -> list[Explanation]:
         """Run the model once, then explain all targets together.
 
@@ -280,6 +293,7 @@ class Engine:
             position: as for `explain`, for all targets.
             at_once: targets that travel through the relevance program together, which takes that
                 many times the memory of one.
+            seed: as for `explain`; all targets share the random draws.
 
         Returns:
             One explanation per target, in order.
@@ -297,7 +311,7 @@ class Engine:
             [...]
         """
         chosen = None if targets is None else list(targets)
-        return self._explainer.explain_all(inputs, chosen, position, at_once)
+        return self._explainer.explain_all(inputs, chosen, position, at_once, seed)
 
     def package(
         self,
@@ -356,6 +370,7 @@ def explain(
     *,
     position: Position = None,
     ledger: bool = False,
+    seed: int | None = None,
     **options: Any,
 ) -> Explanation:
     """Capture, plan and explain in one call; `options` are those of `Engine`.
@@ -363,7 +378,7 @@ def explain(
     Use an Engine to explain more than one batch: it captures once.
     """
     engine = Engine(model, inputs, **options)
-    return engine.explain(inputs, target, position=position, ledger=ledger)
+    return engine.explain(inputs, target, position=position, ledger=ledger, seed=seed)
 
 
 def _sizes(captured: Captured, inputs: Any) -> dict[Any, int]:

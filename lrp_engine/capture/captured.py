@@ -104,6 +104,11 @@ class Captured:
         )
 
     @cached_property
+    def fingerprint(self) -> int:
+        """A number that tells graphs of one model apart: what was decomposed, folded, left out."""
+        return hash(tuple(f"{n.op} {n.name} {n.target}" for n in self.graph.nodes))
+
+    @cached_property
     def draws(self) -> tuple[fx.Node, ...]:
         """The ops that draw random numbers."""
         return find_draws(self.graph)

@@ -10,10 +10,10 @@ from torch import fx
 from torch._ops import OpOverload
 from torch.fx.node import Argument
 
-from ..graphs.aten import SIZE
+from ..graphs.aten import ONES_LIKE, PRODUCT, SIZE
 from ..graphs.decomposition import Traces, is_composite, write_parts
 from ..graphs.nodes import holds_tensors, is_getitem, part_of, value
-from .in_place import Write, may_alias_silently, only_detaches
+from .in_place import Write, is_dropout, may_alias_silently, only_detaches
 from .shape_contract import free_sizes
 
 Args = tuple[Argument, ...]
@@ -60,6 +60,8 @@ class Copier:
             producer, index = part_of(node)
             results = self.copies[producer]
             return results[index] if isinstance(results, list) else self._copy_as_is(node)
+        if is_dropout(node):
+            return self._draw_apart(node)
         if _is_undecided(node):
             return self._parts(node)
         return self._copy_as_is(node)
@@ -82,6 +84,21 @@ class Copier:
         made = self.graph.call_function(write.op, args, kwargs)
         made.meta = dict(node.meta)
         return made
+
+    def _draw_apart(self, node: fx.Node) -> fx.Node:
+        """Write dropout as a product with what it makes of ones: draws are apart from the data.
+
+        The same numbers are drawn as by the model, whatever kernel it takes on its device.
+        """
+        operand, *rest = node.args
+        assert isinstance(operand, fx.Node)
+        copy = self.copies[operand]
+        ones = self.graph.call_function(ONES_LIKE, (copy,))
+        draw = self.graph.call_function(node.target, (ones, *rest), node.kwargs)
+        product = self.graph.call_function(PRODUCT, (copy, draw))
+        for made in (ones, draw, product):
+            made.meta = dict(node.meta)
+        return product
 
     def _parts(self, node: fx.Node) -> Argument:
         op = node.target

@@ -24,6 +24,7 @@ from ..graphs.schema import bind
 from .in_place import (
     Entangled,
     Write,
+    is_dropout,
     is_its_operand,
     may_alias_silently,
     out_of_place,
@@ -87,7 +88,8 @@ def _is_plain(node: fx.Node) -> bool:
     if node.op != "call_function":
         return False
     if isinstance(node.target, OpOverload):
-        return not (may_alias_silently(node.target) and _is_training(node.target, node))
+        quiet = may_alias_silently(node.target) and _is_training(node.target, node)
+        return is_dropout(node) or not quiet
     return is_getitem(node) or isinstance(value(node), _NUMBERS)
 
 

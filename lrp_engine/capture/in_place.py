@@ -10,8 +10,9 @@ from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
-from ..graphs.aten import TRANSPARENT
+from ..graphs.aten import DROPOUTS, TRANSPARENT
 from ..graphs.nodes import is_getitem, part_of, value, values
+from ..graphs.randomness import is_random
 from ..graphs.schema import bind
 
 
@@ -58,6 +59,11 @@ def is_its_operand(node: fx.Node) -> bool:
         return False
     arguments = bind(node.target, node.args, node.kwargs)
     return "train" in arguments and (arguments["train"] is False or arguments.get("p") == 0)
+
+
+def is_dropout(node: fx.Node) -> bool:
+    """Return whether a node is dropout that is switched on: a product with what it draws."""
+    return node.target in DROPOUTS and is_random(node)
 
 
 def out_of_place(graph: fx.Graph) -> dict[fx.Node, Write]:

@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 
 from ..errors import CaptureError, InputError
 from ..graphs.nodes import value
+from ..graphs.randomness import keep_generators
 from .ambient import Ambient, leave_inference, leave_modes, modes_now
 from .attribute_reads import AttributeReads
 from .captured import Captured, CaptureMode
@@ -69,7 +70,7 @@ def capture(
         raise CaptureError("a TorchScript module hides its ops: give the module it was made from")
     module = unwrap(model) if isinstance(model, nn.Module) else _Function(model)
     _refuse_training(module)
-    with leave_inference():
+    with leave_inference(), keep_generators():
         call = clone_inputs(as_call(inputs))
         shown = call if example is None else clone_inputs(as_call(example))
         return _capture_module(module, call, dynamic, shown)

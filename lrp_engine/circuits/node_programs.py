@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from ..canonicalise.rewriting import Copies, remap, sweep
 from ..capture import Captured
+from ..capture.ambient import leave_modes
 from ..capture.captured import InputPort
 from ..errors import RuleError
 from ..graphs.modules import module_of
@@ -74,6 +75,7 @@ class NodePrograms:
     nodes: tuple[fx.Node, ...]
     reached: tuple[fx.Node, ...]
 
+    @leave_modes()
     def run(self, inputs: Sequence[Tensor], seed: Callable[[Tensor], Tensor]) -> NodeValues:
         """Run one forward and one relevance pass; `seed` maps the output to its coefficient."""
         with torch.no_grad():
@@ -95,6 +97,7 @@ class NodeValues:
     coefficients: Mapping[fx.Node, Tensor]
 
 
+@leave_modes()
 def coefficient_program(
     planned: PlanWithNodes, nodes: Sequence[fx.Node], traces: TraceCache
 ) -> NodePrograms:

@@ -14,6 +14,9 @@ ALIAS = torch.ops.aten.alias.default
 TRANSPARENT = {torch.ops.aten.detach.default, ALIAS}
 SAME_STORAGE = TRANSPARENT | {torch.ops.aten._unsafe_view.default}  # views, though not declared so
 DROPOUT = "dropout_p"  # the argument without which a random op is none
+# Dropout that multiplies its operand by what it draws.
+DROPOUTS = {torch.ops.aten.dropout.default, torch.ops.aten.feature_dropout.default}
+ONES_LIKE = torch.ops.aten.ones_like.default
 # A view fails on a tensor that lies otherwise than at capture; a reshape then copies.
 _VIEW, _RESHAPE = torch.ops.aten.view.default, torch.ops.aten.reshape.default
 RESHAPE_FOR_VIEW = {_VIEW: _RESHAPE}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import fx
@@ -27,6 +28,14 @@ def is_random(node: fx.Node) -> bool:
     if not any(name in arguments for name in _DROPS):
         return True
     return not any(arguments.get(name) == off for name, off in _OFF.items())
+
+
+@contextmanager
+def keep_generators() -> Iterator[None]:
+    """Leave torch's generators as they were: what is tried out draws for nobody."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        yield
 
 
 def find_draws(graph: fx.Graph) -> tuple[fx.Node, ...]:

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..graphs.aten import SAME_STORAGE
 from ..graphs.nodes import hint, value
+from ..graphs.randomness import is_random
 
 # Arithmetic done in the time in which one byte is moved: tensor cores do about 200, CPUs 10 to 50.
 FLOPS_PER_BYTE = 150
@@ -112,7 +113,8 @@ class Costs:
         if not isinstance(node.target, torch._ops.OpOverload):
             return 0.0  # one result out of several, or arithmetic on sizes
         moved = float(self.bytes(node) + sum(map(self.bytes, node.all_input_nodes)))
-        if _ENTRYWISE & set(node.target.tags):
+        # A random op is not tried out: it could draw from the user's generator.
+        if is_random(node) or _ENTRYWISE & set(node.target.tags):
             return moved
         return moved + self.flops(node) / FLOPS_PER_BYTE
 

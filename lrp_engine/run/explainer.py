@@ -14,10 +14,11 @@ from ..graphs.nodes import value
 from ..promises.costs import Costs
 from ..results.explanation import Explanation
 from .forward import Forward, ModelRun
-from .inputs import flatten_inputs, guard_run
+from .inputs import count_versions, enter_run, flatten_inputs, guard_run
 from .program_pairs import ProgramPair, ProgramPairs
-from .proof import Proof
-from .target import Position, Target, is_class, is_rows, rows_of
+from .proof import Proof, require_rows
+from .randomness import RandomState, seeded
+from .target import Position, Target, is_class, is_rows, rows_of, take_rows
 
 _Pair = tuple[Target, Position]
 
@@ -31,6 +32,7 @@ class Request:
     ledger: bool = False
     create_graph: bool = False
     full_output: bool | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.full_output is False and (self.ledger or self.create_graph):
@@ -57,18 +59,20 @@ class Explainer:
 
     def explain(self, inputs: Any, request: Request) -> Explanation:
         """Run forward and relevance program once. Raises InputError and TargetError."""
-        if self._takes_one_row(request):
-            return self._explain_rows(inputs, request)
-        run, kept = self._run(inputs, self._pair_for(request))
-        found = run.explain(run.seed(request.target, request.position), kept)
+        with enter_run(self.captured), seeded(self.captured, request.seed):
+            if self._takes_one_row(request):
+                return self._explain_rows(inputs, request)
+            run, kept = self._run(inputs, self._pair_for(request))
+            found = run.explain(run.seed(request.target, request.position), kept)
         if request.create_graph and request.ledger:
             return replace(found, stored_ledger=found.ledger)
         return found
 
-    def forward(self, inputs: Any, *, at_rows: bool = False) -> Forward:
+    def forward(self, inputs: Any, *, at_rows: bool = False, seed: int | None = None) -> Forward:
         """Run the model once and keep its promises. Raises InputError."""
-        run, kept = self._run(inputs, self.pairs.for_rows(at_rows))
-        return Forward(run, tuple(kept))
+        with enter_run(self.captured), seeded(self.captured, seed):
+            run, kept = self._run(inputs, self.pairs.for_rows(at_rows))
+        return Forward(run, tuple(kept), count_versions(self.captured, run.leaves))
 
     def explain_all(
         self,
@@ -76,10 +80,11 @@ class Explainer:
         targets: Sequence[Any] | None,
         position: Position,
         at_once: int,
+        seed: int | None = None,
     ) -> list[Explanation]:
         """Run the model once, then explain targets together; None: every class."""
         paired = bool(targets) and all(isinstance(t, tuple) for t in targets or ())
-        forward = self.forward(inputs, at_rows=is_rows(position) or paired)
+        forward = self.forward(inputs, at_rows=is_rows(position) or paired, seed=seed)
         if targets is None:
             targets = list(range(forward.explained_output.shape[-1]))
         pairs: list[_Pair] = list(targets) if paired else [(t, position) for t in targets]
@@ -104,10 +109,16 @@ class Explainer:
         self.pairs.require_budget(pair, leaves)
         count = pair.wanted.program.outputs
         with torch.set_grad_enabled(pair.with_grad), guard_run(self.captured, leaves):
-            own = self.proof.run_model(self.captured, leaves)
-            values = list(pair.forward(*leaves))
-            self.proof.compare(self.captured, leaves, values[:count], own)
-        run = ModelRun(self.pairs, pair, tuple(leaves), tuple(values[:count]))
+            random = RandomState.now(self.captured)
+            if self.pairs.compile or pair.with_grad:
+                # These round otherwise; they are compared with the plain programs elsewhere.
+                self.proof.check(self.captured, leaves, self.pairs.output_alone)
+                values = list(pair.forward(*leaves))
+            else:
+                own = self.proof.run_model(self.captured, leaves)
+                values = list(pair.forward(*leaves))
+                self.proof.compare(self.captured, leaves, values[:count], own)
+        run = ModelRun(self.pairs, pair, tuple(leaves), tuple(values[:count]), random=random)
         return run, values[count:]
 
     def _explain_rows(self, inputs: Any, request: Request) -> Explanation:
@@ -122,8 +133,12 @@ class Explainer:
         rows = rows_of(request.position, batch, positions, example.device)
         with torch.no_grad(), guard_run(self.captured, leaves):
             # Before anything is kept: the comparison needs the whole output.
-            self.proof.check(self.captured, leaves, self.pairs.output_alone)
+            own = self.proof.check(self.captured, leaves, self.pairs.output_alone)
+            own_row = own and take_rows(own[self.pairs.plan.output.position], rows)
+            del own
             row, *kept = pair.forward(*leaves, rows)
+            if own_row is not None and not self.pairs.compile:
+                require_rows(row, own_row)
         later = request.full_output is None
         run = ModelRun(self.pairs, pair, tuple(leaves), (row,), rows, output_later=later)
         return run.explain(run.seed_rows(request.target, positions), kept)

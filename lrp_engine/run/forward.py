@@ -23,7 +23,7 @@ from .finiteness import Finite, ask_if_finite, require_finite
 from .inputs import count_versions
 from .program_pairs import ProgramPair, ProgramPairs
 from .proof import agree
-from .randomness import RandomState
+from .randomness import NO_DRAWS, RandomState
 from .target import Position, Seed, Target, seed_at_rows, seed_of, take_rows
 
 
@@ -41,7 +41,7 @@ class ModelRun:
     outputs: tuple[Any, ...]
     rows: Tensor | None = None
     output_later: bool = False
-    random: RandomState = RandomState()
+    random: RandomState = NO_DRAWS
 
     @property
     def output(self) -> Any:
@@ -176,6 +176,7 @@ class Forward:
 
     run: ModelRun
     kept: tuple[Any, ...]
+    versions: tuple[int, ...]
 
     @property
     def output(self) -> Any:
@@ -190,7 +191,7 @@ class Forward:
     def explain(self, target: Target = None, *, position: Position = None) -> Explanation:
         """Explain one target per sample, as `Engine.explain` does. Raises TargetError."""
         with leave_modes():
-            self.run.require_versions(self.versions)
+            self._require_unchanged()
             return self.run.explain(self.run.seed(target, position), list(self.kept))
 
     def explain_all(
@@ -200,7 +201,8 @@ class Forward:
         if not targets:
             return []
         run, pair = self.run, self.run.pair
-        with torch.set_grad_enabled(pair.with_grad):
+        with leave_modes(), torch.set_grad_enabled(pair.with_grad):
+            self._require_unchanged()
             seeds = [run.seed(*target) for target in targets]
             check = ask_if_finite(torch.cat([s.explained.reshape(-1) for s in seeds]))
             dense = [pair.seed_tensors(seed) for seed in seeds]
@@ -209,3 +211,10 @@ class Forward:
             found = run_many(batched, dense, [*run.leaves, *self.kept], at_once)
         check()
         return [run.explanation(s, results) for s, results in zip(seeds, found, strict=True)]
+
+    def _require_unchanged(self) -> None:
+        """Raise InputError if the relevance program would read other parameters."""
+        if count_versions(self.run.pairs.plan.captured, self.run.leaves) != self.versions:
+            raise InputError(
+                "inputs or parameters were changed in place since this forward pass: run it again"
+            )

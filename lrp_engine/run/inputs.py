@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ..capture import Captured
+from ..capture.ambient import leave_modes
 from ..capture.captured import CaptureMode, Claim
 from ..capture.signature import as_call
-from ..errors import InputError
+from ..errors import InputError, LrpError
 from ..graphs.nodes import value
 
 _INDEX = (torch.int64, torch.int32)
@@ -28,6 +29,8 @@ def flatten_inputs(captured: Captured, inputs: Any) -> list[Any]:
         leaves = captured.flatten_inputs(args, kwargs)
     except ValueError as error:
         raise InputError(str(error)) from error
+    # Tensors of inference mode can neither be differentiated nor watched for changes.
+    leaves = [v.clone() if isinstance(v, Tensor) and v.is_inference() else v for v in leaves]
     check_inputs(captured, leaves)
     return leaves
 
@@ -81,6 +84,37 @@ def check_tensor(name: str, leaf: Tensor, dtype: torch.dtype, device: torch.devi
         raise InputError(f"input {name!r} holds NaN")
 
 
+@contextmanager
+def enter_run(captured: Captured) -> Iterator[None]:
+    """Compare torch's modes with those of the capture; leave inference mode and autocast.
+
+    Raises InputError if another default dtype or autocast is in force than at capture.
+    """
+    if captured.premises and (changed := captured.premises.broken_mode()):
+        raise stale(changed)
+    with leave_modes():
+        yield
+
+
+def stale(what: str) -> InputError:
+    """Return the error for something of the model that is no longer as it was captured."""
+    return InputError(
+        f"what was captured no longer holds: {what}. Put it back, or capture again: make a new"
+        " Engine (or CircuitModel)."
+    )
+
+
+def check_premises(captured: Captured) -> None:
+    """Raise InputError unless the model is still what was captured.
+
+    Compared are training flags, the attributes that its code reads, its modules, and where its
+    parameters are. Hooks are not: where there are others, the model runs beside its programs.
+    """
+    if captured.premises and (changed := captured.premises.broken()):
+        raise stale(changed)
+    check_parameters(captured)
+
+
 def check_parameters(captured: Captured) -> None:
     """Raise InputError unless the model's parameters are still those that were captured."""
     for home, key, what, name in captured.homes:
@@ -114,22 +148,25 @@ def count_versions(captured: Captured, leaves: Sequence[Any]) -> tuple[int, ...]
 
 @contextmanager
 def guard_run(captured: Captured, leaves: Sequence[Any]) -> Iterator[None]:
-    """Check the parameters around a forward pass, while a GPU is at work, and explain failures.
+    """Check the capture's premises after a forward pass, while a GPU is at work; explain failures.
 
     A failure's likely cause is named: an index that is no row of a table or, if the capture was
     recorded, inputs that take another path.
     """
     try:
         yield
+    except LrpError:
+        check_premises(captured)
+        raise
     except (RuntimeError, AssertionError, IndexError) as error:
-        check_parameters(captured)
+        check_premises(captured)
         check_layouts(captured)
         if captured.mode is CaptureMode.RECORDED:
             raise other_path(str(error)) from error
         if isinstance(error, IndexError):
             raise InputError(f"{error}: {_ranges(captured, leaves)}") from error
         raise
-    check_parameters(captured)
+    check_premises(captured)
 
 
 def other_path(why: str) -> InputError:

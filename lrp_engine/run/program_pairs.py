@@ -143,6 +143,11 @@ class ProgramPairs:
 
         Raises InputError if the output has no rows that are computed by themselves.
         """
+        if self.plan.captured.draws:
+            raise InputError(
+                "full_output=False is not available: the model draws random numbers, and would draw"
+                " others if it computed one position only. Omit full_output."
+            )
         if not self.has_rows:
             raise InputError(
                 f"full_output=False is not available for output {self.plan.output.name!r}:"

@@ -1,9 +1,9 @@
-"""Prove, where a capture may not hold, that its program computes what the model computes."""
+"""Prove at its first call that a captured program computes what the model computes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,30 +13,33 @@ from ..capture import Captured
 from ..capture.captured import CaptureMode
 from ..errors import CaptureError, InputError
 from ..graphs.precision import largest_finite, split_flat
-from .inputs import other_path
-
-_RECORDED = "recorded"
+from ..graphs.randomness import describe_draws
+from .inputs import other_path, stale
+from .randomness import RandomState
 
 
 class Proof:
-    """Compare a capture with its model, once for everything that is in doubt.
+    """Compare a capture with its model at its first call, once per class of sizes.
 
-    In doubt are: a path that was recorded for the example's data; sizes of 1, where free sizes were
-    traced as "2 or more"; ops that were decomposed, whose parts may round otherwise. Everything
-    that runs a captured model holds one of these and asks it before results are believed.
+    Everything that runs a captured model holds one of these and asks it before results are
+    believed. Sizes are of three classes: 0, 1, and more, which is what a trace with free sizes
+    tells apart. A recorded path, and hooks that were not there at capture, are in doubt at every
+    call. The model and its programs draw the same random numbers.
     """
 
     def __init__(self) -> None:
-        self._proved: set[frozenset[str]] = set()
+        self._proved: set[Doubt] = set()
 
     def run_model(self, captured: Captured, leaves: Sequence[Any]) -> list[Any] | None:
         """Return the model's own flat outputs if they are needed as evidence, else None.
 
+        The generators of random numbers are left as they were.
+
         Raises InputError if the model itself fails on these inputs.
         """
-        if _doubts(captured, leaves) in {None, *self._proved} or captured.rerun is None:
+        if captured.rerun is None or _doubt(captured, leaves) in self._proved:
             return None
-        with torch.no_grad():
+        with torch.no_grad(), RandomState.now(captured).replay():
             return _run_model(captured.rerun, captured, leaves)
 
     def compare(
@@ -53,34 +56,53 @@ class Proof:
         if own is None:
             return
         with torch.no_grad():
-            _require_agreement(captured, outputs, own)
-        doubts = _doubts(captured, leaves)
-        if doubts is not None and _RECORDED not in doubts:
-            self._proved.add(doubts)
+            _require_agreement(captured, leaves, outputs, own)
+        doubt = _doubt(captured, leaves)
+        if not doubt.always:
+            self._proved.add(doubt)
 
     def check(
         self, captured: Captured, leaves: Sequence[Any], run: Callable[..., Sequence[Any]]
-    ) -> None:
-        """Run the model and `run(*leaves)` beside each other where something is in doubt."""
+    ) -> list[Any] | None:
+        """Run the model and `run(*leaves)` beside each other at a first call.
+
+        Returns the model's own flat outputs then, else None.
+        """
         own = self.run_model(captured, leaves)
         if own is not None:
-            self.compare(captured, leaves, list(run(*leaves)), own)
+            with RandomState.now(captured).replay():
+                outputs = list(run(*leaves))
+            self.compare(captured, leaves, outputs, own)
+        return own
 
 
-def _doubts(captured: Captured, leaves: Sequence[Any]) -> frozenset[str] | None:
-    """Name what may not hold for these inputs although their shapes are allowed; None if nothing.
+class Doubt(NamedTuple):
+    """What is in doubt at a call: a graph, at sizes of these classes, and whether at every call."""
 
-    Recorded paths are in doubt at every call: their own assertions do not cover every choice (a
-    float cut to an integer, for one).
+    graph: int
+    sizes: frozenset[str]
+    always: bool
+
+
+def _doubt(captured: Captured, leaves: Sequence[Any]) -> Doubt:
+    """Return what a call must prove.
+
+    The assertions of a recorded path do not cover every choice (a float cut to an integer, for
+    one): it is in doubt at every call.
     """
-    if captured.mode is CaptureMode.RECORDED:
-        return frozenset({_RECORDED})
-    ones = frozenset(str(s) for s, size in captured.shapes.sizes(leaves).items() if size == 1)
-    return ones | frozenset(captured.taken_apart) or None
+    classes = {f"{s}: {min(size, 2)}" for s, size in captured.shapes.sizes(leaves).items()}
+    always = captured.mode is CaptureMode.RECORDED or _new_hook(captured) is not None
+    return Doubt(captured.fingerprint, frozenset(classes), always)
+
+
+def _new_hook(captured: Captured) -> str | None:
+    return captured.premises.new_hook() if captured.premises else None
 
 
 def _run_model(rerun: Callable[..., Any], captured: Captured, leaves: Sequence[Any]) -> list[Any]:
-    args, kwargs = pytree.tree_unflatten(list(leaves), captured.in_spec)
+    # The model may write to its inputs.
+    given = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+    args, kwargs = pytree.tree_unflatten(given, captured.in_spec)
     try:
         return pytree.tree_leaves(rerun(*args, **kwargs))
     except torch.OutOfMemoryError:
@@ -94,31 +116,78 @@ def _run_model(rerun: Callable[..., Any], captured: Captured, leaves: Sequence[A
         ) from error
 
 
-def _require_agreement(captured: Captured, outputs: Sequence[Any], own: Sequence[Any]) -> None:
-    if all(_agree(mine, theirs) for mine, theirs in zip(outputs, own, strict=True)):
+def require_rows(row: Tensor, own: Tensor) -> None:
+    """Raise CaptureError unless rows computed alone are those of the model's own output."""
+    with torch.no_grad():
+        if not agree(row, own):
+            raise CaptureError(
+                "the program that computes one row of the output gives another row than the model:"
+                " use full_output=True"
+            )
+
+
+def _require_agreement(
+    captured: Captured, leaves: Sequence[Any], outputs: Sequence[Any], own: Sequence[Any]
+) -> None:
+    if len(outputs) == len(own) and all(map(agree, outputs, own)):
         return
+    if hook := _new_hook(captured):
+        raise stale(hook)
     if captured.mode is CaptureMode.RECORDED:
         raise other_path("the model's own output differs")
+    if captured.draws:
+        raise CaptureError(
+            "the model's random draws cannot be reproduced, and so the captured graph cannot be"
+            f" proved: the model draws in {describe_draws(captured.draws)}"
+            f"{_differences(captured, outputs, own)}. Draw outside of the model and give it the"
+            " numbers as an input, or switch the noise off."
+        )
     if captured.taken_apart:
         raise CaptureError(
             f"{', '.join(captured.taken_apart)} was decomposed, and the decomposition does not"
             " reproduce the model's output. Add an op record (CONTRIBUTING.md shows how)."
         )
-    raise InputError(
-        "the model treats a size of 1 differently from larger ones, which a capture with free sizes"
-        " does not know. Capture with Engine(..., dynamic=False) at this size."
+    if 1 in captured.shapes.sizes(leaves).values():
+        raise InputError(
+            "the model treats a size of 1 differently from larger ones, which a capture with free"
+            " sizes does not know. Capture with Engine(..., dynamic=False) at this size."
+        )
+    raise CaptureError(
+        "the captured graph does not compute what the model computes on these inputs"
+        f"{_differences(captured, outputs, own)}. Does its code read something that changes: a"
+        " global variable, a closure, Python's or numpy's random numbers? Then make an Engine for"
+        " each state of it. Otherwise, try Engine(..., dynamic=False)."
     )
 
 
-def _agree(mine: Any, theirs: Any) -> bool:
-    """Compare two outputs up to what another choice of kernel may change."""
+def _differences(captured: Captured, outputs: Sequence[Any], own: Sequence[Any]) -> str:
+    """Return the outputs that differ and by how much, as the end of a clause."""
+    found = [
+        f"output {port.name!r} differs by up to {_distance(mine, theirs)}"
+        for port in captured.outputs
+        if not agree(mine := outputs[port.position], theirs := own[port.position])
+    ]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _distance(mine: Tensor, theirs: Tensor) -> str:
+    if mine.shape != theirs.shape:
+        return f"its shape, {tuple(mine.shape)} for {tuple(theirs.shape)}"
+    return f"{float((mine.double() - theirs.double()).abs().max()):.3g}"
+
+
+def agree(mine: Any, theirs: Any, slack: float = 0.0) -> bool:
+    """Compare two outputs up to what another choice of kernel may change.
+
+    `slack`: how far they may be apart, relative to the largest entry; 64 roundings at least.
+    """
     if not isinstance(mine, Tensor):
         return True
     if mine.shape != theirs.shape:
         return False
     if not mine.dtype.is_floating_point:
         return torch.equal(mine, theirs)
-    slack = 64 * torch.finfo(mine.dtype).eps
+    slack = max(slack, 64 * torch.finfo(mine.dtype).eps)
     room = slack * max(map(largest_finite, split_flat(theirs)), default=0.0)
     return all(
         torch.allclose(a, b, rtol=slack, atol=room, equal_nan=True)

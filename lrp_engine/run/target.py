@@ -75,6 +75,11 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
     return _whole(output, seed)
 
 
+def take_rows(output: Tensor, rows: Tensor) -> Tensor:
+    """Return one row per sample of an output (batch, positions, classes): (batch, 1, classes)."""
+    return output[torch.arange(len(rows), device=rows.device), rows].unsqueeze(1)
+
+
 def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> Seed:
     """Resolve a class at `rows` (batch,), where only those rows of the output are known.
 
