@@ -1,0 +1,33 @@
+"""Damaged ONNX files give an error of ours, or what ONNX's reference says; never anything else."""
+
+import pytest
+from hypothesis import given
+
+from tests.fuzz.conftest import few, many
+from tests.fuzz.onnx_mutations import damaged_files
+from tests.fuzz.onnx_oracle import serving
+from tests.fuzz.onnx_seeds import SEEDS
+from tests.fuzz.outcomes import Outcome, judge
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: seed.__name__)
+def test_sound_files_are_served(seed, folder):
+    assert judge(serving(seed().SerializeToString(), folder))[0] is Outcome.SERVED
+
+
+@few(200)
+@given(data=damaged_files())
+def test_damaged_files(data, folder, judged):
+    judged(serving(data, folder))
+
+
+@pytest.mark.slow
+@many(3)
+@given(data=damaged_files())
+def test_many_damaged_files(data, folder, judged):
+    judged(serving(data, folder))
