@@ -7,7 +7,9 @@ from .drop_inert import drop_inert
 from .flex_attention import write_flex_attention
 from .fold_batch_norm import fold_batch_norm
 from .masks import recognise_masks
+from .open_bags import open_bags
 from .refuse_nested import refuse_nested
+from .write_casts import write_casts
 
 __all__ = ["canonicalise", "decompose", "fold_batch_norm"]
 
@@ -15,4 +17,5 @@ __all__ = ["canonicalise", "decompose", "fold_batch_norm"]
 def canonicalise(captured: Captured, registry: Registry) -> Captured:
     """Run every pass that needs no plan, in order."""
     flat = refuse_nested(write_flex_attention(captured))
-    return recognise_masks(drop_inert(flat, registry))
+    plain = recognise_masks(drop_inert(open_bags(flat), registry))
+    return write_casts(plain, registry)

@@ -13,6 +13,7 @@ from torch.nn.functional import linear
 
 from ..errors import CaptureError
 from ..graphs.aten import aten
+from .embedding_bags import BAGS, embedding_bag
 
 Recipe = Callable[..., object]  # takes what the op takes, and computes what it computes
 
@@ -116,6 +117,7 @@ def remainder_of_number(number: float, x: Tensor) -> Tensor:
 
 
 RECIPES: dict[OpOverload, Recipe] = {
+    **dict.fromkeys(BAGS, embedding_bag),
     aten.mkldnn_rnn_layer.default: lstm_layer,
     aten.group_norm.default: group_norm,
     aten.native_group_norm.default: native_group_norm,
