@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Arriving, Call, Coefficients
 from lrp_engine.method.op import Linear, Lookup, Move, Op, WeightedSum
 from lrp_engine.method.rule import rule
 from lrp_engine.rules import linear as one_run
+from lrp_engine.rules import moves
 from lrp_engine.rules import stop as tables
 from lrp_engine.rules.two_runs.runs import choice, over_settings
 
@@ -21,10 +21,7 @@ def adjoint(call: Call[Op], c: Arriving) -> Coefficients:
 @rule("delta", family=Move, cites="own: linear", absorbs=choice, runs=2)
 def move(call: Call[Op], c: Arriving) -> Coefficients:
     """Move coefficients back to where entries came from; a detached value changed all the same."""
-    if call.op.target is aten.detach.default:
-        assert isinstance(c, Tensor)
-        return call.only(c)
-    return adjoint(call, c)
+    return over_settings(call, lambda one: tuple(moves.adjoint.propagate(one, c)))
 
 
 @rule("delta", family=Lookup, cites="own: linear", absorbs=choice, runs=2)

@@ -1,0 +1,1 @@
+"""Rules of two runs, and what is built on them."""
