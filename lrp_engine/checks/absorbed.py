@@ -19,6 +19,9 @@ ADVICE: Mapping[str, str] = {
     "stabiliser": "epsilon is large beside this op's result: choose a smaller one in the preset",
     "taylor": "the first-order term misses much of this op: compare with a preset that stops it",
     "stopped": "a stopped path carried much of the output: see the preset's rule for this op",
+    "unreached input": "an input that is explained nowhere gives this: see the check of inputs",
+    "control": "an input that only switches or scales chose this amount: its value is a constant",
+    "other input": "an input that is not among the chosen sources gives this: name it as well",
     "constant": "a constant in the model's code gives much of this op's result",
 }
 _OTHER = "look at the rule of this op: it books this cause"

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..errors import BudgetError, suggest
+from ..propagate.explosions import AMPLIFICATION, GROWTH
 
-_TOP = {"residual", "amplification", "absorbed", "drift"}
+_TOP = {"residual", "amplification", "growth", "unreached", "absorbed", "drift"}
+_RATIOS = ("residual", "amplification", "growth")
 _DRIFT = {"correlation", "relative_error", "rules"}
 
 # A golden result is often made on another machine, whose kernels round in another order.
@@ -27,16 +29,20 @@ class Budget:
 
     Attributes:
         residual: largest |residual| of an op relative to its sum of |R|; default by dtype.
-        amplification: largest sum of |R| passed on over sum of |R| received, per op.
+        amplification: largest sum of |R| passed on over sum of |R| received, per op; default 1e4.
+        growth: largest sum of |R| at an op over that which set out from the output; default 1e5.
         absorbed: largest share of the relevance that set out from the output, by cause (bias,
             constant, stabiliser, taylor, stopped, ... and `total`).
+        unreached: how many inputs may influence the explained output and be no source.
         correlation: smallest correlation of a sample's relevance with the golden result.
         relative_error: largest sum of |R - golden| over sum of |golden|; default by dtype.
         rules: how many ops may have another rule than in the golden result.
     """
 
     residual: float | None = None
-    amplification: float | None = None
+    amplification: float = AMPLIFICATION
+    growth: float = GROWTH
+    unreached: int = 0
     absorbed: Mapping[str, float] = field(default_factory=dict)
     correlation: float = 0.999
     relative_error: float | None = None
@@ -52,15 +58,16 @@ class Budget:
         refuse_unknown(table, _TOP, where)
         drift, absorbed = _table(table, "drift", where), _table(table, "absorbed", where)
         refuse_unknown(drift, _DRIFT, f"{where}.drift")
-        flat = {k: v for k, v in table.items() if k in ("residual", "amplification")}
-        flat |= dict(drift)
+        flat = {k: v for k, v in table.items() if k in _RATIOS}
+        flat |= {k: v for k, v in table.items() if k == "unreached"} | dict(drift)
         limits: dict[str, float] = {k: _number(v, f"{where}: {k}") for k, v in flat.items()}
         found = {k: _number(v, f"{where}.absorbed: {k}") for k, v in absorbed.items()}
         base = base or cls()
-        rules = limits.pop("rules", base.rules)
-        if not float(rules).is_integer():
-            raise BudgetError(f"{where}: rules is a whole number, not {rules!r}")
-        return replace(base, **limits, rules=int(rules), absorbed={**base.absorbed, **found})
+        counts = {
+            name: _whole(limits.pop(name, getattr(base, name)), f"{where}: {name}")
+            for name in ("rules", "unreached")
+        }
+        return replace(base, **limits, **counts, absorbed={**base.absorbed, **found})
 
 
 def relative_error_for(dtype: str) -> float:
@@ -80,6 +87,12 @@ def _table(table: Mapping[str, object], key: str, where: str) -> Mapping[str, ob
     if not isinstance(found, Mapping):
         raise BudgetError(f"{where}: {key} is a table of limits, not {found!r}")
     return found
+
+
+def _whole(value: float, where: str) -> int:
+    if not float(value).is_integer():
+        raise BudgetError(f"{where} is a whole number, not {value!r}")
+    return int(value)
 
 
 def _number(value: object, where: str) -> float:

@@ -8,7 +8,7 @@ from ..engine import Engine
 from ..errors import CoverageError
 from ..run.target import Position, Target
 from .absorbed import check_absorbed
-from .amplification import check_amplification
+from .amplification import check_amplification, check_growth
 from .budget import Budget
 from .coverage import check_coverage, describe_uncovered
 from .drift import check_drift
@@ -16,23 +16,28 @@ from .evidence import Evidence, Given, gather
 from .finding import Finding, Report, Status
 from .finite import check_finite
 from .golden import Golden
+from .inputs import check_inputs
 from .plan_drift import check_plan_drift
+from .randomness import check_randomness
 from .residual import check_residual
 
 Check = Callable[[Evidence, Budget], Finding]
 
 CHECKS: Mapping[str, Check] = {
     "coverage": check_coverage,
+    "inputs": check_inputs,
     "finite": check_finite,
     "residual": check_residual,
     "absorbed": check_absorbed,
     "amplification": check_amplification,
+    "growth": check_growth,
     "plan drift": check_plan_drift,
     "drift": check_drift,
+    "randomness": check_randomness,
 }
 
 # These checks work even if the model's own values are not finite.
-_WITHOUT_NUMBERS = ("coverage", "finite", "plan drift")
+_WITHOUT_NUMBERS = ("coverage", "inputs", "finite", "plan drift", "randomness")
 
 
 def check(

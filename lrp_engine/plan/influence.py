@@ -45,12 +45,13 @@ _SCALES = "it only scales what others contribute"
 class InputUse:
     """What one input is to an explanation: a source, or why it is none.
 
-    `op` and `module` say where its way ended; `sources` are the names of its sources.
+    `node`, `op` and `module` say where its way ended; `sources` are the names of its sources.
     """
 
     name: str
     kind: InputKind
     reason: str = ""
+    node: str = ""
     op: str = ""
     module: str = ""
     sources: tuple[str, ...] = ()
@@ -198,4 +199,4 @@ def _use(name: str, mark: _Mark) -> InputUse:
     node = mark.node
     if node is None:
         return InputUse(name, mark.kind, mark.reason)
-    return InputUse(name, mark.kind, mark.reason, target_name(node), str(origin(node)))
+    return InputUse(name, mark.kind, mark.reason, node.name, target_name(node), str(origin(node)))

@@ -16,7 +16,11 @@ from .plan import Plan
 
 @dataclass(frozen=True)
 class Provenance:
-    """The versions, hashes and notes that a result depends on besides its inputs."""
+    """The versions, hashes and notes that a result depends on besides its inputs.
+
+    `unreached` has a sentence for each input that influences the explained output and is explained
+    nowhere.
+    """
 
     engine: str
     torch: str
@@ -27,6 +31,7 @@ class Provenance:
     notes: tuple[str, ...]
     coverage: str
     dtype: str
+    unreached: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -38,12 +43,14 @@ class Provenance:
 
         Raises TypeError or KeyError if an entry is missing, TypeError if there is one too many.
         """
-        return cls(**{**data, "notes": tuple(data["notes"])})
+        unreached = tuple(data.get("unreached", ()))
+        return cls(**{**data, "notes": tuple(data["notes"]), "unreached": unreached})
 
 
 def provenance_of(plan: Plan) -> Provenance:
     """Return the versions and hashes of a plan."""
-    captured = plan.captured
+    captured, coverage = plan.captured, plan.coverage()
+    apart = (f"taken apart: {op}" for op in captured.taken_apart)
     lines = [f"{target_name(n)} {shape_text(value(n))} {n.args}" for n in captured.graph.nodes]
     return Provenance(
         engine=importlib.metadata.version("lrp-engine"),
@@ -52,7 +59,8 @@ def provenance_of(plan: Plan) -> Provenance:
         preset_hash=plan.preset.hash,
         graph_hash=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12],
         captured=captured.mode.name.lower(),
-        notes=(*captured.notes, *(f"taken apart: {op}" for op in captured.taken_apart)),
-        coverage=plan.coverage().line(),
+        notes=(*captured.notes, *apart, *map(str, coverage.unreached)),
+        coverage=coverage.line(),
         dtype=str(value(plan.output.node).dtype).removeprefix("torch."),
+        unreached=tuple(map(str, coverage.unreached)),
     )

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..errors import InputError
+from ..errors import ExplosionError, InputError, SourceError
 from ..graphs.nodes import shape_text
 from ..plan.provenance import Provenance
+from ..propagate.explosions import find_explosion
 from ..propagate.ledger import Ledger
 from .show import draw_figure, write_html
 from .store import StoredExplanation, read_explanation, write_explanation
@@ -123,17 +124,42 @@ class Explanation:
             )
         return self.compute_ledger()
 
-    def check(self, tolerance: float | None = None) -> Explanation:
-        """Return self if every op's account balances.
+    def check(
+        self,
+        tolerance: float | None = None,
+        *,
+        amplification: float | None = None,
+        growth: float | None = None,
+        unreached: int = 0,
+    ) -> Explanation:
+        """Return self if accounts balance, relevance does not explode, and no input is missing.
 
         Args:
             tolerance: The largest residual allowed, relative to the sum of |R| at an op; by default
                 that of the dtype.
+            amplification: The largest sum of |R| that an op may pass on over that which it
+                received; by default 1e4. `math.inf` for no limit.
+            growth: The largest sum of |R| at an op over that which set out from the output; by
+                default 1e5. `math.inf` for no limit.
+            unreached: How many inputs may influence the explained output and be explained nowhere.
 
         Raises:
+            SourceError: more inputs are; they are named.
             ConservationError: an op is out of tolerance; the first from the output is named.
+            ExplosionError: relevance balances but is far larger than what is explained.
         """
+        missing = self.provenance.unreached
+        if len(missing) > unreached:
+            raise SourceError(
+                f"{len(missing)} input(s) influence the output and are explained nowhere:\n  "
+                + "\n  ".join(missing)
+                + "\nChoose rules that pass the op named, name a module or node behind it as a"
+                f" source, or allow it with check(unreached={len(missing)})."
+            )
         self.ledger.check(tolerance)
+        explosion = find_explosion(self.ledger, amplification, growth)
+        if explosion is not None:
+            raise ExplosionError(str(explosion))
         return self
 
     def per_token(self, source: str = "input") -> Tensor:
