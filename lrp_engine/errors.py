@@ -78,6 +78,10 @@ class ConservationError(LrpError):
     """`check()` found relevance that the ledger cannot account for."""
 
 
+class ExplosionError(LrpError):
+    """`check()` found relevance that balances and is far larger than the explained number."""
+
+
 class NotFiniteError(LrpError):
     """Relevance is infinite or undefined. `node` is the first op, from the output, where it is."""
 

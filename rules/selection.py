@@ -9,7 +9,7 @@ from torch._ops import OpOverload
 from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import operands_of
 from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed
-from lrp_engine.method.claims import Claim, always, as_are
+from lrp_engine.method.claims import Claim, always, as_are, never_zero
 from lrp_engine.method.op import AtZero, Op, Selection
 from lrp_engine.method.relevance import flow_sum
 from lrp_engine.method.rule import rule
@@ -77,7 +77,14 @@ LIMITS = tuple(
 
 # x less a multiple of the divisor: which multiple is a step function, so a constant.
 REMAINDERS = tuple(
-    Selection(target=target, operands=operands, samples=(call,), elementwise=True, exact=False)
+    Selection(
+        target=target,
+        operands=operands,
+        samples=(call,),
+        elementwise=True,
+        exact=False,
+        regular=never_zero("other"),
+    )
     for target, operands, call in [
         (aten.fmod.Scalar, ("self",), sample(real(2, 3), 0.7)),
         (aten.fmod.Tensor, ("self", "other"), sample(real(2, 3), positive(2, 3))),
@@ -152,7 +159,8 @@ def pass_to_picked(call: Call[Selection], c: Arriving) -> Coefficients:
     if call.op.inclusive:
         assert isinstance(c, Tensor)
         x = call.operand(call.live[0])  # a limit of more axes repeats it
-        return call.only(c.masked_fill(call.out != x, 0.0).sum_to_size(x.shape))
+        cut = call.out != x if call.op.slack == 0 else (call.out - x).abs() > call.op.slack
+        return call.only(c.masked_fill(cut, 0.0).sum_to_size(x.shape))
     if call.form is Form.COEFFICIENT or not call.op.elementwise:
         return call.vjp(c)
     assert isinstance(c, Tensor)
@@ -198,7 +206,7 @@ def pass_on(call: Call[Selection], c: Tensor) -> Coefficients:
     return (
         pass_to_picked(call, c)
         if call.op.exact
-        else call.only(c * divide_or_zero(call.out, call.operand(operand)))
+        else call.only(divide_or_zero(c * call.out, call.operand(operand)))
     )
 
 

@@ -1,21 +1,17 @@
-"""Amplification: find ops that pass on much more |R| than they receive."""
+"""Amplification and growth: find ops at which |R| explodes, though every account balances."""
 
 from __future__ import annotations
 
+import math
+
+from ..propagate.explosions import ADVICE, Explosion, carrying, find_explosion, growth_of
 from ..propagate.ledger import Account, Ledger
 from .budget import Budget
 from .evidence import Evidence
 from .finding import Finding, Status
 
-UNIT = "x the sum of |R| received"
-ADVICE = (
-    "large terms of opposite sign nearly cancel here, so positive and negative relevance grow"
-    " together: a stabilised rule (epsilon) or one that damps negative parts (gamma) keeps them"
-    " small"
-)
-
-# Ratios of ops that carry next to nothing are noise.
-_NEGLIGIBLE = 1e-3
+PER_OP = "x the sum of |R| received"
+IN_ALL = "x the sum of |R| that set out"
 
 
 def check_amplification(evidence: Evidence, budget: Budget) -> Finding:
@@ -26,36 +22,41 @@ def check_amplification(evidence: Evidence, budget: Budget) -> Finding:
     """
     limit = budget.amplification
     for ledger in evidence.ledgers:
-        for account in _carrying(ledger):
-            if limit is not None and not account.amplification <= limit:
-                return _over(evidence, account, limit)
+        explosion = find_explosion(ledger, limit, math.inf)
+        if explosion is not None:
+            return _over("amplification", evidence, explosion, PER_OP)
     found = filter(None, map(find_most_amplifying, evidence.ledgers))
     worst = max(found, key=lambda account: account.amplification, default=None)
     measured = worst.amplification if worst else 1.0
     message = f"most at {worst.node} ({worst.op}, rule {worst.rule})" if worst else "no op"
-    status = Status.UNLIMITED if limit is None else Status.PASSED
-    place = evidence.place(worst.node) if worst and limit is None else None
-    return Finding("amplification", status, message, measured, limit, UNIT, place)
+    return Finding("amplification", Status.PASSED, message, measured, limit, PER_OP)
+
+
+def check_growth(evidence: Evidence, budget: Budget) -> Finding:
+    """Hold the largest sum of |R| at one op, over that which set out from the output."""
+    for ledger in evidence.ledgers:
+        explosion = find_explosion(ledger, math.inf, budget.growth)
+        if explosion is not None:
+            return _over("growth", evidence, explosion, IN_ALL)
+    worst = max(map(growth_of, evidence.ledgers), default=1.0)
+    message = "positive and negative relevance, all ops"
+    return Finding("growth", Status.PASSED, message, worst, budget.growth, IN_ALL)
 
 
 def find_most_amplifying(ledger: Ledger) -> Account | None:
     """Return the account with the largest amplification; None if no op carries enough relevance."""
-    return max(_carrying(ledger), key=lambda account: account.amplification, default=None)
+    return max(carrying(ledger), key=lambda account: account.amplification, default=None)
 
 
-def _carrying(ledger: Ledger) -> list[Account]:
-    return [a for a in ledger.accounts if a.size >= _NEGLIGIBLE * ledger.sent]
-
-
-def _over(evidence: Evidence, account: Account, limit: float) -> Finding:
+def _over(check: str, evidence: Evidence, explosion: Explosion, unit: str) -> Finding:
+    account = explosion.account
     return Finding(
-        "amplification",
+        check,
         Status.FAILED,
-        f"under rule {account.rule}: sum of |R| grows from {account.size_received:.3g} to"
-        f" {account.size_passed:.3g}",
-        account.amplification,
-        limit,
-        UNIT,
+        f"under rule {account.rule}: {explosion.text()}",
+        explosion.measured,
+        explosion.limit,
+        unit,
         evidence.place(account.node),
         ADVICE,
     )

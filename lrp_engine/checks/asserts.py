@@ -12,10 +12,10 @@ from typing import Any
 from ..engine import Engine
 from ..errors import BudgetError, CoverageError
 from ..plan.prepare import ModelSource
+from ..propagate.explosions import find_explosion
 from ..propagate.ledger import Ledger
 from ..results.explanation import Explanation
 from .absorbed import TOTAL
-from .amplification import find_most_amplifying
 from .budget import relative_error_for
 from .coverage import describe_uncovered
 from .drift import find_mismatch, find_worst_drift
@@ -51,6 +51,7 @@ def assert_conserved(
     *,
     absorbed: Mapping[str, float] | None = None,
     amplification: float | None = None,
+    growth: float | None = None,
 ) -> None:
     """Assert that every op's account balances, and that little is absorbed or amplified.
 
@@ -58,7 +59,8 @@ def assert_conserved(
         explanation: An explanation with a ledger.
         tolerance: Largest residual relative to an op's sum of |R|; default by dtype.
         absorbed: Largest shares of the relevance that left the output, by cause or as `total`.
-        amplification: Largest ratio of |R| passed on to |R| received, for any op.
+        amplification: Largest ratio of |R| passed on to |R| received, for any op; default 1e4.
+        growth: Largest ratio of an op's sum of |R| to what set out from the output; default 1e5.
 
     Raises:
         AssertionError: names the first op that breaks a limit.
@@ -70,12 +72,9 @@ def assert_conserved(
         raise AssertionError(f"not conserved: {imbalance}\n{ledger}")
     for cause, most in (absorbed or {}).items():
         _assert_absorbed(ledger, cause, most)
-    worst = find_most_amplifying(ledger)
-    if amplification is not None and worst and not worst.amplification <= amplification:
-        raise AssertionError(
-            f"amplified {worst.amplification:.3g} times (at most {amplification:g}):"
-            f" {worst.node} = {worst.op} under rule {worst.rule} in {worst.place}"
-        )
+    explosion = find_explosion(ledger, amplification, growth)
+    if explosion is not None:
+        raise AssertionError(str(explosion))
 
 
 def assert_same_explanation(
