@@ -8,7 +8,7 @@ from torch.fx.node import Target
 
 from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import invoke, operands_of, substitute
-from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed
+from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed, at_result
 from lrp_engine.method.claims import as_are
 from lrp_engine.method.op import AtZero, Inert, Move
 from lrp_engine.method.relevance import sum_relevance
@@ -161,4 +161,6 @@ def constants(call: Call[Move], c: Arriving, passed: Passed) -> dict[str, Tensor
 )
 def adjoint(call: Call[Move], c: Arriving) -> Coefficients:
     """Move relevance back to where entries came from: out = P in, c_in = P^T c, P in {0, 1}."""
+    if call.op.target is aten.detach.default:  # relevance goes with values, gradients do not
+        return call.only(at_result(c))
     return call.vjp(c)

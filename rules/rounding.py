@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.fx.node import Target
 
 from lrp_engine.graphs.aten import aten
+from lrp_engine.graphs.precision import change
 from lrp_engine.graphs.schema import Arguments
 from lrp_engine.method.call import Call, Coefficients, Passed
 from lrp_engine.method.op import AtZero, Op, Rounding
-from lrp_engine.method.relevance import change, sum_in_double
+from lrp_engine.method.relevance import sum_in_double
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import Sample, integers, positive, real, sample
 

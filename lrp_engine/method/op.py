@@ -174,13 +174,15 @@ class Quotient(Op):
 class Selection(Op):
     """An op that picks among its operands' entries, or cuts them off. Degree 1 where none is cut.
 
-    `inclusive`: cuts off at limits, and an entry that equals its limit was not cut.
+    `inclusive`: cuts off at limits, and an entry that equals its limit was not cut. `slack` is how
+    far an entry may be moved without being cut off: one step, where the entries are whole codes.
     """
 
     family: ClassVar[str] = "selection"
     regular: Claim | None = always
     exact: bool = True
     inclusive: bool = False
+    slack: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -280,12 +282,13 @@ class Lookup(Op):
 class Rounding(Op):
     """An op that rounds entries, or cuts codes off at the ends of their range.
 
-    `step(arguments)` is the distance between neighbouring results where an entry may be cut off: one
-    that was moved by more was cut off, by less rounded. None: nothing is cut off.
+    `step(arguments, x)` is the distance between neighbouring results where an entry may be cut off:
+    one that was moved by more was cut off, by less rounded. None: nothing is cut off.
     `straight_through`: torch's own derivative is that of the identity.
     """
 
     family: ClassVar[str] = "rounding"
+    reason: ClassVar[str] = "rounding is a step function: its gradient is zero"
     elementwise: bool = True
     step: Callable[[Arguments, Tensor], Tensor | float] | None = None
     straight_through: bool = False

@@ -1,0 +1,171 @@
+"""Find the choices that a model subtracts again: h + (q - h).detach(), x - floor(x), y - y.detach().
+
+Relevance passes a detached value, since it flows with values, and a rounded one, which stands for
+the number. In a sum that holds the same value with the other sign this would leave exactly nothing,
+though the output depends on it. There the choice is a constant, as the gradient has it: a
+straight-through estimator is the identity, and x less its whole part is x less a constant.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, fx
+
+from ..graphs.aten import TRANSPARENT
+from ..graphs.nodes import is_floating
+from ..graphs.schema import (
+    Arguments,
+    Operand,
+    bind,
+    invoke,
+    operands_of,
+    pick,
+    schema_of,
+    substitute,
+)
+from ..graphs.walk import downstream
+from ..method.op import Linear, Normaliser, Op, Product, Quotient
+from ..method.registry import Registry
+from .quantisation import Quantisation, is_rounding
+
+STRAIGHT_THROUGH = "straight through: the same value is added undetached, so the rest is constant"
+WHOLE_PART = "subtracted from the same value: how much is a step function, so a constant"
+_MOST_TERMS = 64
+
+Factors = frozenset[tuple[fx.Node, int]]  # scales, with the power that each has
+
+
+class Term(NamedTuple):
+    """One summand: `weight` times `node` times scales, through the choices `held`."""
+
+    node: fx.Node
+    factors: Factors
+    weight: float
+    held: frozenset[fx.Node] = frozenset()
+
+
+@dataclass
+class Sums:
+    """Writes values as sums of terms, through detachments and rounding."""
+
+    registry: Registry
+    quantisation: Quantisation
+    known: dict[fx.Node, tuple[Term, ...]] = field(default_factory=dict)
+
+    def op(self, node: fx.Node) -> Op | None:
+        """Return the record of a node's op, if it has one."""
+        if node.op != "call_function" or schema_of(node.target) is None:
+            return None
+        return self.registry.find(
+            node.target, bind(node.target, node.args, node.kwargs), frozenset()
+        )
+
+    def is_choice(self, node: fx.Node) -> bool:
+        """Return whether a node is detached or rounded."""
+        return node.target in TRANSPARENT or is_rounding(node, self.registry)
+
+    def terms(self, node: fx.Node) -> tuple[Term, ...]:
+        """Return the summands of a value; itself, if it is no sum."""
+        if node not in self.known:
+            found = tuple(self._expand(node))
+            short = found and len(found) <= _MOST_TERMS
+            self.known[node] = found if short else (Term(node, frozenset(), 1.0),)
+        return self.known[node]
+
+    def _expand(self, node: fx.Node) -> Iterator[Term]:
+        op = self.op(node)
+        if op is None or not is_floating(node):
+            return
+        arguments = bind(node.target, node.args, node.kwargs)
+        operands = operands_of(op.operands, arguments, fx.Node)
+        nodes = [pick(arguments, o) for o in operands]
+        if self.is_choice(node):
+            for term in self.terms(nodes[0]):
+                yield term._replace(held=term.held | {node})
+        elif node in self.quantisation.limits:
+            yield from self.terms(nodes[0])
+        elif (isinstance(op, Linear) or len(nodes) == 1) and op.elementwise and op.scales:
+            for i, summand in enumerate(nodes):
+                weight = _weight(node, arguments, operands, i)
+                for term in self.terms(summand) if summand not in self._scales() else ():
+                    yield term._replace(weight=weight * term.weight)
+        elif len(nodes) == 2 and isinstance(op, (Product, Quotient)) and op.elementwise:
+            yield from self._scaled(nodes, isinstance(op, Quotient))
+
+    def _scaled(self, nodes: list[fx.Node], divided: bool) -> Iterator[Term]:
+        """Yield a value's terms times a scale, or divided by it."""
+        scale = nodes[1] if divided or nodes[1] in self._scales() else nodes[0]
+        value = nodes[0] if scale is nodes[1] else nodes[1]
+        if scale not in self._scales() and scale.op != "get_attr":
+            return
+        power = -1 if divided else 1
+        if isinstance(self.op(scale), Normaliser):
+            scale, power = scale.all_input_nodes[0], -power
+        for term in self.terms(value):
+            powers = Counter(dict(term.factors))
+            powers[scale] += power
+            left = frozenset((s, n) for s, n in powers.items() if n)
+            yield term._replace(factors=left)
+
+    def _scales(self) -> frozenset[fx.Node]:
+        return self.quantisation.scales
+
+
+def _weight(
+    node: fx.Node, arguments: Arguments, operands: tuple[Operand, ...], place: int
+) -> float:
+    """Return the factor of one operand, by running the op on numbers."""
+
+    def run(number: float) -> Tensor:
+        zero = torch.zeros((), dtype=torch.float64)
+        filled = {o: zero + number if i == place else zero for i, o in enumerate(operands)}
+        result: Tensor = invoke(node.target, substitute(arguments, filled))
+        return result
+
+    return float(run(1.0) - run(0.0))
+
+
+def find_constant_choices(
+    graph: fx.Graph, registry: Registry, quantisation: Quantisation
+) -> dict[fx.Node, str]:
+    """Return the detached and rounded values that are constants, each with the reason."""
+    sums = Sums(registry, quantisation)
+    choices = [node for node in graph.nodes if sums.is_choice(node)]
+    found: dict[fx.Node, str] = {}
+    for node in downstream(choices):
+        op = sums.op(node)
+        if isinstance(op, Linear) and op.elementwise and len(node.all_input_nodes) > 1:
+            found.update(_cancelled(sums.terms(node)))
+    return found
+
+
+def _cancelled(terms: tuple[Term, ...]) -> Iterator[tuple[fx.Node, str]]:
+    """Yield the choices of a sum in which a term takes away what another one gives."""
+    by_value: dict[tuple[fx.Node, Factors], list[Term]] = defaultdict(list)
+    for term in terms:
+        by_value[term.node, term.factors].append(term)
+    detached, rounded = False, list[Term]()
+    for group in by_value.values():
+        free = sum(t.weight for t in group if not t.held)
+        by_detaching = [t for t in group if t.held and all(map(_detaches, t.held))]
+        by_rounding = [t for t in group if t.held and not any(map(_detaches, t.held))]
+        detached |= _takes_away(free, by_detaching)
+        rounded += by_rounding if _takes_away(free, by_rounding) else []
+    if detached:
+        # What is detached beside it is meant to be added as a constant, too.
+        choices = {node for term in terms for node in term.held if _detaches(node)}
+        yield from ((node, STRAIGHT_THROUGH) for node in choices)
+    yield from ((node, WHOLE_PART) for term in rounded for node in term.held)
+
+
+def _takes_away(free: float, held: list[Term]) -> bool:
+    return bool(free and held) and abs(free + sum(t.weight for t in held)) < 1e-9
+
+
+def _detaches(node: fx.Node) -> bool:
+    return node.target in TRANSPARENT
