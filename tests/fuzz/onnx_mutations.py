@@ -104,7 +104,7 @@ def change_attribute(draw: Draw, model: ModelProto) -> None:
 
 def add_attribute(draw: Draw, model: ModelProto) -> None:
     known = ["axis", "keepdims", "kernel_shape", "pads", "strides", "dilations", "group", "to",
-             "mode", "auto_pad", "ceil_mode", "transA", "epsilon", "perm", "axes", "ghost"]  # fmt: skip
+             "mode", "auto_pad", "ceil_mode", "transA", "epsilon", "perm", "axes"]  # fmt: skip
     attribute = helper.make_attribute(draw(st.sampled_from(known)), draw(values))
     some_node(draw, model).attribute.append(attribute)
 

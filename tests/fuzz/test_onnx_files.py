@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.fuzz.conftest import few, many
 from tests.fuzz.onnx_mutations import damaged_files
@@ -21,13 +22,13 @@ def test_sound_files_are_served(seed, folder):
 
 
 @few(200)
-@given(data=damaged_files())
-def test_damaged_files(data, folder, judged):
-    judged(serving(data, folder))
+@given(data=damaged_files(), sixth=st.integers(0, 5))
+def test_damaged_files(data, sixth, folder, judged):
+    judged(serving(data, folder, explained=sixth == 5))
 
 
 @pytest.mark.slow
 @many(3)
-@given(data=damaged_files())
-def test_many_damaged_files(data, folder, judged):
-    judged(serving(data, folder))
+@given(data=damaged_files(), sixth=st.integers(0, 5))
+def test_many_damaged_files(data, sixth, folder, judged):
+    judged(serving(data, folder, explained=sixth == 5))

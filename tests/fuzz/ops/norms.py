@@ -182,6 +182,7 @@ RECURRENT = [
     Row("recurrence", recur, fits=has_dim(3), weights=last_twice),
     Row("gru cell", gru, fits=has_dim(3), reordered=True,
         weights=lambda x: [(9, x.shape[2]), (9, 3), (9,), (9,)]),
-    Row("lstm", lstm, fits=has_dim(3), reordered=True, weights=lambda x: [(8, x.shape[2]), (8, 2), (8,), (8,)]),
+    Row("lstm", lstm, fits=has_dim(3), reordered=True,
+        weights=lambda x: [(8, x.shape[2]), (8, 2), (8,), (8,)]),
 ]  # fmt: skip
 ROWS = [*NORMS, *ATTENTION, *LOSSES, *RECURRENT]
