@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 from torch import Tensor
 
+from ..boundary.reading import fault_text
 from ..errors import OnnxFileError
 from .external import (
     MappedFile,
@@ -86,8 +87,8 @@ def read(path: str | Path) -> OnnxModel:
         file = _open(path)
         proto = _parse(strip_weights(file.data.numpy().data, LARGE))
         return _checked(path, proto, path.parent, {"": file})
-    except OnnxFileError as error:
-        raise OnnxFileError(f"{path.name} is refused: {error}") from error
+    except Exception as fault:  # whatever damaged data leads to
+        raise OnnxFileError(f"{path.name} is refused: {fault_text(fault)}") from fault
 
 
 def from_proto(proto: ModelProto, folder: str | Path | None = None) -> OnnxModel:
@@ -95,8 +96,8 @@ def from_proto(proto: ModelProto, folder: str | Path | None = None) -> OnnxModel
     name = str(proto.graph.name) or "the model"
     try:
         return _checked(Path(name), proto, None if folder is None else Path(folder), {})
-    except OnnxFileError as error:
-        raise OnnxFileError(f"{name} is refused: {error}") from error
+    except Exception as fault:
+        raise OnnxFileError(f"{name} is refused: {fault_text(fault)}") from fault
 
 
 def _open(path: Path) -> MappedFile:

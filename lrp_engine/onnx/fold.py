@@ -40,7 +40,7 @@ def fold(
         try:
             with AllocationGuard(quota, "it"):
                 results = evaluate(step, held, scope)
-        except Unsupported:
+        except (Unsupported, RuntimeError):  # the second: torch's word for what does not fit
             left.append(step)  # refused later, with everything else that cannot be done
             continue
         held |= {

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import onnx
 import torch
 from onnx import FunctionProto, ModelProto
 from torch.utils._python_dispatch import _disable_current_modes
 
+from .node_checks import find_schema
 from .steps import (
     OnnxGraph,
     OnnxStep,
@@ -88,17 +88,6 @@ def find_schema_function(
         )
         return _parsed(body)
     return None
-
-
-def find_schema(op: str, opset: int, domain: str) -> Any:
-    """Return ONNX's schema of an op at an opset; None if there is none.
-
-    Untyped, because onnx's stubs leave out what a schema says about function bodies.
-    """
-    try:
-        return onnx.defs.get_schema(op, opset, domain)
-    except onnx.defs.SchemaError:
-        return None
 
 
 @lru_cache(maxsize=256)

@@ -11,18 +11,21 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..boundary.reading import fault_text
+from ..errors import LrpError, OnnxFileError
 from .affine import join_biases
 from .embedding_tables import dequantise_tables
 from .file import OnnxModel
 from .fold import FoldedGraph, fold
-from .functions import find_schema, functions_of
+from .functions import functions_of
 from .interpret import MARK, ImportScope, NodeMark, describe_refusal
 from .limits import folding_quota
+from .node_checks import check_node, find_schema
 from .op_table import load_op_table
 from .ports import OnnxInput, inputs_of, outputs_of
 from .refusals import reason_for
 from .steps import OnnxGraph, OnnxStep, decode_graph, prune
-from .unsupported import Unsupported
+from .unsupported import Refusal, Refused, Unsupported
 from .values import as_constant
 
 
@@ -44,6 +47,16 @@ def import_graph(model: OnnxModel, more_outputs: tuple[str, ...] = ()) -> Import
         Unsupported: with every node that has no entry in the op table.
         OnnxFileError: if the constants fold to more than the file may ask for.
     """
+    try:
+        return _import_graph(model, more_outputs)
+    except LrpError:
+        raise
+    except Exception as fault:  # whatever a file contradicts itself in that nobody foresaw
+        name = model.path.name
+        raise OnnxFileError(f"{name} cannot be imported: {fault_text(fault)}") from fault
+
+
+def _import_graph(model: OnnxModel, more_outputs: tuple[str, ...]) -> ImportedGraph:
     proto = model.proto.graph
     numbers, text = outputs_of(proto)
     inputs = inputs_of(proto, model.initializers)
@@ -82,13 +95,22 @@ def _annotate(path: tuple[NodeMark, ...]) -> AbstractContextManager[object]:
 
 
 def _refuse_unknown(graph: OnnxGraph, scope: ImportScope, file: str) -> None:
-    found = [
-        describe_refusal(step, scope, reason_for(step.domain, step.op))
-        for step in _every_step(graph)
-        if not _is_known(step, scope)
-    ]
-    if found:
-        raise Unsupported(found, file)
+    found = [_refusal(step, scope) for step in _every_step(graph)]
+    if refusals := [refusal for refusal in found if refusal is not None]:
+        raise Unsupported(refusals, file)
+
+
+def _refusal(step: OnnxStep, scope: ImportScope) -> Refusal | None:
+    """Return why a node cannot be imported, as far as its values need not be known."""
+    if not _is_known(step, scope):
+        return describe_refusal(step, scope, reason_for(step.domain, step.op))
+    if (step.domain, step.op) in scope.functions:
+        return None  # what it is made of is checked
+    try:
+        check_node(step, scope.opset(step.domain))
+    except Refused as refused:
+        return describe_refusal(step, scope, str(refused))
+    return None
 
 
 def _every_step(graph: OnnxGraph) -> Iterator[OnnxStep]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import OnnxFileError
 from .functions import OnnxFunction, find_local_function, find_schema_function
 from .limits import Quota, unrolling_quota
+from .node_checks import check_node
 from .op_table import OpEntry, OpTable
 from .refusals import reason_for
 from .steps import OnnxGraph, OnnxStep, prune
@@ -184,6 +185,8 @@ def describe_refusal(step: OnnxStep, scope: ImportScope, reason: str) -> Refusal
 
 def _results(node: RunningStep, inputs: tuple[OnnxValue | None, ...]) -> tuple[OnnxValue, ...]:
     step, scope = node.step, node.scope
+    if (step.domain, step.op) not in scope.functions:
+        check_node(step, scope.opset(step.domain), inputs)
     if all_known(inputs) and (entry := scope.entry(step, on_host=True)):
         found = entry(node, inputs, step.attributes)
         if found is not NotImplemented:

@@ -10,7 +10,8 @@ import torch
 from onnx import GraphProto, TensorProto, ValueInfoProto
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import CaptureError, InputError
+from .unsupported import Refused
 from .values import dtype_of
 
 _SIZES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31)
@@ -48,11 +49,20 @@ def outputs_of(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _port(value: ValueInfoProto) -> OnnxInput:
     kind = value.type.tensor_type
+    if value.type.WhichOneof("value") not in ("tensor_type", None):
+        raise CaptureError(f"input {value.name!r} is no tensor, and only tensors can be given")
     sizes = None
     if kind.HasField("shape"):
         dims = kind.shape.dim
         sizes = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in dims)
-    return OnnxInput(value.name, dtype_of(kind.elem_type or TensorProto.FLOAT), sizes)
+    try:
+        dtype = dtype_of(kind.elem_type or TensorProto.FLOAT)
+    except Refused as refused:
+        raise CaptureError(
+            f"input {value.name!r}: {refused}. Cut the file behind what reads it, so that numbers"
+            " that torch has are its inputs."
+        ) from refused
+    return OnnxInput(value.name, dtype, sizes)
 
 
 def make_example(ports: Sequence[OnnxInput]) -> tuple[Tensor, ...]:

@@ -67,6 +67,7 @@ def read_window(
     """Read the attributes that convolutions and pools share."""
     rank = len(kernel)
     dilations, strides = dilations or (1,) * rank, strides or (1,) * rank
+    _refuse_other_rank(rank, x, dilations=dilations, strides=strides, pads=(pads or ())[::2])
     if auto_pad in ("SAME_UPPER", "SAME_LOWER") and x is not None:
         found = [
             _same_size(x.shape[2 + i], kernel[i], dilations[i], strides[i], auto_pad)
@@ -77,7 +78,29 @@ def read_window(
         found = [(pads[i], pads[i + rank]) for i in range(rank)]
     else:
         raise Refused(f"auto_pad {auto_pad!r} is not supported")
-    return Window(kernel, dilations, strides, found)
+    made = Window(kernel, dilations, strides, found)
+    if x is not None:
+        _refuse_too_large(made, tuple(x.shape[2:]))
+    return made
+
+
+def _refuse_too_large(window: Window, sizes: Ints) -> None:
+    """Refuse a window that is larger than what it slides over, where the sizes are numbers."""
+    for i, size in enumerate(sizes[: window.rank]):
+        before, after = window.pads[i]
+        reach = (window.kernel[i] - 1) * window.dilations[i] + 1
+        room = size + before + after
+        if isinstance(room, int) and isinstance(reach, int) and reach > room:
+            raise Refused(f"its window of {reach:,} entries is larger than the {room:,} there are")
+
+
+def _refuse_other_rank(rank: int, x: Tensor | None, **lists: Ints) -> None:
+    axes = rank if x is None else x.dim() - 2
+    if axes != rank:
+        raise Refused(f"its window has {rank} axes, its input {axes} behind batch and channels")
+    for name, numbers in lists.items():
+        if numbers and len(numbers) != rank:
+            raise Refused(f"attribute {name!r} is not of as many axes as its window, {rank}")
 
 
 def _same_size(size: int, kernel: int, dilation: int, stride: int, how: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..limits import check_iterations
 from ..op_table import NodeContext, op
 from ..values import Ints
 from ..windows import Window, read_window
@@ -117,6 +118,8 @@ def average_pool(
 
 def _window_sum(x: Tensor, found: Window) -> Tensor:
     """Sum a window's entries, one axis after the other, as strided slices."""
+    for kernel in found.kernel:
+        check_iterations(kernel, "window")
     x = F.pad(x, found.flat)
     counts = replace(found, pads=[(0, 0)] * found.rank).outputs(tuple(x.shape[2:]), False)
     for i, (count, step) in enumerate(zip(counts, found.strides, strict=True)):
