@@ -67,7 +67,8 @@ def _mixed(node: fx.Node, arguments: Arguments, registry: Registry) -> tuple[Ope
     op = registry.find(node.target, arguments, names_of(floating))
     if op is None or not any(o.name in op.operands for o in floating):
         return ()
-    return tuple(o for o in entering if o.name in op.operands and o not in floating)
+    others = [o for o in entering if o.name in op.operands and o not in floating]
+    return tuple(o for o in others if isinstance(value(pick(arguments, o)), Tensor))
 
 
 def _cast(operand: Argument, dtype: torch.dtype, asks: fx.Node, graph: fx.Graph) -> fx.Node:
