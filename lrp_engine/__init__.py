@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from .preset.preset_file import presets as presets
     from .propagate.ledger import Ledger as Ledger
     from .results.explanation import Explanation as Explanation
+    from .run.background import Background as Background
 
 __all__ = [
+    "Background",
     "Engine",
     "Explanation",
     "Ledger",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Background": "run.background",
     "Engine": "engine",
     "Explanation": "results.explanation",
     "Ledger": "propagate.ledger",

@@ -23,11 +23,12 @@ from .promises.policy import Policy, PolicyOrBudget, parse_policy
 from .promises.promise import Promises
 from .propagate.trace_cache import TraceCache
 from .results.explanation import Explanation
-from .run.explainer import Explainer, Request
+from .run.explainer import Explainer
 from .run.forward import Forward
 from .run.inputs import flatten_inputs
 from .run.program_pairs import ProgramPairs
 from .run.proof import Proof
+from .run.request import Request
 from .run.target import Position, Target
 
 
@@ -196,14 +197,14 @@ class Engine:
         leaves = flatten_inputs(self.captured, inputs)
         return program.predict_memory(self.captured.shapes.sizes(leaves))
 
-    def forward(self, inputs: Any, *, seed: int | None = None) -> Forward:
+    def forward(self, inputs: Any, *, seed: int | None = None, reference: Any = None) -> Forward:
         """Run the model once and keep its promises: any number of targets can follow.
 
-        `seed` is that of `explain`; all targets share the random draws.
+        `seed` and `reference` are those of `explain`; all targets share the random draws.
 
         Raises InputError if the inputs do not fit the capture or hold NaN.
         """
-        return self._explainer.forward(inputs, seed=seed)
+        return self._explainer.forward(inputs, seed=seed, reference=reference)
 
     def explain(
         self,
@@ -215,6 +216,7 @@ class Engine:
         create_graph: bool = False,
         full_output: bool | None = None,
         seed: int | None = None,
+        reference: Any = None,
     ) -> Explanation:
         """Explain one target per sample.
 
@@ -236,6 +238,11 @@ class Engine:
             seed: of the random numbers that the model draws, if it draws any; torch's generators
                 then stay as they are. Default: they are drawn from, as by one call of the model.
                 Relevance, ledger and output of one explanation always share their draws.
+            reference: what the inputs are compared with, for presets of two runs (`delta`): of the
+                inputs' structure, one per sample or one (1, ...) for all; arguments that a mapping
+                omits are as in the inputs; a number fills every floating-point input; a
+                `Background` is averaged over. The explained number is then that of the inputs less
+                that of the reference, and relevance is c * (input - reference).
 
         Returns:
             Relevance and coefficients with the shapes of the sources. Relevance has the unit of the
@@ -246,7 +253,7 @@ class Engine:
                 model than the captured one; or options exclude each other.
             TargetError: the target does not fit the output, or the explained number is not finite.
         """
-        request = Request(target, position, ledger, create_graph, full_output, seed)
+        request = Request(target, position, ledger, create_graph, full_output, seed, reference)
         return self._explainer.explain(inputs, request)
 
     def explain_each(
@@ -256,6 +263,7 @@ class Engine:
         *,
         position: Position = None,
         seed: int | None = None,
+        reference: Any = None,
     ) -> Iterator[Explanation]:
         """Run the model once, then explain one target after the other.
 
@@ -264,6 +272,7 @@ class Engine:
             targets: as for `explain`, one explanation each.
             position: as for `explain`, for all targets.
             seed: as for `explain`; all targets share the random draws.
+            reference: as for `explain`, but no `Background`.
 
         Yields:
             One explanation per target, in order.
@@ -272,7 +281,7 @@ class Engine:
             InputError: inputs do not fit the capture.
             TargetError: a target does not fit the output.
         """
-        run = self.forward(inputs, seed=seed)
+        run = self.forward(inputs, seed=seed, reference=reference)
         for target in targets:
             yield run.explain(target, position=position)
 
@@ -284,6 +293,7 @@ class Engine:
         position: Position = None,
         at_once: int = 32,
         seed: int | None = None,
+        reference: Any = None,
     ) -> list[Explanation]:
         """Run the model once, then explain all targets together.
 
@@ -294,6 +304,7 @@ class Engine:
             at_once: targets that travel through the relevance program together, which takes that
                 many times the memory of one.
             seed: as for `explain`; all targets share the random draws.
+            reference: as for `explain`, but no `Background`.
 
         Returns:
             One explanation per target, in order.
@@ -311,7 +322,7 @@ class Engine:
             [...]
         """
         chosen = None if targets is None else list(targets)
-        return self._explainer.explain_all(inputs, chosen, position, at_once, seed)
+        return self._explainer.explain_all(inputs, chosen, position, at_once, seed, reference)
 
     def package(
         self,
@@ -371,6 +382,7 @@ def explain(
     position: Position = None,
     ledger: bool = False,
     seed: int | None = None,
+    reference: Any = None,
     **options: Any,
 ) -> Explanation:
     """Capture, plan and explain in one call; `options` are those of `Engine`.
@@ -378,7 +390,9 @@ def explain(
     Use an Engine to explain more than one batch: it captures once.
     """
     engine = Engine(model, inputs, **options)
-    return engine.explain(inputs, target, position=position, ledger=ledger, seed=seed)
+    return engine.explain(
+        inputs, target, position=position, ledger=ledger, seed=seed, reference=reference
+    )
 
 
 def _sizes(captured: Captured, inputs: Any) -> dict[Any, int]:

@@ -7,42 +7,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..capture import Captured
 from ..errors import InputError, TargetError
 from ..graphs.nodes import value
 from ..promises.costs import Costs
 from ..results.explanation import Explanation
+from .background import Background, explain_background
 from .forward import Forward, ModelRun
 from .inputs import count_versions, enter_run, flatten_inputs, guard_run
 from .program_pairs import ProgramPair, ProgramPairs
 from .proof import Proof, require_rows
 from .randomness import RandomState, seeded
-from .target import Position, Target, is_class, is_rows, rows_of, take_rows
+from .reference import flatten_reference, require_reference
+from .request import Request
+from .target import Position, Target, is_rows, rows_of, take_rows
 
 _Pair = tuple[Target, Position]
-
-
-@dataclass(frozen=True)
-class Request:
-    """The request for one explanation; the fields are those of `Engine.explain`."""
-
-    target: Target = None
-    position: Position = None
-    ledger: bool = False
-    create_graph: bool = False
-    full_output: bool | None = None
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.full_output is False and (self.ledger or self.create_graph):
-            raise InputError("full_output=False goes with neither ledger nor create_graph")
-
-    @property
-    def may_skip_rows(self) -> bool:
-        """True if one row per sample says everything that is asked for."""
-        whole = self.ledger or self.create_graph
-        return not whole and is_class(self.target) and is_rows(self.position)
 
 
 @dataclass(frozen=True)
@@ -59,19 +41,34 @@ class Explainer:
 
     def explain(self, inputs: Any, request: Request) -> Explanation:
         """Run forward and relevance program once. Raises InputError and TargetError."""
+        require_reference(self.pairs.plan.preset, request.reference)
+        if isinstance(request.reference, Background):
+            return explain_background(self.explain, inputs, request, request.reference)
         with enter_run(self.captured), seeded(self.captured, request.seed):
             if self._takes_one_row(request):
                 return self._explain_rows(inputs, request)
-            run, kept = self._run(inputs, self._pair_for(request))
+            run, kept = self._run(inputs, self._pair_for(request), request.reference)
             found = run.explain(run.seed(request.target, request.position), kept)
         if request.create_graph and request.ledger:
             return replace(found, stored_ledger=found.ledger)
         return found
 
-    def forward(self, inputs: Any, *, at_rows: bool = False, seed: int | None = None) -> Forward:
+    def forward(
+        self,
+        inputs: Any,
+        *,
+        at_rows: bool = False,
+        seed: int | None = None,
+        reference: Any = None,
+    ) -> Forward:
         """Run the model once and keep its promises. Raises InputError."""
+        require_reference(self.pairs.plan.preset, reference)
+        if isinstance(reference, Background):
+            raise InputError(
+                "a forward pass compares with one reference: a Background goes with explain()"
+            )
         with enter_run(self.captured), seeded(self.captured, seed):
-            run, kept = self._run(inputs, self.pairs.for_rows(at_rows))
+            run, kept = self._run(inputs, self.pairs.for_rows(at_rows), reference)
         return Forward(run, tuple(kept), count_versions(self.captured, run.leaves))
 
     def explain_all(
@@ -81,10 +78,12 @@ class Explainer:
         position: Position,
         at_once: int,
         seed: int | None = None,
+        reference: Any = None,
     ) -> list[Explanation]:
         """Run the model once, then explain targets together; None: every class."""
         paired = bool(targets) and all(isinstance(t, tuple) for t in targets or ())
-        forward = self.forward(inputs, at_rows=is_rows(position) or paired, seed=seed)
+        at_rows = is_rows(position) or paired
+        forward = self.forward(inputs, at_rows=at_rows, seed=seed, reference=reference)
         if targets is None:
             targets = list(range(forward.explained_output.shape[-1]))
         pairs: list[_Pair] = list(targets) if paired else [(t, position) for t in targets]
@@ -103,11 +102,15 @@ class Explainer:
             return self.pairs.audited
         return self.pairs.for_rows(is_rows(request.position))
 
-    def _run(self, inputs: Any, pair: ProgramPair) -> tuple[ModelRun, list[Any]]:
+    def _run(
+        self, inputs: Any, pair: ProgramPair, reference: Any = None
+    ) -> tuple[ModelRun, list[Any]]:
         """Run a forward program; return what it returned and the values it kept."""
         leaves = flatten_inputs(self.captured, inputs)
         self.pairs.require_budget(pair, leaves)
         count = pair.wanted.program.outputs
+        if reference is not None:
+            return self._run_two(leaves, flatten_reference(self.captured, reference, inputs), pair)
         with torch.set_grad_enabled(pair.with_grad), guard_run(self.captured, leaves):
             random = RandomState.now(self.captured)
             if self.pairs.compile or pair.with_grad:
@@ -120,6 +123,22 @@ class Explainer:
                 self.proof.compare(self.captured, leaves, values[:count], own)
         run = ModelRun(self.pairs, pair, tuple(leaves), tuple(values[:count]), random=random)
         return run, values[count:]
+
+    def _run_two(
+        self, leaves: list[Any], base: list[Any], pair: ProgramPair
+    ) -> tuple[ModelRun, list[Any]]:
+        """Run a forward program on inputs and reference."""
+        count = pair.wanted.program.outputs
+        with torch.no_grad(), guard_run(self.captured, leaves):
+            random = RandomState.now(self.captured)
+            for one in (leaves, base):
+                self.proof.check(self.captured, one, self.pairs.output_alone)
+            tensors = [leaf for leaf in base if isinstance(leaf, Tensor)]
+            values = list(pair.forward(*leaves, *tensors))
+        both = (*leaves, *tensors)
+        return ModelRun(self.pairs, pair, both, tuple(values[:count]), random=random), values[
+            count:
+        ]
 
     def _explain_rows(self, inputs: Any, request: Request) -> Explanation:
         """Explain a class where the output is computed at one row per sample only."""
@@ -134,7 +153,8 @@ class Explainer:
         with torch.no_grad(), guard_run(self.captured, leaves):
             # Before anything is kept: the comparison needs the whole output.
             own = self.proof.check(self.captured, leaves, self.pairs.output_alone)
-            own_row = own and take_rows(own[self.pairs.plan.output.position], rows)
+            position = self.pairs.plan.output.position
+            own_row = None if own is None else take_rows(own[position], rows)
             del own
             row, *kept = pair.forward(*leaves, rows)
             if own_row is not None and not self.pairs.compile:

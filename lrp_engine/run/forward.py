@@ -24,13 +24,14 @@ from .inputs import count_versions
 from .program_pairs import ProgramPair, ProgramPairs
 from .proof import agree
 from .randomness import NO_DRAWS, RandomState
-from .target import Position, Seed, Target, seed_at_rows, seed_of, take_rows
+from .target import Position, Seed, Target, seed_at_rows, seed_between, seed_of, take_rows
 
 
 @dataclass(frozen=True)
 class ModelRun:
     """The inputs and outputs of one forward pass, without the values kept for relevance.
 
+    Of two runs, leaves and outputs are those of the explained run, then those of the reference.
     `rows`: where the output was computed, (batch,), if not everywhere; `output_later` if the whole
     output can be computed on demand; `random`: what its random draws were drawn from.
     """
@@ -48,7 +49,8 @@ class ModelRun:
         """The model's output, in the model's own structure; None if only `rows` of it are known."""
         if self.rows is not None:
             return None
-        return pytree.tree_unflatten(list(self.outputs), self.pairs.plan.captured.out_spec)
+        own = list(self.outputs)[: len(self.outputs) // self.pairs.plan.preset.runs]
+        return pytree.tree_unflatten(own, self.pairs.plan.captured.out_spec)
 
     @property
     def explained_output(self) -> Tensor:
@@ -59,7 +61,10 @@ class ModelRun:
     def seed(self, target: Target, position: Position) -> Seed:
         """Resolve a target to what relevance starts from. Raises TargetError."""
         with torch.set_grad_enabled(self.pair.with_grad):
-            return seed_of(self.explained_output, target, position)
+            if self.pairs.plan.preset.runs == 1:
+                return seed_of(self.explained_output, target, position)
+            place = self.pairs.plan.output.position + len(self.outputs) // 2
+            return seed_between(self.explained_output, self.outputs[place], target, position)
 
     def seed_rows(self, target: Target, positions: int) -> Seed:
         """Resolve a class at the rows that were computed, of so many positions."""

@@ -159,7 +159,7 @@ class ProgramPairs:
     @cached_property
     def has_rows(self) -> bool:
         """True if one row of the output can be computed and explained without the others."""
-        return can_start_at_row(self.plan)
+        return self.plan.preset.runs == 1 and can_start_at_row(self.plan)
 
     @cached_property
     def rows_by_default(self) -> bool:

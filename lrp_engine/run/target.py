@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..boundary.user_code import calling
 from ..errors import TargetError
+from ..graphs.precision import change
 from ..method.relevance import relevance_of
+
+_METRIC_POINTS = 8
 
 Metric = Callable[[Tensor], Tensor]
 Target = int | Sequence[int] | Mapping[int, float] | Metric | Tensor | None
@@ -78,6 +82,40 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
 def take_rows(output: Tensor, rows: Tensor) -> Tensor:
     """Return one row per sample of an output (batch, positions, classes): (batch, 1, classes)."""
     return output[torch.arange(len(rows), device=rows.device), rows].unsqueeze(1)
+
+
+def seed_between(b: Tensor, a: Tensor, target: Target, position: Position = None) -> Seed:
+    """Resolve a target to the coefficient of the difference of two outputs.
+
+    Args:
+        b: Output of the explained run.
+        a: Output of the reference run.
+        target: As for `seed_of`. The gradient of a metric is averaged on the way from a to b, so
+            that it gives the metric's difference (exactly if that is a polynomial up to degree 16).
+        position: As for `seed_of`.
+
+    Returns:
+        The coefficient, and the explained number per sample: target of b less target of a.
+
+    Raises:
+        TargetError: The target does not fit the output.
+    """
+    if callable(target) and not isinstance(target, Tensor):
+        seed = _between(b, a, target, position)
+    else:
+        seed = seed_of(b, target, position)
+    dense = seed.dense()
+    return Seed(lambda: dense, explained(change(b, a), dense))
+
+
+def _between(b: Tensor, a: Tensor, metric: Metric, position: Position) -> Seed:
+    places, weights = np.polynomial.legendre.leggauss(_METRIC_POINTS)
+    parts = []
+    for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
+        at = seed_of(torch.lerp(a, b, float(place)), metric, position)
+        parts.append(float(weight) * at.dense())
+    total = torch.stack(parts).sum(0)
+    return Seed(lambda: total, explained(b, total))
 
 
 def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> Seed:
