@@ -17,6 +17,7 @@ from lrp_engine import (
     load_preset,
     presets,
 )
+from lrp_engine.boundary.arrays import read_safetensors
 from lrp_engine.errors import (
     CoverageError,
     InputError,
@@ -261,6 +262,36 @@ def test_what_was_saved_is_loaded(saved):
     assert found.ledger == expected.ledger
 
 
+def test_a_saved_explanation_that_was_changed_is_refused(saved, monkeypatch):
+    tensors, metadata = read_safetensors(saved)
+    tensors["relevance/input"][0, 0] += 1e-3
+    save_file(tensors, saved, metadata)
+    with pytest.raises(InputError, match="was changed after it was saved"):
+        Explanation.load(saved)
+    # Without the digest it loads, and its ledger still balances.
+    monkeypatch.setattr("lrp_engine.results.store.digest_of", lambda *_: metadata["sha256"])
+    Explanation.load(saved).check()
+
+
+def test_the_tolerance_of_a_saved_explanation_is_that_of_its_dtype(saved, monkeypatch):
+    tensors, metadata = read_safetensors(saved)
+    assert "tolerance" not in metadata["ledger"]
+    changed = metadata["ledger"].replace('"dtype"', '"tolerance": 9.0, "dtype"')
+    save_file(tensors, saved, metadata | {"ledger": changed})
+    monkeypatch.setattr("lrp_engine.results.store.digest_of", lambda *_: metadata["sha256"])
+    assert Explanation.load(saved).ledger.tolerance == 1e-12
+
+
+def test_an_explanation_is_saved_under_its_own_ending_and_mode(tmp_path):
+    explained = explain(seeded(nn.Linear, 6, 4), X, 1)
+    with pytest.raises(InputError, match=r"\.safetensors file; name it so"):
+        explained.save(tmp_path / "ex.npz")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "plain").touch()
+    file = explained.save(tmp_path / "ex.safetensors")
+    assert file.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_file_that_is_no_explanation_is_refused(saved, tmp_path):
     cut, text, other = (tmp_path / name for name in ("cut", "text", "other"))
     cut.write_bytes(saved.read_bytes()[:-8])
@@ -271,7 +302,7 @@ def test_a_file_that_is_no_explanation_is_refused(saved, tmp_path):
         (text, "cannot be read as an explanation"),
         (tmp_path / "missing", "cannot be read as an explanation"),
         (tmp_path, "cannot be read as an explanation"),
-        (other, "is not an explanation written by this engine"),
+        (other, "is not an explanation written by this version"),
     ]:
         with pytest.raises(InputError, match=f"{path.name} {message}"):
             Explanation.load(path)

@@ -1,7 +1,8 @@
 """Golden results: relevance that a person has inspected, to compare later runs with.
 
-Two files: NAME.json, which a person can read and a diff can show, and NAME.safetensors with the
-relevance of the first samples, at most `ENTRIES` evenly spaced entries of each.
+One file, NAME.json: what a person reads and a diff shows comes first, then the relevance of the
+first samples, at most `ENTRIES` evenly spaced entries of each, then a digest of all of it. It is
+written in one piece: what a failed update leaves is the result from before.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..boundary.arrays import read_safetensors
+from ..boundary.digests import bytes_of, digest_of, pack, unpack
 from ..boundary.reading import fault_text
 from ..boundary.tables import read_json_object
+from ..boundary.writing import write_text
 from ..engine import Engine
 from ..errors import BudgetError
 from ..plan.provenance import Provenance
 from ..propagate.ledger import Ledger
 from ..results.explanation import Explanation
 
-FORMAT = "lrp-engine golden result 1"
+DIGEST = "sha256"
+FORMAT = "lrp-engine golden result 2"
 SAMPLES = 8
 ENTRIES = 4096
 
@@ -70,33 +72,34 @@ class Golden:
             absorbed={cause: amount / sent for cause, amount in ledger.absorbed.items()},
         )
 
-    def save(self, path: Path) -> tuple[Path, Path]:
-        """Write both files and return their paths; `path` is their common name without ending."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files = (_with(path, ".json"), _with(path, ".safetensors"))
-        files[0].write_text(json.dumps(self._data(), indent=1) + "\n", encoding="utf-8")
-        save_file(_tensors(self.kept), files[1], {"format": FORMAT})
-        return files
+    def save(self, path: Path) -> Path:
+        """Write the file in one piece, and return its path; `path` is that without its ending."""
+        data = self._data() | {"relevance": pack(_tensors(self.kept))}
+        text = json.dumps(data | {DIGEST: _digest(data)}, indent=1) + "\n"
+        return write_text(_file(path), text)
 
     @classmethod
-    def load(cls, path: Path) -> Golden | None:
-        """Read what `save` wrote; None if there are no such files.
+    def load(cls, path: Path) -> Golden:
+        """Read what `save` wrote.
 
         Raises:
-            BudgetError: the files are damaged or of another format.
+            BudgetError: there is no such file, or it was cut short, edited, or written by another
+                version.
         """
-        text, tensors = _with(path, ".json"), _with(path, ".safetensors")
-        if not text.exists() and not tensors.exists():
-            return None
+        file = _file(path)
+        advice = "Write it with lrp check --update."
+        if not file.exists():
+            raise BudgetError(f"there is no golden result {file}. {advice}")
         try:
-            data = read_json_object(text, BudgetError)
+            data = dict(read_json_object(file, BudgetError))
             if data["format"] != FORMAT:
-                raise ValueError(f"format {data['format']!r}, not {FORMAT!r}")
-            return _read(data, read_safetensors(tensors, BudgetError).tensors)
+                raise ValueError(f"its format is {data['format']!r}, not {FORMAT!r}")
+            if data.pop(DIGEST) != _digest(data):
+                raise ValueError("it was changed after it was written")
+            return _read(data, unpack(data["relevance"]))
         except Exception as error:  # whatever damaged data leads to
             raise BudgetError(
-                f"golden result {path}.json and .safetensors cannot be read:"
-                f" {fault_text(error)}. Write it again with lrp check --update."
+                f"golden result {file} cannot be used: {fault_text(error)}. {advice}"
             ) from error
 
     def differences(self, engine: Engine, kept: KeptRelevance) -> list[str]:
@@ -180,10 +183,9 @@ def parameters_hash(engine: Engine) -> str:
 
 
 def _bytes(leaf: object) -> bytes:
-    if not isinstance(leaf, Tensor):
-        return str(getattr(leaf, "__qualname__", repr(leaf))).encode()
-    flat = leaf.detach().cpu().contiguous().flatten()
-    return str(tuple(leaf.shape)).encode() + flat.view(torch.uint8).numpy().tobytes()
+    if isinstance(leaf, Tensor):
+        return bytes_of(leaf)
+    return str(getattr(leaf, "__qualname__", repr(leaf))).encode()
 
 
 def _spaced(rows: Tensor, entries: int | None) -> Tensor:
@@ -206,8 +208,8 @@ def _append(table: dict[str, Tensor], name: str, rows: Tensor) -> None:
 
 
 def _tensors(kept: KeptRelevance) -> dict[str, Tensor]:
-    entries = {f"entries/{k}": v.contiguous() for k, v in kept.entries.items()}
-    return entries | {f"sums/{k}": v.contiguous() for k, v in kept.sums.items()}
+    entries = {f"entries/{k}": v for k, v in kept.entries.items()}
+    return entries | {f"sums/{k}": v for k, v in kept.sums.items()}
 
 
 def _read(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Golden:
@@ -232,5 +234,9 @@ def _plan_rows(lines: list[str]) -> Iterator[tuple[str, str, str]]:
         yield op, place, rule
 
 
-def _with(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
+def _file(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _digest(data: Mapping[str, object]) -> str:
+    return digest_of({}, {key: json.dumps(value) for key, value in data.items()})

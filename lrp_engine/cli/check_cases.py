@@ -125,9 +125,9 @@ def _update_golden(case: CheckCase, evidence: Evidence, report: Report) -> Repor
         reason = "no check names a golden result" if case.golden is None else "other checks failed"
         return _add(report, Finding("golden", Status.FAILED, f"not written: {reason}"))
     golden = Golden.of(evidence.engine, evidence.kept, ledger)
-    text, tensors = golden.save(case.golden)
+    written = golden.save(case.golden)
     again = judge(replace(evidence, golden=golden), case.budget, case.name)
-    message = f"wrote {text} and {tensors.name}"
+    message = f"wrote {written}"
     return _add(again, Finding("golden", Status.PASSED, message))
 
 

@@ -7,17 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors.torch import save_file
+import torch
 from torch import Tensor
 
 from ..boundary.arrays import read_safetensors
-from ..boundary.kinds import TABLES, check_table, kinds_of
+from ..boundary.digests import digest_of
+from ..boundary.kinds import TABLES, TEXT, check_table, kinds_of
 from ..boundary.tables import parse_json_object
+from ..boundary.writing import require_ending, write_safetensors
 from ..errors import InputError, LrpError
 from ..plan.provenance import Provenance
-from ..propagate.ledger import Account, Ledger
+from ..propagate.ledger import Account, Ledger, tolerance_for
 
-FORMAT = "lrp-engine explanation 2"
+FORMAT = "lrp-engine explanation 3"
+ENDING = ".safetensors"
+_DIGEST = "sha256"
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+}
+_LEDGER = {"accounts": TABLES, "dtype": TEXT}
 
 
 @dataclass(frozen=True)
@@ -33,31 +42,39 @@ class StoredExplanation:
 
 
 def write_explanation(path: Path, stored: StoredExplanation) -> Path:
-    """Write one file, with the folders above it, and return its path."""
+    """Write one file in one piece, with the folders above it, and return its path.
+
+    Raises:
+        InputError: the path does not end in `.safetensors`.
+    """
+    require_ending(path, [ENDING])
     tensors = {f"relevance/{k}": v for k, v in stored.relevance.items()}
     tensors |= {f"coefficient/{k}": v for k, v in stored.coefficient.items()}
     tensors |= {f"output/{i}": v for i, v in enumerate(stored.outputs)}
     tensors["explained"] = stored.explained
-    metadata = {
+    texts = {
         "format": FORMAT,
         "provenance": json.dumps(stored.provenance.as_dict()),
         "ledger": json.dumps(_ledger_as_data(stored.ledger)),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # safetensors refuses tensors that share memory.
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path, metadata)
-    return path
+    return write_safetensors(path, tensors, texts | {_DIGEST: digest_of(tensors, texts)})
 
 
 def read_explanation(path: Path) -> StoredExplanation:
     """Read one file.
 
     Raises:
-        InputError: the file is not a saved explanation, or damaged.
+        InputError: the file is not a saved explanation, is damaged, or was changed since.
     """
     tensors, metadata = read_safetensors(path, what="an explanation")
     if metadata.get("format") != FORMAT:
-        raise InputError(f"{path} is not an explanation written by this engine")
+        raise InputError(f"{path} is not an explanation written by this version of the engine")
+    texts = {name: text for name, text in metadata.items() if name != _DIGEST}
+    if metadata.get(_DIGEST) != digest_of(tensors, texts):
+        raise InputError(
+            f"{path} was changed after it was saved: its content does not have its digest. Save the"
+            " explanation again."
+        )
     try:
         return _parse(tensors, metadata)
     except (LrpError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -72,8 +89,7 @@ def _parse(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Stored
     for row in ledger["accounts"]:
         check_table(row, kinds_of(Account), "an account", InputError)
     check_table(provenance, kinds_of(Provenance), "provenance", InputError)
-    kinds = kinds_of(Ledger) | {"accounts": TABLES}
-    check_table(ledger, kinds, "ledger", InputError)
+    check_table(ledger, kinds_of(Ledger) | _LEDGER, "ledger", InputError)
     accounts = tuple(Account(**row) for row in ledger["accounts"])
     return StoredExplanation(
         explained=tensors["explained"],
@@ -81,7 +97,9 @@ def _parse(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Stored
         coefficient=_select(tensors, "coefficient/"),
         outputs=[tensors[k] for k in outputs],
         provenance=Provenance.from_dict(provenance),
-        ledger=Ledger(ledger["explained"], ledger["arrived"], accounts, ledger["tolerance"]),
+        ledger=Ledger(
+            ledger["explained"], ledger["arrived"], accounts, _tolerance_of(ledger["dtype"])
+        ),
     )
 
 
@@ -93,6 +111,16 @@ def _ledger_as_data(ledger: Ledger) -> dict[str, object]:
     return {
         "explained": ledger.explained,
         "arrived": dict(ledger.arrived),
-        "tolerance": ledger.tolerance,
+        "dtype": _dtype_of(ledger),
         "accounts": [asdict(account) for account in ledger.accounts],
     }
+
+
+def _dtype_of(ledger: Ledger) -> str:
+    """Return the name of the dtype whose tolerance a ledger has."""
+    return next(name for name, dtype in _DTYPES.items() if tolerance_for(dtype) == ledger.tolerance)
+
+
+def _tolerance_of(dtype: str) -> float:
+    """Return the tolerance of a dtype by name: a file may not choose its own."""
+    return tolerance_for(_DTYPES[dtype])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -241,7 +243,49 @@ def test_damaged_golden_result(tmp_path: Path) -> None:
     (tmp_path / "small.json").write_text("{}")
     with pytest.raises(BudgetError, match="--update"):
         checks.Golden.load(tmp_path / "small")
-    assert checks.Golden.load(tmp_path / "none") is None
+    with pytest.raises(BudgetError, match="there is no golden result"):
+        checks.Golden.load(tmp_path / "none")
+
+
+def test_golden_result_is_whole_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "small"
+    golden = golden_of(small(), path)
+    file = tmp_path / "small.json"
+    before = file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o666 & ~_umask()
+    edits = [before[:-40], before.replace('"explained": [', '"explained": [1.0,')]
+    for text in edits:
+        file.write_text(text)
+        with pytest.raises(BudgetError, match="cannot be used") as caught:
+            checks.Golden.load(path)
+        assert "\n" not in str(caught.value)
+    file.write_text(before)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        golden.save(path)
+    monkeypatch.undo()
+    assert file.read_text() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["small.json"]
+    # Without the digest an edited result would be believed.
+    file.write_text(edits[1])
+    monkeypatch.setattr("lrp_engine.checks.golden._digest", lambda data: _stored(file))
+    assert checks.Golden.load(path).kept.explained[0] == 1.0
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _stored(file: Path) -> str:
+    return str(json.loads(file.read_text())["sha256"])
 
 
 def test_only_part_of_large_relevance_is_kept(tmp_path: Path) -> None:
