@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..canonicalise.masks import MaskClaim
+from ..capture.ambient import leave_modes
 from ..capture.shape_contract import mismatch
 from ..capture.signature import Signature, as_call
 from ..errors import InputError, NotPackagedError, TargetError
@@ -145,7 +146,7 @@ class Package:
         start, tensors = self._start(position), only_tensors(leaves)
         slots = [Slot(leaf.kind, leaf.value) for leaf in self.manifest.outputs]
         count = sum(slot.kind == "tensor" for slot in slots)
-        with torch.no_grad():
+        with leave_modes(), torch.no_grad():
             values = list(self.pairs[start].forward(list(tensors)))
         outputs = fill_slots(slots, values[:count], sizes)
         return _PackageRun(start, tensors, outputs, values[count:])
@@ -154,7 +155,7 @@ class Package:
         self, run: _PackageRun, kept: list[Tensor], target: Target, position: Position
     ) -> Explanation:
         """Explain one target. Empties `kept`, so that each value is freed after its last use."""
-        with torch.no_grad():
+        with leave_modes(), torch.no_grad():
             output = run.outputs[self.manifest.explained]
             assert isinstance(output, Tensor)
             seed = seed_of(output, target, position)

@@ -16,6 +16,7 @@ from ..capture.shape_contract import axes_of
 from ..errors import PackageError
 from ..graphs.nodes import value
 from ..graphs.precision import rounding_tolerance
+from ..graphs.randomness import describe_draws
 from ..promises.policy import MemoryBudget
 from ..results.explanation import Explanation
 from ..run.program_pairs import ProgramPair, ProgramPairs
@@ -76,7 +77,13 @@ def write_package(
         PackageError: the engine cannot be packaged, torch cannot compile it, or the package
             disagrees with the engine.
     """
-    captured, chosen = pairs.plan.captured, _chosen(pairs, start)
+    captured = pairs.plan.captured
+    if captured.draws:
+        raise PackageError(
+            f"the model draws random numbers ({describe_draws(captured.draws)}), and compiled"
+            " programs would draw others: use the Engine, or give the numbers as an input"
+        )
+    chosen = _chosen(pairs, start)
     if tolerance is None:
         tolerance = rounding_tolerance(pairs.plan.coarsest_dtype())
     trial = PackageTrial(captured, explain, tolerance, tuple(chosen))

@@ -49,7 +49,7 @@ class Ambient:
                 f"torch's default dtype was {self.default_dtype} at capture and is"
                 f" {now.default_dtype}"
             )
-        return f"{_casts(self.autocast)} at capture, and {_casts(now.autocast)} now"
+        return f"at capture {_casts(self.autocast)}, and now {_casts(now.autocast)}"
 
 
 def _casts(autocast: tuple[tuple[str, torch.dtype], ...]) -> str:

@@ -6,13 +6,14 @@ import copy
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .attribute_reads import AttributeReads
+from .signature import name_keywords
 
 _PLAIN = (Tensor, int, float, bool, str, type(None))
 _CONTAINERS = (dict, OrderedDict, list, set)
@@ -87,17 +88,19 @@ class ModuleView:
 
     Caches for generation are switched off (`use_cache`), and results that are no tensors or
     plain values, such as cache objects, are left out. While `reads` is set, every call records
-    there which attributes the model's code reads.
+    there which attributes the model's code reads. `keywords` are the names of the keyword arguments
+    that it will be called with.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, keywords: Iterable[str] = ()) -> None:
         self.left_out: set[str] = set()
         self.reads: AttributeReads | None = None
         # Not copy.copy: modules with parametrisations (weight norm) refuse it.
         self.module: nn.Module = object.__new__(type(module))
         vars(self.module).update(vars(module))
         original = module.forward
-        accepts_cache = "use_cache" in inspect.signature(original).parameters
+        signature = inspect.signature(original)
+        accepts_cache = "use_cache" in signature.parameters
 
         @functools.wraps(original)
         def forward(*args: object, **kwargs: object) -> object:
@@ -107,6 +110,7 @@ class ModuleView:
                 result = original(*args, **kwargs)
             return pytree.tree_map(self._plain, result)
 
+        setattr(forward, "__signature__", name_keywords(signature, keywords))  # noqa: B010
         object.__setattr__(self.module, "forward", forward)
 
     @contextmanager

@@ -188,7 +188,7 @@ def premises_of(root: nn.Module, read: Iterable[Watched], ambient: Ambient) -> P
     for name, attributes in modules:
         for key, kind in _HOOKS.items():
             owner = f"{kind} of module {name or '(root)'!r}"
-            hooks.append(WatchedContents.of(attributes[key], owner))  # type: ignore[arg-type]
+            hooks.append(WatchedContents.of(attributes[key], owner))
     read = tuple(read)
     return Premises(
         ambient,

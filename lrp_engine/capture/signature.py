@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import UserDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,19 @@ def arguments_by_name(model: nn.Module, call: CallArguments) -> dict[str, Any]:
     """Return a call's arguments by the parameters of forward; `*xs` and `**kw` are one each."""
     args, kwargs = call
     return inspect.signature(model.forward).bind(*args, **kwargs).arguments
+
+
+def name_keywords(signature: inspect.Signature, keywords: Iterable[str]) -> inspect.Signature:
+    """Return a signature with the keywords of a call as parameters in the place of `**kw`.
+
+    torch.export cannot give free sizes to what is behind `**kw`.
+    """
+    known = signature.parameters
+    fixed = [p for p in known.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    if len(fixed) == len(known):
+        return signature
+    new = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY) for k in keywords if k not in known]
+    return signature.replace(parameters=[*fixed, *new])
 
 
 def leaf_names(call: CallArguments, names: tuple[str, ...]) -> list[str]:

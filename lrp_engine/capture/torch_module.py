@@ -14,10 +14,12 @@ from torch.export import ExportedProgram
 from ..errors import CaptureError, InputError
 from ..graphs.nodes import value
 from ..graphs.randomness import keep_generators
+from .admission import admit_inputs, admit_model
 from .ambient import Ambient, leave_inference, leave_modes, modes_now
 from .attribute_reads import AttributeReads
 from .captured import Captured, CaptureMode
 from .exported import from_exported, written_buffers
+from .failures import capture_error
 from .functional import Functional, make_functional, retrace
 from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
 from .premises import Premises, premise_notes, premises_of
@@ -66,10 +68,11 @@ def capture(
     """
     if isinstance(model, ExportedProgram):
         return _capture_exported(model)
-    if isinstance(model, torch.jit.ScriptModule):
-        raise CaptureError("a TorchScript module hides its ops: give the module it was made from")
+    admit_model(model)
+    admit_inputs(inputs)
     module = unwrap(model) if isinstance(model, nn.Module) else _Function(model)
     _refuse_training(module)
+    _refuse_inference_tensors(module)
     with leave_inference(), keep_generators():
         call = clone_inputs(as_call(inputs))
         shown = call if example is None else clone_inputs(as_call(example))
@@ -100,7 +103,7 @@ def _capture_module(
     module: nn.Module, call: CallArguments, dynamic: DynamicShapes, shown: CallArguments
 ) -> Captured:
     names, problems, ambient = argument_names(module), list[str](), modes_now()
-    view = ModuleView(module)
+    view = ModuleView(module, call[1])
     for attempt in _attempts(view.module, call, dynamic, shown):
         reads = AttributeReads.of(module, view.module)
         try:
@@ -108,6 +111,7 @@ def _capture_module(
                 program, note = attempt.run()
         except Exception as error:
             problems.append(f"{attempt.name}: {_first_line(error)}")
+            faults.append(error)
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
         with leave_modes():
@@ -125,19 +129,9 @@ def _capture_module(
                 *premise_notes(captured.draws, ambient, reads.written),
             ),
         )
-    tried = "\n  ".join([*problems, *_advice(module)])
-    raise CaptureError(f"the model could not be captured:\n  {tried}")
-
-
-def _advice(module: nn.Module) -> list[str]:
-    """Return what helps in cases that are known to fail."""
-    config = getattr(module, "config", None)
-    if getattr(config, "_attn_implementation", None) != "flex_attention":
-        return []
-    return [
-        "with FlexAttention, transformers decides by the values of a padding mask what to compute:"
-        ' build the model with attn_implementation="sdpa"'
-    ]
+    args, kwargs = call
+    error = capture_error(faults, lambda: module(*args, **kwargs), module)
+    raise error from faults[-1]
 
 
 def _rerun(
@@ -220,6 +214,19 @@ def _refuse_training(module: nn.Module) -> None:
             + (f" and {len(training) - 1} more" if len(training) > 1 else "")
             + "): dropout and batch norm would be active. Call model.eval() first."
         )
+
+
+def _refuse_inference_tensors(module: nn.Module) -> None:
+    """Raise CaptureError if parameters were made in inference mode, of which torch keeps no count.
+
+    Neither can they be traced, nor would changes of them be noticed.
+    """
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_inference():
+            raise CaptureError(
+                f"{name!r} was made in torch.inference_mode(), and cannot be traced: build or load"
+                " the model outside of it. Explaining inside of it works"
+            )
 
 
 def _first_line(error: Exception) -> str:

@@ -18,6 +18,8 @@ from .finding import Place
 from .first_nonfinite import NonFinite, find_first_nonfinite
 from .golden import Golden, KeptRelevance, keep_batch
 
+SEED = 0  # of the draws of models that draw random numbers
+
 
 @dataclass(frozen=True)
 class Given:
@@ -73,7 +75,9 @@ def gather(
     kept, samples = KeptRelevance(), 0
     for given in batches:
         try:
-            explanation = engine.explain(given.inputs, given.target, position=position, ledger=True)
+            explanation = engine.explain(
+                given.inputs, given.target, position=position, ledger=True, seed=SEED
+            )
         except (TargetError, NotFiniteError) as error:
             nonfinite = _find_nonfinite(engine, given, error)
             if nonfinite is None:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, fx
 
 from ..capture import Captured, OutputPort
+from ..capture.ambient import leave_modes
+from ..errors import InputError
+from ..graphs.randomness import describe_draws
 from ..method.op import Op
 from ..method.rule import Rule
 from ..plan.prepare import ModelSource, PlanWithNodes, PreparedModel, prepare
@@ -17,7 +20,7 @@ from ..plan.sources import resolve_sources
 from ..preset.preset import Preset
 from ..programs.program import build_forward_only
 from ..propagate.trace_cache import TraceCache
-from ..run.inputs import flatten_inputs, guard_run
+from ..run.inputs import enter_run, flatten_inputs, guard_run
 from ..run.proof import Proof
 from .blocks import ModelBlocks, find_blocks
 from .node_programs import NodePrograms, activation_program, coefficient_program, start_at
@@ -45,7 +48,7 @@ class CircuitModel:
 
     Raises:
         CaptureError: torch cannot capture the model.
-        InputError: the example inputs do not fit.
+        InputError: the example inputs do not fit, or the model draws random numbers.
         CoverageError: an op has no rule and cannot be decomposed.
 
     Example:
@@ -67,6 +70,7 @@ class CircuitModel:
         rules: Iterable[Op | Rule] = (),
     ) -> None:
         prepared = prepare(model, example_inputs, output=output, rules=rules)
+        _refuse_draws(prepared.captured)
         for name in _PROBED:
             prepared = prepared.decompose_for(prepared.load_preset(name))
         self.captured: Captured = prepared.captured
@@ -101,7 +105,7 @@ class CircuitModel:
         on them than what was captured.
         """
         leaves = flatten_inputs(self.captured, inputs)
-        with torch.no_grad(), guard_run(self.captured, leaves):
+        with enter_run(self.captured), torch.no_grad(), guard_run(self.captured, leaves):
             self._proof.check(self.captured, leaves, self._forward_alone)
             return [*leaves, *self._looked_up(*leaves)]
 
@@ -118,7 +122,7 @@ class CircuitModel:
             ("activations", tuple(nodes)),
             lambda: activation_program(self.graph, [self.output.node, *nodes]),
         )
-        with torch.no_grad():
+        with leave_modes(), torch.no_grad():
             output, *found = program(*leaves)
         return output, found
 
@@ -155,6 +159,16 @@ class CircuitModel:
         program = self.remember("forward", lambda: build_forward_only(self.captured))
         found: Sequence[Any] = program(*leaves)
         return found
+
+
+def _refuse_draws(captured: Captured) -> None:
+    """Raise InputError if the model draws random numbers: its two runs could not be compared."""
+    if captured.draws:
+        raise InputError(
+            f"the model draws random numbers ({describe_draws(captured.draws)}): what differs"
+            " between two runs would not tell what a component does. Switch the noise off, or give"
+            " the numbers to the model as an input."
+        )
 
 
 def _look_ups(prepared: PreparedModel) -> tuple[fx.Node, ...]:

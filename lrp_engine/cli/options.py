@@ -35,6 +35,9 @@ TargetJson = Annotated[
 TargetPosition = Annotated[
     int | None, typer.Option(metavar="N", help="Position of the target in a sequence; -1: last.")
 ]
+DrawSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Seed for a model that draws random numbers.")
+]
 PresetName = Annotated[str, typer.Option("--preset", help="Name or .toml file: see lrp presets.")]
 SourceNames = Annotated[
     list[str] | None,

@@ -35,10 +35,16 @@ def prepare(
     return engine, inputs
 
 
-def explain(engine: Engine, inputs: object, target: Target, position: int | None) -> Explanation:
-    """Explain one batch, with the ledger."""
+def explain(
+    engine: Engine,
+    inputs: object,
+    target: Target,
+    position: int | None,
+    seed: int | None = None,
+) -> Explanation:
+    """Explain one batch, with the ledger; `seed` is that of the model's random draws."""
     with working("explaining"):
-        return engine.explain(inputs, target, position=position, ledger=True)
+        return engine.explain(inputs, target, position=position, ledger=True, seed=seed)
 
 
 def imbalance(explanation: Explanation, tolerance: float | None = None) -> ConservationError | None:

@@ -33,7 +33,8 @@ def is_random(node: fx.Node) -> bool:
 @contextmanager
 def keep_generators() -> Iterator[None]:
     """Leave torch's generators as they were: what is tried out draws for nobody."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if started else ()
     with torch.random.fork_rng(devices=devices):
         yield
 

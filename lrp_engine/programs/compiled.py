@@ -37,10 +37,12 @@ def compile_programs(
     Returns:
         The compiled forward and relevance programs.
     """
+    # Two runs of a model that draws random numbers differ anyway; with torch's own generators,
+    # compiled programs draw what the plain ones draw from the same state.
+    random = bool(find_draws(program.forward.graph))
+    options = _list_options(mode) | ({"fallback_random": True} if random else {})
     forward, relevance = (
-        torch.compile(
-            prepare_for_compiler(module).forward, fullgraph=True, options=_list_options(mode)
-        )
+        torch.compile(prepare_for_compiler(module).forward, fullgraph=True, options=options)
         for module in (program.forward, program.relevance)
     )
     if mode is not None and "no-cudagraphs" not in mode and torch.cuda.is_available():
@@ -52,8 +54,6 @@ def compile_programs(
         results: Sequence[object] = relevance(*given)
         return results
 
-    # Two runs of a model that draws random numbers differ anyway.
-    random = bool(find_draws(program.forward.graph))
     slack = rounding_tolerance(
         coarsest_dtype([*program.forward.graph.nodes, *program.relevance.graph.nodes])
     )

@@ -37,6 +37,7 @@ def explain(
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
+    seed: o.DrawSeed = None,
     save: Annotated[Path | None, typer.Option(help="Write a .safetensors file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a sample's first source.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page.")] = None,
@@ -50,10 +51,11 @@ def explain(
         from .. import shared_steps
         from ..output_files import OutputFiles, write
 
+        files = OutputFiles(save, plot, html, sample)
         engine, given = shared_steps.prepare(model, inputs, preset, source, output_name)
-        explanation = shared_steps.explain(engine, given, chosen, position)
+        explanation = shared_steps.explain(engine, given, chosen, position, seed)
         with working("writing"):
-            written = write(explanation, OutputFiles(save, plot, html, sample), engine, given)
+            written = write(explanation, files, engine, given)
     problem = shared_steps.imbalance(explanation)
     if as_json:
         print_json(_as_json(explanation, written, problem))
@@ -69,6 +71,8 @@ def _print(explanation: Explanation, preset: str, written: list[Path]) -> None:
     print_ledgers({preset: explanation.ledger})
     say(f"ledger: {balance_line(explanation.ledger)}")
     say(explanation.provenance.coverage)
+    for remark in explanation.provenance.notes:
+        say(f"note: {remark}")
     for path in written:
         say(f"wrote {path}")
     if not written:
