@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from classifier import Classifier, build
+from lrp_engine.checks import Given
 from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.op import WeightedSum
 
@@ -41,6 +42,22 @@ class Contrasted(Classifier):
 def _trained(model: Classifier) -> Classifier:
     model.load_state_dict(build().state_dict())
     return model.eval()
+
+
+class Hinted(Classifier):
+    """Inputs: a second input, of which only the sign counts, so that no relevance reaches it."""
+
+    def forward(self, images: Tensor, hint: Tensor) -> Tensor:
+        return super().forward(images) + hint.sign()
+
+
+def hinted() -> nn.Module:
+    return _trained(Hinted())
+
+
+def with_hints() -> Given:
+    generator = torch.Generator().manual_seed(0)
+    return Given((torch.rand(4, 1, 8, 8, generator=generator), torch.ones(4, 10)))
 
 
 def op_without_rule() -> nn.Module:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..propagate.ledger import Ledger
 
 RULES_HEAD = ("op", "family", "rule", "count#")
+INPUTS_HEAD = ("input", "is", "where its way ends", "why")
 STOPS_HEAD = ("op", "why relevance stops here", "count#")
 
 
@@ -25,8 +26,18 @@ def stop_rows(coverage: Coverage) -> list[tuple[str, ...]]:
     return [(*key, str(count)) for key, count in coverage.stopped.items()]
 
 
+def input_rows(coverage: Coverage) -> list[tuple[str, ...]]:
+    """Return one row per input: a source, a control, or unreached."""
+    return [
+        (use.name, use.kind.value, use.op, use.reason or f"explained at {', '.join(use.sources)}")
+        for use in coverage.inputs
+    ]
+
+
 def print_coverage(coverage: Coverage) -> None:
-    """Print both tables and the one-line summary."""
+    """Print the tables and the one-line summary."""
+    if coverage.inputs:
+        print_table("inputs", INPUTS_HEAD, input_rows(coverage))
     print_table("rules", RULES_HEAD, rule_rows(coverage))
     if coverage.stopped:
         print_table("stopped on purpose", STOPS_HEAD, stop_rows(coverage))
@@ -35,7 +46,12 @@ def print_coverage(coverage: Coverage) -> None:
 
 def print_coverage_markdown(coverage: Coverage) -> None:
     """Print the same as Markdown, for a pull request or a report."""
-    for head, rows in ((RULES_HEAD, rule_rows(coverage)), (STOPS_HEAD, stop_rows(coverage))):
+    tables = (
+        (INPUTS_HEAD, input_rows(coverage)),
+        (RULES_HEAD, rule_rows(coverage)),
+        (STOPS_HEAD, stop_rows(coverage)),
+    )
+    for head, rows in tables:
         if rows:
             ruler = ["---:" if name.endswith("#") else "---" for name in head]
             for cells in ([name.removesuffix("#") for name in head], ruler, *rows):
