@@ -52,7 +52,7 @@ class Background:
     def parts(self, size: int) -> Iterator[Any]:
         """Yield the references, `size` of them at a time."""
         for start in range(0, len(self), size):
-            yield _on_tensors(lambda t, s=start: t[s : s + size], self.samples)
+            yield _on_tensors(partial(_slice, start=start, end=start + size), self.samples)
 
 
 def explain_background(
@@ -73,12 +73,17 @@ def explain_background(
             target=_repeated(request.target, count, samples),
             position=_repeated(request.position, count, samples),
         )
-        found.add(explain(_on_tensors(lambda t: t.repeat_interleave(count, 0), inputs), asked))
+        repeated = _on_tensors(partial(torch.repeat_interleave, repeats=count, dim=0), inputs)
+        found.add(explain(repeated, asked))
     return found.explanation(
         lambda: (
             explain_background(explain, inputs, replace(request, ledger=True), background).ledger
         )
     )
+
+
+def _slice(x: Tensor, start: int, end: int) -> Tensor:
+    return x[start:end]
 
 
 def _on_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
@@ -122,7 +127,7 @@ class _Mean:
         self.parts.append(replace(part, relevance={}, coefficient={}, stored_output=None))
 
     def _over_references(self, value: Tensor) -> Tensor:
-        return value.unflatten(0, (self.samples, -1)).sum(1)
+        return value.reshape(self.samples, -1, *value.shape[1:]).sum(1)
 
     def explanation(self, compute_ledger: Callable[[], Ledger]) -> Explanation:
         """Return the mean."""

@@ -43,7 +43,7 @@ def gathered(c: Tensor, like: Tensor, repeats: bool) -> Tensor:
     """Return what heads that share keys or values get together, in their own shape."""
     if repeats:
         heads = like.shape[-3]
-        c = c.unflatten(-3, (heads, c.shape[-3] // heads)).sum(-3)
+        c = c.reshape(*c.shape[:-3], heads, -1, *c.shape[-2:]).sum(-3)
     return c.sum_to_size(like.shape).to(like.dtype)
 
 
@@ -52,14 +52,8 @@ def slopes(call: Call[Attention], c: Tensor) -> tuple[Tensor, ...]:
     c = widen(c)
     logs = [log_weights(scores(one), -1) for one in (call, call.base)]
     weights = (logs[0].exp() + logs[1].exp()).nan_to_num(0.0) / 2
-    query, key, value = (
-        (one(call) + one(call.base)) / 2
-        for one in (
-            lambda run: widen(run["query"]),
-            lambda run: repeated(run, "key"),
-            lambda run: repeated(run, "value"),
-        )
-    )
+    query = (widen(call["query"]) + widen(call.base["query"])) / 2
+    key, value = ((repeated(call, n) + repeated(call.base, n)) / 2 for n in ("key", "value"))
     at_scores = softmax_adjoint(c @ value.transpose(-2, -1), logs[0], logs[1], -1)
     inside, shares = at_scores * scale_of(call), call.arguments["enable_gqa"]
     found = {

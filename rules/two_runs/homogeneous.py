@@ -23,7 +23,7 @@ from lrp_engine.rules.two_runs.runs import both, over_settings, remainder
 from lrp_engine.rules.two_runs.secant import entrywise_slopes, secant
 
 Slopes = tuple[Tensor, ...]
-Form = Callable[[Call[Homogeneous], Arriving], Slopes]
+Form = Callable[..., Slopes]
 
 
 def inverse_sum(b: Tensor, a: Tensor) -> Tensor:
@@ -63,7 +63,8 @@ def spread(call: Call[Homogeneous], c: Tensor, b: Tensor, a: Tensor, root: bool)
     `b` and `a` are the results of both runs.
     """
     (operand,) = call.live
-    x = sum(map(widen, both(call, operand))) / 2
+    x_b, x_a = map(widen, both(call, operand))
+    x = (x_b + x_a) / 2
     dims = call.arguments.get("dim") or list(range(x.dim()))
     centred = x - x.mean(dims, keepdim=True)
     count = x.numel() // x.mean(dims).numel()
@@ -123,11 +124,12 @@ def product_of_entries(call: Call[Homogeneous], c: Tensor) -> Slopes:
     """Go through the entries in order: those before at b, those after at a."""
     (operand,) = call.live
     b, a = map(widen, both(call, operand))
-    dim = call.arguments.get("dim")
-    flat = dim is None
-    b, a = (b.flatten(), a.flatten()) if flat else (b, a)
-    axis = 0 if flat else dim
-    c = widen(c).unsqueeze(axis) if flat or not call["keepdim"] else widen(c)
+    c, axis = widen(c), 0
+    if "dim" not in call.arguments:
+        b, a, c = b.flatten(), a.flatten(), c.unsqueeze(0)
+    else:
+        axis = call["dim"]
+        c = c if call["keepdim"] else c.unsqueeze(axis)
     halves = [_before(x, axis) * _after(y, axis) for x, y in ((b, a), (a, b))]
     return ((c * (halves[0] + halves[1]) / 2).reshape(call.operand(operand).shape),)
 
@@ -163,8 +165,10 @@ FORMS: dict[Target, Form] = {
 def slopes(call: Call[Homogeneous], c: Arriving) -> Slopes:
     """Return the coefficients by the op's closed form, or along the segment."""
     form = FORMS.get(call.op.target)
+    if form is None and call.op.elementwise and isinstance(c, Tensor):
+        return entrywise_slopes(call, c)
     if form is None:
-        return entrywise_slopes(call, c) if call.op.elementwise else integrate(call, c)
+        return integrate(call, c)
     found = form(call, c)
     return tuple(k.to(call.operand(o).dtype) for o, k in zip(call.live, found, strict=True))
 

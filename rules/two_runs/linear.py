@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lrp_engine.method.call import Arriving, Call, Coefficients
+from lrp_engine.method.call import Arriving, Call, Coefficients, OpT
 from lrp_engine.method.op import Linear, Lookup, Move, Op, WeightedSum
 from lrp_engine.method.rule import rule
 from lrp_engine.rules import linear as one_run
 from lrp_engine.rules import moves
 from lrp_engine.rules import stop as tables
-from lrp_engine.rules.two_runs.runs import choice, over_settings
+from lrp_engine.rules.two_runs.runs import choice, definite, over_settings
 
 
-def adjoint(call: Call[Op], c: Arriving) -> Coefficients:
+def adjoint(call: Call[OpT], c: Arriving) -> Coefficients:
     """Return A^T c for f(x) = A x + b: f(x_b) - f(x_a) = A (x_b - x_a)."""
     return over_settings(call, lambda one: one.vjp(c))
 
@@ -21,19 +21,19 @@ def adjoint(call: Call[Op], c: Arriving) -> Coefficients:
 @rule("delta", family=Move, cites="own: linear", absorbs=choice, runs=2)
 def move(call: Call[Op], c: Arriving) -> Coefficients:
     """Move coefficients back to where entries came from; a detached value changed all the same."""
-    return over_settings(call, lambda one: tuple(moves.adjoint.propagate(one, c)))
+    return over_settings(call, lambda one: definite(moves.adjoint.propagate(one, c)))
 
 
 @rule("delta", family=Lookup, cites="own: linear", absorbs=choice, runs=2)
 def lookup(call: Call[Op], c: Arriving) -> Coefficients:
     """Give a table what its rows got."""
-    return over_settings(call, lambda one: tuple(tables.adjoint.propagate(one, c)))
+    return over_settings(call, lambda one: definite(tables.adjoint.propagate(one, c)))
 
 
 @rule("delta", family=Linear, cites="own: linear", absorbs=choice, runs=2)
 def linear(call: Call[Linear], c: Arriving) -> Coefficients:
     """Apply the adjoint, c_in = A^T c."""
-    return over_settings(call, lambda one: tuple(one_run.adjoint.propagate(one, c)))
+    return over_settings(call, lambda one: definite(one_run.adjoint.propagate(one, c)))
 
 
 @rule("delta", family=WeightedSum, cites="own: linear", absorbs=choice, runs=2)

@@ -83,13 +83,15 @@ def through_scale(
 def slopes(call: Call[Normalisation], c: Tensor) -> tuple[Tensor, ...]:
     """Return the coefficients of input, weight and bias."""
     layout, eps = layout_of(call), epsilon_of(call)
-    runs = [normalised(layout.rows(one["input"]), eps, layout.centred) for one in (call, call.base)]
+    run_b, run_a = (
+        normalised(layout.rows(one["input"]), eps, layout.centred) for one in (call, call.base)
+    )
     weights = [one.arguments.get("weight") for one in (call, call.base)]
     wide = widen(c)
     g = wide if weights[0] is None else wide * layout.along((weights[0] + weights[1]) / 2)
-    entries = layout.back(sum(u * r for u, r in runs) / 2)
+    entries = layout.back((run_b[0] * run_b[1] + run_a[0] * run_a[1]) / 2)
     found = {
-        "input": lambda: layout.back(through_scale(layout.rows(g), *runs, layout.centred)),
+        "input": lambda: layout.back(through_scale(layout.rows(g), run_b, run_a, layout.centred)),
         "weight": lambda: _gathered(wide * entries, layout, call["weight"]),
         "bias": lambda: _gathered(wide, layout, call["bias"]),
     }

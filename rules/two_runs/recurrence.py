@@ -10,7 +10,7 @@ from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.op import Recurrence
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.recurrence import arriving, before, coefficients_of
-from lrp_engine.rules.two_runs.runs import choice, over_settings
+from lrp_engine.rules.two_runs.runs import choice, definite, over_settings
 
 
 def slopes(call: Call[Recurrence], c: Tensor) -> tuple[Tensor, ...]:
@@ -18,8 +18,7 @@ def slopes(call: Call[Recurrence], c: Tensor) -> tuple[Tensor, ...]:
     decay = (call["decay"] + call.base["decay"]) / 2
     u = arriving(call, c, decay)
     state = before(replace(call, out=(call.out + call.base.out) / 2))
-    found = coefficients_of(call, u * state, u)
-    return tuple(k for k in found if k is not None)
+    return definite(coefficients_of(call, u * state, u))
 
 
 @rule("delta", family=Recurrence, cites="own: midpoint", absorbs=choice, runs=2)

@@ -54,6 +54,13 @@ def over_settings(
     return found[0] if len(found) == 1 else tuple((x + y) / 2 for x, y in zip(*found, strict=True))
 
 
+def definite(passed: Coefficients) -> tuple[Tensor, ...]:
+    """Return coefficients of which none is missing."""
+    found = tuple(k for k in passed if k is not None)
+    assert len(found) == len(passed)
+    return found
+
+
 def at(call: Call[OpT], t: float) -> Call[OpT]:
     """Return the call at a + t (b - a), constants as in the explained run."""
     between = {o: torch.lerp(a, b, t) for o in call.live for b, a in [both(call, o)]}

@@ -112,7 +112,8 @@ def adaptive_windows(x: Tensor, sizes: Sequence[int], fill: float) -> Tensor:
         places = starts[:, None] + torch.arange(int((ends - starts).max()))
         beyond = (places >= ends[:, None]).to(x.device)
         chosen = places.clamp(max=x.shape[axis] - 1).flatten().to(x.device)
-        x = x.index_select(axis, chosen).unflatten(axis, tuple(places.shape)).movedim(axis + 1, -1)
+        spread = (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
+        x = x.index_select(axis, chosen).reshape(spread).movedim(axis + 1, -1)
         x = x.masked_fill(beyond.view(m, *[1] * (x.dim() - axis - 2), -1), fill)
     return x.flatten(-n)
 

@@ -53,7 +53,7 @@ def log_weights(x: Tensor, dim: int) -> Tensor:
     return torch.log_softmax(widen(x), dim).masked_fill(x == -torch.inf, -torch.inf)
 
 
-def share_of_sum(b: Tensor, a: Tensor, dims: Sequence[int]) -> Tensor:
+def share_of_sum(b: Tensor, a: Tensor, dims: list[int]) -> Tensor:
     """Return w with sum w (b - a) = logsumexp(b) - logsumexp(a), along `dims`.
 
     It is the secant of every exponential over that of the logarithm of their sum.
@@ -75,7 +75,7 @@ def slopes(call: Call[Softmax], c: Tensor) -> tuple[Tensor, ...]:
     given = call["dim"]
     if isinstance(given, (list, tuple)):
         flat = c if call["keepdim"] else _restored(c, b, given)
-        return ((flat * share_of_sum(b, a, given)).to(c.dtype),)
+        return ((flat * share_of_sum(b, a, list(given))).to(c.dtype),)
     if call.op.target in _LOGARITHMS:
         back = c - c.sum(given, keepdim=True) * share_of_sum(b, a, [given])
     else:
