@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 import lrp_engine as lrp
 from lrp_engine.cli.app import app
+from lrp_engine.errors import PresetError
 from lrp_engine.method.references import find_papers, papers
 from lrp_engine.method.registry import standard
 from lrp_engine.preset.preset_file import load
@@ -63,3 +65,14 @@ def test_a_preset_is_shown_as_json() -> None:
 def test_presets_are_listed() -> None:
     result = CliRunner().invoke(app, ["presets", "--json"])
     assert [row["name"] for row in json.loads(result.output)] == list(lrp.presets())
+
+
+def test_a_preset_that_cites_an_unknown_paper_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    for cites, refused in [("bach2015 own", False), ("bach2051", True)]:
+        path.write_text(f'extends = "attnlrp"\ncites = "{cites}"\n')
+        if refused:
+            with pytest.raises(PresetError, match=r"bach2051.*did you mean 'bach2015'"):
+                lrp.load_preset(path)
+        else:
+            assert "bach2015" in lrp.load_preset(path).cites

@@ -38,9 +38,10 @@ class Op:
     `operands` are the schema's argument names that can carry relevance. `templates` are those of
     which shape, dtype and device count and no entry. A live tensor in any other argument: the
     record does not serve that call. `selectors` are those that only choose among entries by number
-    (indices); arguments of booleans need no declaration. `when`, if given, restricts the record to calls for which
-    `when(arguments, names of live operands)` holds; one target may have several records, the first
-    that holds and declares all that is live is taken.
+    (indices); arguments of booleans need no declaration.
+    `when`, if given, restricts the record to calls for which `when(arguments, names of live
+    operands)` holds; one target may have several records, the first that holds and declares all
+    that is live is taken.
     `idle_if_same_layout`: a result of the operand's own shape and strides is the operand.
     `rowwise(arguments)`: whether a call acts on the last axis of its first operand alone, each row
     of the other axes by itself, and is no entrywise op.

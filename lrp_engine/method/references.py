@@ -9,6 +9,8 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
+OWN = "own"  # what is cited that comes from no paper: "own", or "own: why it is right"
+
 _ENTRY = re.compile(r"^@\w+\{(?P<key>[^,]+),.*?^\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"(?P<name>\w+)\s*=\s*\{(?P<text>(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 

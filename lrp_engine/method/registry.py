@@ -16,7 +16,7 @@ from ..errors import RuleError
 from ..graphs.schema import Arguments
 from .op import Op
 from .rule import Rule
-from .validation import validate
+from .validation import validate, validate_carried
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,9 @@ def build(entries: Iterable[Op | Rule]) -> Registry:
             if any(o.when is None for o in ops[entry.target]):
                 raise RuleError(f"op {entry.target} is declared twice")
             ops[entry.target].append(entry)
+    for rule in rules.values():
+        for op in (op for records in ops.values() for op in records if op.family == rule.family):
+            validate_carried(rule, op)
     return Registry(
         MappingProxyType({target: tuple(records) for target, records in ops.items()}),
         MappingProxyType(rules),

@@ -8,6 +8,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 from ..boundary.tables import parse_toml
+from ..errors import PresetError, suggest
+from ..method.references import OWN, papers
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,16 @@ def own_title(table: Mapping[str, object], name: str) -> str:
 
 
 def own_cites(table: Mapping[str, object]) -> list[str]:
-    """Return the citation keys that a preset's table names itself."""
-    return str(table.get("cites", "")).split()
+    """Return the citation keys that a preset's table names; raise PresetError for unknown ones."""
+    keys = str(table.get("cites", "")).split()
+    for key in keys:
+        if key != OWN and key not in papers():
+            raise PresetError(
+                f"a preset cites {key!r}, which is no key of rules/references.bib"
+                f"{suggest(key, papers(), listed=False)}; what comes from no paper listed there"
+                f' is cited as "{OWN}"'
+            )
+    return keys
 
 
 def _folder() -> Traversable:

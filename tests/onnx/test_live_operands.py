@@ -57,7 +57,8 @@ def test_relevance_by_both_inputs(name: str, preset: str, tmp_path: Path) -> Non
     torch.testing.assert_close(result.output["y"], function(x, a), rtol=1e-9, atol=1e-9)
     if preset == "gradient":
         leaves = [t.clone().requires_grad_() for t in (x, a)]
-        expected = dict(zip("xa", torch.autograd.grad(target(function(*leaves)), leaves)))
+        slopes = torch.autograd.grad(target(function(*leaves)), leaves)
+        expected = dict(zip("xa", slopes, strict=True))
     else:
         native = lrp.Engine(lambda x, a: function(x, a), (x, a), preset=preset, dynamic=False)
         expected = native.explain((x, a), target).coefficient

@@ -264,7 +264,7 @@ def test_switched_off_the_relevance_is_missing(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Op, "undeclared", lambda op, live: frozenset())
     function, group, axis, centred = NORMS["layer norm"]
     a, b = draw(3, seed=3), draw(3, seed=4)
-    found, result = explained(function, {"x": X, "a": a, "b": b}, "attnlrp")  # and check() passes
+    found, _ = explained(function, {"x": X, "a": a, "b": b}, "attnlrp")  # and check() passes
     expected = expected_of_norm(X, a, b, group, axis, centred)
     assert not found["a"].any()
     assert expected["a"].abs().max() > 0.1
