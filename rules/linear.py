@@ -13,6 +13,7 @@ from lrp_engine.graphs.schema import invoke, operands_of, substitute
 from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed, at_result
 from lrp_engine.method.claims import any_of, as_are, reduces_last
 from lrp_engine.method.op import AtZero, Linear, Op
+from lrp_engine.method.parameters import NotNegative
 from lrp_engine.method.relevance import flow_sum, stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
@@ -117,20 +118,6 @@ CHOICES = (
     ),
     linear(
         aten.select_scatter.default, "self", "src", samples=(sample(real(4, 3), real(3), 0, 1),)
-    ),
-    linear(
-        aten.index_put.default,
-        "self",
-        "values",
-        selectors=("indices",),
-        samples=(sample(real(4, 3), [integers(4, 1)], real(1, 3), True),),
-    ),
-    linear(
-        aten.scatter.src,
-        "self",
-        "src",
-        selectors=("index",),
-        samples=(sample(real(4, 3), 0, integers(4, 1, 3), real(1, 3)),),
     ),
     linear(
         aten.scatter_add.default,
@@ -275,7 +262,7 @@ def stabilised_quotient(call: Call[Linear], c: Arriving, stabiliser: float) -> T
     absorbs=norm_absorbs,
     serves=adds,
 )
-def norm(call: Call[Linear], c: Arriving, stabiliser: float = 1e-6) -> Coefficients:
+def norm(call: Call[Linear], c: Arriving, stabiliser: NotNegative = 1e-6) -> Coefficients:
     """Apply the epsilon rule to sums and means: R_i = x_i a_i R / (z + epsilon sign z)."""
     kept = stabilised_quotient(call, c, stabiliser)
     own = call.op.adjoint
@@ -320,7 +307,7 @@ def constants_by_magnitude(
 
 
 @rule("magnitude", family=Linear, cites="dynamiclrp2025, sec. 3", absorbs=constants_by_magnitude)
-def magnitude(call: Call[Linear], c: Arriving, stabiliser: float = 1e-9) -> Coefficients:
+def magnitude(call: Call[Linear], c: Arriving, stabiliser: NotNegative = 1e-9) -> Coefficients:
     """Share elementwise sums by magnitude, R_a = |a| / (|a| + |b|) R; use the adjoint elsewhere.
 
     Unlike the adjoint it stays bounded where a and b nearly cancel.

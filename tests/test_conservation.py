@@ -82,3 +82,25 @@ def test_a_reused_module_gives_the_same_as_its_copies():
         explain(model, draw(3, 6), target=1).relevance["input"] for model in (reused, copies)
     )
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x, places: torch.zeros_like(x).scatter(1, places.expand(x.shape[0], -1), x),
+        lambda x, places: torch.zeros_like(x).index_copy(1, places, x),
+        lambda x, places: torch.zeros_like(x).index_put(
+            (torch.arange(x.shape[0])[:, None], places), x
+        ),
+    ],
+)
+def test_of_entries_written_to_one_place_only_the_last_gets_relevance(write):
+    places, x = torch.tensor([0, 0, 1, 2, 2, 5]), draw(2, 6)
+    head = torch.nn.Linear(6, 3, bias=False).double()
+    ex = explain(lambda x: head(write(x, places)), x, [0, 2], ledger=True)
+    expected = torch.zeros_like(x)
+    for sample, target in enumerate([0, 2]):
+        for entry in (1, 2, 4, 5):  # 0 and 3 are written over
+            expected[sample, entry] = x[sample, entry] * head.weight[target, places[entry]]
+    assert_close(ex.relevance["x"], expected.detach(), 1e-12)
+    assert_conserves(ex, 1e-12)
