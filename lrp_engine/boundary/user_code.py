@@ -80,9 +80,38 @@ def user_place(fault: BaseException) -> CodePlace | None:
     """
     if isinstance(fault, SyntaxError) and fault.filename:
         return CodePlace(fault.filename, fault.lineno or 0)
-    frames = traceback.extract_tb(fault.__traceback__)
+    frames = frames_of(fault)
     own = [frame for frame in frames if is_users(frame.filename)]
     return CodePlace(own[-1].filename, own[-1].lineno or 0) if own else None
+
+
+def code_place(fault: BaseException) -> CodePlace | None:
+    """Return the user's line or, if there is none, the innermost line outside torch and Python.
+
+    The second is that of an installed model, such as one of transformers'.
+    """
+    place = user_place(fault)
+    if place is not None:
+        return place
+    frames = [frame for frame in frames_of(fault) if _is_models(frame.filename)]
+    return CodePlace(frames[-1].filename, frames[-1].lineno or 0) if frames else None
+
+
+def frames_of(fault: BaseException) -> list[traceback.FrameSummary]:
+    """Return the frames of an exception's traceback, outermost first."""
+    return list(traceback.extract_tb(fault.__traceback__))
+
+
+def _is_models(file: str) -> bool:
+    path = os.path.abspath(file)
+    if file.startswith("<") or path.startswith(_PACKAGE + os.sep):
+        return False
+    folders = [folder for folder in _library_folders() if path.startswith(folder + os.sep)]
+    return (
+        f"{os.sep}site-packages{os.sep}" in path
+        and bool(folders)
+        and not any(f"{os.sep}{package}{os.sep}" in path for package in ("torch", "sympy", "numpy"))
+    )
 
 
 def is_users(file: str) -> bool:

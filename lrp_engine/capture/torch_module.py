@@ -102,6 +102,7 @@ def _capture_exported(program: ExportedProgram) -> Captured:
 def _capture_module(
     module: nn.Module, call: CallArguments, dynamic: DynamicShapes, shown: CallArguments
 ) -> Captured:
+    faults = list[Exception]()
     names, problems, ambient = argument_names(module), list[str](), modes_now()
     view = ModuleView(module, call[1])
     for attempt in _attempts(view.module, call, dynamic, shown):
@@ -130,8 +131,8 @@ def _capture_module(
             ),
         )
     args, kwargs = call
-    error = capture_error(faults, lambda: module(*args, **kwargs), module)
-    raise error from faults[-1]
+    with preserve_attributes(module, view.module):
+        raise capture_error(faults, lambda: module(*args, **kwargs), module) from faults[-1]
 
 
 def _rerun(
