@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.parameters import NotNegative
 from lrp_engine.method.relevance import flow_sum, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.weighted_sum_terms import (
@@ -88,7 +89,7 @@ def absorbs(
 
 @rule("epsilon", family=WeightedSum, cites="bach2015, eq. 58", takes=Form.EITHER, absorbs=absorbs)
 def epsilon(
-    call: Call[WeightedSum], c: Tensor, epsilon: float = 1e-6, bias: Bias = Bias.ABSORB
+    call: Call[WeightedSum], c: Tensor, epsilon: NotNegative = 1e-6, bias: Bias = Bias.ABSORB
 ) -> Coefficients:
     """Share by x_i w_ij, stabilised: R_i = sum_j x_i w_ij R_j / (z_j + epsilon sign z_j).
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.parameters import NotNegative
 from lrp_engine.method.relevance import stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.epsilon import Bias
@@ -43,7 +44,7 @@ def boundary(call: Call[WeightedSum], bound: Bound) -> Tensor:
     absorbs="stabiliser",
 )
 def z_box(
-    call: Call[WeightedSum], c: Tensor, low: Bound, high: Bound, stabiliser: float = 1e-6
+    call: Call[WeightedSum], c: Tensor, low: Bound, high: Bound, stabiliser: NotNegative = 1e-6
 ) -> Coefficients:
     """Share by d_ij = x_i w_ij - low_i w_ij+ - high_i w_ij-: R_i = sum_j d_ij R_j / sum_i d_ij."""
     x, w = input_of(call), weight_of(call)
@@ -87,7 +88,7 @@ def squared_absorbs(
     absorbs=squared_absorbs,
 )
 def w_square(
-    call: Call[WeightedSum], c: Tensor, stabiliser: float = 1e-6, bias: Bias = Bias.ABSORB
+    call: Call[WeightedSum], c: Tensor, stabiliser: NotNegative = 1e-6, bias: Bias = Bias.ABSORB
 ) -> Coefficients:
     """Share by squares: R_i = sum_j w_ij^2 R_j / sum_i w_ij^2, the bias one more weight or not."""
     b = bias_of(call)
@@ -103,6 +104,6 @@ def w_square(
     gives=Form.RELEVANCE,
     absorbs="stabiliser",
 )
-def flat(call: Call[WeightedSum], c: Tensor, stabiliser: float = 1e-6) -> Coefficients:
+def flat(call: Call[WeightedSum], c: Tensor, stabiliser: NotNegative = 1e-6) -> Coefficients:
     """Share evenly among the n_j inputs of a sum: R_i = sum_j R_j / n_j."""
     return call.only(spread(call, c, torch.ones_like(weight_of(call)), None, stabiliser))

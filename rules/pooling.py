@@ -9,6 +9,7 @@ from torch import Tensor
 from lrp_engine.graphs.schema import declared_arguments
 from lrp_engine.method.call import Arriving, Call, Coefficients, Form, at_result
 from lrp_engine.method.op import Op, Selection
+from lrp_engine.method.parameters import NotNegative, Positive
 from lrp_engine.method.relevance import stabilise
 from lrp_engine.method.rule import rule
 
@@ -70,7 +71,9 @@ def relevance(call: Call[Selection], c: Arriving) -> Tensor:
     absorbs="stabiliser",
     serves=has_windows,
 )
-def proportional(call: Call[Selection], c: Arriving, stabiliser: float = 1e-6) -> Coefficients:
+def proportional(
+    call: Call[Selection], c: Arriving, stabiliser: NotNegative = 1e-6
+) -> Coefficients:
     """Share as in sum pooling, for x >= 0: R_i = sum_j x_i R_j / sum of x over window j."""
     (x,) = map(call.operand, call.live)
     total = windows(call, x, 0.0).sum(-1, keepdim=True)
@@ -85,7 +88,7 @@ def proportional(call: Call[Selection], c: Arriving, stabiliser: float = 1e-6) -
     gives=Form.RELEVANCE,
     serves=has_windows,
 )
-def takes_most(call: Call[Selection], c: Arriving, beta: float = 1.0) -> Coefficients:
+def takes_most(call: Call[Selection], c: Arriving, beta: Positive = 1.0) -> Coefficients:
     """Share by p, the softmax of beta x over window j: R_i = sum_j p_ij R_j."""
     (x,) = map(call.operand, call.live)
     share = torch.softmax(beta * windows(call, x, -torch.inf), -1)

@@ -14,6 +14,7 @@ from lrp_engine.method.op import (
     Product,
     Quotient,
 )
+from lrp_engine.method.parameters import NotNegative
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
     Sample,
@@ -119,7 +120,7 @@ def elementwise(op: Op) -> bool:
     absorbs="stabiliser",
     serves=elementwise,
 )
-def proportional(call: Call[Product], c: Tensor, stabiliser: float = 1e-9) -> Coefficients:
+def proportional(call: Call[Product], c: Tensor, stabiliser: NotNegative = 1e-9) -> Coefficients:
     """Split an elementwise product a b by magnitude: R_a = |a| / (|a| + |b|) R, R_b likewise."""
     if len(call.live) == 1:
         return call.vjp(c)

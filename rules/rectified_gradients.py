@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.op import Selection
+from lrp_engine.method.parameters import Positive
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.selection import entrywise
 
@@ -44,7 +45,7 @@ def deconvnet(call: Call[Selection], c: Tensor) -> Coefficients:
 @rule(
     "smooth", family=Selection, cites="dombrowski2019, eq. 9", absorbs="gradient", serves=entrywise
 )
-def smooth(call: Call[Selection], c: Tensor, beta: float = 10.0) -> Coefficients:
+def smooth(call: Call[Selection], c: Tensor, beta: Positive = 10.0) -> Coefficients:
     """Take the gradient of softplus in place of relu: c_in = c sigmoid(beta x)."""
     (x,) = map(call.operand, call.live)
     return call.only(c * torch.sigmoid(beta * x))

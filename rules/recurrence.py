@@ -17,6 +17,7 @@ from lrp_engine.kernels import linear_recurrence
 from lrp_engine.kernels.recurrence import previous_states
 from lrp_engine.method.call import Call, Coefficients, Passed
 from lrp_engine.method.op import Recurrence
+from lrp_engine.method.parameters import NotNegative
 from lrp_engine.method.relevance import stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import positive, real, sample
@@ -97,7 +98,7 @@ def norm_absorbs(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Ma
 
 
 @rule("norm", family=Recurrence, cites="anders2021, rule Norm", absorbs=norm_absorbs)
-def norm(call: Both, c: Tensor, stabiliser: float = 1e-6) -> Coefficients:
+def norm(call: Both, c: Tensor, stabiliser: NotNegative = 1e-6) -> Coefficients:
     """Apply the epsilon rule to sums, h / (h + epsilon sign h), and split products in halves."""
     _, kept = stabilised_flow(call, c, stabiliser)
     decay = share_of(call) * (kept * before(call)) if call.is_live("decay") else None
@@ -112,7 +113,7 @@ def rest(call: Both, c: Tensor, passed: Passed, stabiliser: float) -> Mapping[st
 
 
 @rule("magnitude", family=Recurrence, cites="dynamiclrp2025, sec. 3", absorbs=rest)
-def magnitude(call: Both, c: Tensor, stabiliser: float = 1e-9) -> Coefficients:
+def magnitude(call: Both, c: Tensor, stabiliser: NotNegative = 1e-9) -> Coefficients:
     """Split sums, and products of two live factors, by magnitude: |a| / (|a| + |b|)."""
     a, b, state = call["decay"], call["inflow"], before(call)
     carried = a * state

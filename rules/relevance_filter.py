@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.parameters import NotNegative, Share
 from lrp_engine.method.relevance import sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.epsilon import bias_share
@@ -60,13 +61,11 @@ def absorbs(
 def filtered(
     call: Call[WeightedSum],
     c: Tensor,
-    keep: float = 1.0,
+    keep: Share = 1.0,
     rank: Rank = Rank.VALUE,
-    epsilon: float = 1e-6,
+    epsilon: NotNegative = 1e-6,
 ) -> Coefficients:
     """Apply the epsilon rule to the `keep` largest share of each sample's relevances."""
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep is a share above 0 and up to 1, not {keep}")
     r = relevance(call, c)
     r = torch.where(largest(r, keep, rank), r, 0.0)
     return call.only(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import WeightedSum
+from lrp_engine.method.parameters import NotNegative
 from lrp_engine.method.relevance import flow_sum, stabilise, sum_relevance
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.epsilon import Bias
@@ -101,7 +102,7 @@ def z_plus_absorbs(
     absorbs=z_plus_absorbs,
 )
 def z_plus(
-    call: Call[WeightedSum], c: Tensor, stabiliser: float = 1e-6, bias: Bias = Bias.ABSORB
+    call: Call[WeightedSum], c: Tensor, stabiliser: NotNegative = 1e-6, bias: Bias = Bias.ABSORB
 ) -> Coefficients:
     """Share over positive contributions: R_i = sum_j (x_i w_ij)+ R_j / P_j."""
     q = share_positive(call, c, stabiliser, bias).q
@@ -133,9 +134,9 @@ def alpha_beta_absorbs(
 def alpha_beta(
     call: Call[WeightedSum],
     c: Tensor,
-    alpha: float = 2.0,
-    beta: float = 1.0,
-    stabiliser: float = 1e-6,
+    alpha: NotNegative = 2.0,
+    beta: NotNegative = 1.0,
+    stabiliser: NotNegative = 1e-6,
     bias: Bias = Bias.ABSORB,
 ) -> Coefficients:
     """Share by sign: R_i = sum_j (alpha (x_i w_ij)+ / P_j - beta (x_i w_ij)- / N_j) R_j."""
@@ -187,8 +188,8 @@ def gamma_absorbs(
 def gamma(
     call: Call[WeightedSum],
     c: Tensor,
-    gamma: float = 0.25,
-    stabiliser: float = 1e-6,
+    gamma: NotNegative = 0.25,
+    stabiliser: NotNegative = 1e-6,
     bias: Bias = Bias.ABSORB,
 ) -> Coefficients:
     """Share by v_ij = w_ij + gamma w_ij+, for x >= 0: R_i = sum_j x_i v_ij R_j / sum_i x_i v_ij."""
@@ -238,8 +239,8 @@ def generalised_gamma_absorbs(
 def generalised_gamma(
     call: Call[WeightedSum],
     c: Tensor,
-    gamma: float = 0.25,
-    stabiliser: float = 1e-6,
+    gamma: NotNegative = 0.25,
+    stabiliser: NotNegative = 1e-6,
     bias: Bias = Bias.ABSORB,
 ) -> Coefficients:
     """Lift contributions of the sign of z_j by 1 + gamma.

@@ -3,12 +3,13 @@
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from lrp_engine import Engine, explain
-from lrp_engine.errors import TargetError
+from lrp_engine.errors import InputError, TargetError
 from tests.references import models
 from tests.support import assert_close, draw, seeded
 
@@ -35,8 +36,8 @@ def weighted(logits: Tensor) -> Tensor:
 
 
 SAME: dict[str, list[Any]] = {
-    "one class": [1, -3, {1: 1.0}, [1, 1, 1], torch.tensor(1), torch.tensor([1, 1, 1])],
-    "one class per sample": [[2, 0, 3], CLASSES, (2, 0, -1), CLASSES.int()],
+    "one class": [1, {1: 1.0}, [1, 1, 1], torch.tensor(1), torch.tensor([1, 1, 1])],
+    "one class per sample": [[2, 0, 3], CLASSES, (2, 0, 3), CLASSES.int()],
     "weighted classes": [
         WEIGHTS,
         weighted,
@@ -178,3 +179,63 @@ def test_a_ledger_asked_for_at_once_and_later_is_the_same():
     at_once, later = (engine.explain(X, 1, ledger=ledger) for ledger in (True, False))
     assert at_once.ledger == later.ledger
     assert_close(at_once.relevance["input"], later.relevance["input"], 1e-14)
+
+
+# --- nothing passes on nothing ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "target, words",
+    [
+        (-1, "there is no class -1: classes are counted from 0. The last one is 3"),
+        ([0, 1, -1], "there is no class -1"),
+        ({-1: 1.0}, "there is no class -1"),
+        (4, "class 4 is out of range"),
+        (torch.tensor([0, 1, 4]), "class 4 is out of range"),
+        (True, "a whole number, not True"),
+        ([True, False, 2], "a whole number"),
+        ({True: 1.0}, "a whole number, not True"),
+        (torch.tensor([True, False, True]), "a whole number"),
+        (torch.tensor(True), "a whole number"),
+        (np.bool_(True), "a whole number"),
+        (np.array([True, False, True]), "a whole number"),
+        (1.0, "a whole number"),
+        ({}, "gives no class a weight"),
+        ({1: 0.0}, "gives no class a weight"),
+    ],
+    ids=str,
+)
+def test_what_names_no_class_is_refused(target, words):
+    _, engine = classifier()
+    with pytest.raises(TargetError, match=words):
+        engine.explain(X, target)
+
+
+def test_a_position_is_counted_from_the_end_but_is_no_flag():
+    _, engine, inputs = language_model()
+    with pytest.raises(TargetError, match="position is a whole number"):
+        engine.explain(inputs, 7, position=True)
+    with pytest.raises(TargetError, match="holds none of the 6 positions"):
+        engine.explain(inputs, 7, position=slice(6, 9))
+
+
+@pytest.mark.parametrize("target", [1, None, lambda y: y.sum(-1), torch.zeros(0, 4).double()])
+def test_an_empty_batch_is_refused(target):
+    _, engine = classifier()
+    with pytest.raises(InputError, match="is empty: there is nothing to explain"):
+        engine.explain(X[:0], target)
+
+
+def test_an_output_without_entries_is_refused():
+    engine = Engine(lambda x: x[:0] * 2, X, dynamic=False)
+    with pytest.raises(TargetError, match="there is nothing to explain"):
+        engine.explain(X, 0)
+
+
+def test_without_the_guards_an_empty_batch_passes(monkeypatch):
+    _, engine = classifier()
+    monkeypatch.setattr("lrp_engine.run.inputs.check_not_empty", lambda *_: None)
+    with pytest.raises(TargetError, match="there is nothing to explain"):
+        engine.explain(X[:0], 1)
+    monkeypatch.setattr("lrp_engine.run.target._require_samples", lambda *_: None)
+    engine.explain(X[:0], 1).check()

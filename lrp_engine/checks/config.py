@@ -152,6 +152,8 @@ def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[CheckCa
     if "preset" in row and "presets" in row:
         raise BudgetError(f"{where} has both preset and presets")
     chosen = row.get("presets", [row.get("preset", DEFAULT_PRESET)])
+    if not chosen:
+        raise BudgetError(f"{where}: presets is empty, so that nothing would be checked")
     name = row.get("name", row["model"])
     for preset in chosen:
         several = len(chosen) > 1
@@ -178,6 +180,8 @@ def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[CheckCa
 
 def _target(value: Any, where: str) -> Target:
     """Read a class, one per sample, or a table of weights by class."""
+    if value in ({}, []):
+        raise BudgetError(f"{where}: target {value!r} names no class")
     try:
         if isinstance(value, Mapping):
             return {int(name): float(weight) for name, weight in value.items()}

@@ -86,8 +86,8 @@ def gather(
         ledgers.append(explanation.ledger)
         samples += int(explanation.explained.numel())
         kept = keep_batch(kept, explanation, given.inputs, given.target, position)
-    if not ledgers:
-        raise InputError("there is no batch to explain")
+    if not samples:
+        raise InputError("there is no sample to explain, so that nothing would be checked")
     return Evidence(engine, tuple(ledgers), samples, kept, None, golden)
 
 

@@ -45,6 +45,8 @@ class Pairs:
         if clean_spec != corrupt_spec:
             raise InputError("clean and corrupt inputs differ in structure")
         for a, b in zip(clean, corrupt, strict=True):
+            if isinstance(a, Tensor) and a.dim() and len(a) == 0:
+                raise InputError("there are no pairs: the batch is empty")
             if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape != b.shape:
                 raise InputError(
                     f"clean and corrupt inputs must have the same shape, not {tuple(a.shape)} and"

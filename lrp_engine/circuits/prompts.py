@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 
@@ -42,6 +43,8 @@ def read_prompts(path: str | Path, tokenizer: Tokenizer | None = None) -> list[P
     Columns: `clean`, `corrupt` (or `corrupted`), `answer` (or `label`, `correct_idx`), and
     `wrong` (or `incorrect_idx`); a label may be a list [answer, wrong]. Prompts are text or lists
     of words for the tokenizer, or lists of token ids; answers are token ids or one token's text.
+    With a tokenizer, whatever is text goes through it: " 7" and "True" are words. Without one,
+    text has to spell token ids, as a CSV file writes them.
 
     Args:
         path: the file.
@@ -118,7 +121,9 @@ def _prompt(row: Row, where: str, tokenizer: Tokenizer | None) -> Prompt:
             f"{where}: {len(clean)} clean and {len(corrupt)} corrupted tokens; patching needs"
             " prompts of equal length"
         )
-    answer, wrong = _literal(_column(row, _ANSWER, where)), _optional(row, _WRONG)
+    answer, wrong = _column(row, _ANSWER, where), _optional(row, _WRONG)
+    if isinstance(answer, str) and tokenizer is None:
+        answer = _literal(answer)
     if isinstance(answer, (list, tuple)) and len(answer) == 2 and wrong is None:
         answer, wrong = answer
     return Prompt(
@@ -141,7 +146,7 @@ def _column(row: Row, names: Sequence[str], where: str) -> object:
 
 
 def _literal(value: object) -> object:
-    """Parse numbers and lists written as text, as in a CSV file."""
+    """Parse numbers and lists written as text, as in a CSV file of token ids."""
     if not isinstance(value, str) or not value.strip():
         return value
     try:
@@ -151,20 +156,33 @@ def _literal(value: object) -> object:
     return found if isinstance(found, (int, list, tuple)) else value
 
 
+def _is_id(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _ids(value: object, where: str, tokenizer: Tokenizer | None) -> list[int]:
-    value = _literal(value) if isinstance(value, str) and value.startswith("[") else value
-    if isinstance(value, (list, tuple)) and all(isinstance(v, int) for v in value):
+    if isinstance(value, str) and tokenizer is None:
+        value = _literal(value)
+    if isinstance(value, (list, tuple)) and value and all(map(_is_id, value)):
         return list(value)
     if tokenizer is None:
-        raise InputError(f"{where} is text: a tokenizer is needed to make token ids of it")
+        raise InputError(
+            f"{where}: {value!r} is no list of token ids: a tokenizer is needed for text"
+        )
+    words = value if isinstance(value, (list, tuple)) else [value]
+    if not words or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{where}: {value!r} is neither text, nor words, nor token ids")
     with calling(f"{where}: the tokenizer"):
         return [int(i) for i in tokenizer(value)]
 
 
 def _one(value: object, where: str, tokenizer: Tokenizer | None) -> int:
-    value = _literal(value)
-    if isinstance(value, int):
+    if isinstance(value, str) and tokenizer is None:
+        value = _literal(value)
+    if _is_id(value):
         return value
+    if tokenizer is None:
+        raise InputError(f"{where}: the answer {value!r} is no token id, and there is no tokenizer")
     found = _ids(value, where, tokenizer)
     if len(found) != 1:
         raise InputError(f"{where}: the answer {value!r} is {len(found)} tokens, not one")

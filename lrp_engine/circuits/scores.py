@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..boundary.writing import require_ending, write_safetensors
 from ..errors import InputError
 from .agreement import Verification
 from .sites import Site, SiteKind
@@ -55,6 +56,11 @@ class Scores:
     `values[name]`, in units of the metric, is (batch, position) or (batch, position, unit); NaN
     marks what was not measured. `clean` and `corrupt`, (batch,), are the metric of the two runs;
     `verification` is filled in by `verify`.
+
+    Scores estimate single patches, and their definition does not make them sum to the effect of
+    all patches together, `gap`. On trained language models the scores of one layer's `resid_pre`,
+    summed over positions, came to 1.3 to 2.1 times the gap for `relp_mid`, 1.1 to 1.4 for `relp_ig`
+    and 0.85 to 0.92 for `relp`. Read them as ranks; `verify` compares them with exact patches.
     """
 
     estimator: str
@@ -124,14 +130,16 @@ class Scores:
         return "\n".join([f"{self.estimator}: score by component", *lines])
 
     def save(self, path: str | Path) -> None:
-        """Write values and metrics as safetensors, with names and settings as metadata."""
-        from safetensors.torch import save_file
+        """Write values and metrics as safetensors, with names and settings as metadata.
 
+        Raises InputError unless the path ends in `.safetensors`.
+        """
+        require_ending(path, [".safetensors"])
         tensors = {name: v.contiguous() for name, v in self.values.items()}
         own = {f"own:{s.name}": s.own_name for s in self.sites}
         extra = {"metric:clean": self.clean, "metric:corrupt": self.corrupt}
         settings = {"estimator": self.estimator, "direction": self.direction.value}
-        save_file(tensors | extra, path, metadata=own | settings)
+        write_safetensors(path, tensors | extra, own | settings)
 
 
 def merge_scores(parts: Sequence[Scores]) -> Scores:

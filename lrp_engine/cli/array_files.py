@@ -58,15 +58,16 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _as_arguments(arrays: Mapping[str, Tensor], loaded: LoadedModel, file: Path) -> object:
-    """Pass named arrays by keyword, numbered ones and a single one by position."""
+    """Pass named arrays by keyword, numbered ones by position.
+
+    A single array of another name is refused as well: it may be the labels.
+    """
     ready = {name: _convert(name, array, loaded) for name, array in arrays.items()}
     if set(ready) <= set(loaded.arguments):
         return ready
     numbered = {int(m[1]): a for name, a in ready.items() if (m := _NUMBERED.fullmatch(name))}
     if len(numbered) == len(ready) and set(numbered) == set(range(len(numbered))):
         return tuple(numbered[i] for i in range(len(numbered)))
-    if len(ready) == 1:
-        return tuple(ready.values())
     raise InputError(
         f"{file} holds {', '.join(arrays)}; the model's arguments are"
         f" {', '.join(loaded.arguments)}. Name the arrays like the arguments, or arg0, arg1, ..."

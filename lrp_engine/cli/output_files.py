@@ -9,10 +9,15 @@ from pathlib import Path
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..boundary.writing import require_ending
 from ..capture.signature import as_call
 from ..engine import Engine
 from ..errors import InputError
 from ..results.explanation import Explanation
+
+SAVED = (".safetensors",)
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps", ".ps")
+PAGES = (".html", ".htm")
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,11 @@ class OutputFiles:
     plot: Path | None
     html: Path | None
     sample: int
+
+    def __post_init__(self) -> None:
+        for path, endings in [(self.save, SAVED), (self.plot, PICTURES), (self.html, PAGES)]:
+            if path is not None:
+                require_ending(path, endings)
 
 
 def write(

@@ -51,7 +51,7 @@ class PreparedModel:
 
     def load_preset(self, preset: str | Path | Preset) -> Preset:
         """Load a preset against this model's registry; raise PresetError if it is incomplete."""
-        return complete(load(preset, self.registry))
+        return complete(load(preset, self.registry), self.registry)
 
     def plan(self, preset: Preset, sources: Sequence[str] | None = None) -> Plan:
         """Plan relevance from the output to the named sources (default: all inputs).

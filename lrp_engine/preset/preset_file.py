@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from ..boundary.kinds import FLAG, TABLES, TEXT, check_table
+from ..boundary.reading import read_text as read_text_file
 from ..boundary.tables import parse_toml, read_toml
 from ..errors import PresetError, suggest
+from ..method.parameters import read_parameter
 from ..method.registry import Registry, standard
 from ..method.rule import Rule
 from .position import RowPosition
@@ -28,6 +30,7 @@ _TOP = {
     "fold_batch_norm": FLAG,
     "rule": TABLES,
 }
+_ROW = re.compile(r"\s*\[\[\s*rule\s*\]\]")
 _GLOBS = {"op", "module", "type", "node", "before", "after"}
 _KEYS = dict.fromkeys([*_GLOBS, "family", "use", "position"], TEXT) | {"optional": FLAG}
 
@@ -47,7 +50,8 @@ def load_preset(name: str | Path, **parameters: object) -> Preset:
         >>> import lrp_engine as lrp
         >>> preset = lrp.load_preset("epsilon_gamma_box", low=[-2.1, -2.0, -1.8], high=2.6)
     """
-    return complete(with_parameters(load(name, standard()), parameters))
+    registry = standard()
+    return complete(with_parameters(load(name, registry), parameters, registry), registry)
 
 
 def load(preset: str | Path | Preset, registry: Registry) -> Preset:
@@ -65,7 +69,9 @@ def _load(preset: str | Path, registry: Registry, extending: tuple[str, ...]) ->
     check_table(table, _TOP, f"preset {name!r}", PresetError)
     above = (*extending, str(preset))
     base = _load(table["extends"], registry, above) if "extends" in table else None
-    own = tuple(_entry(row, name, registry) for row in table.get("rule", []))
+    rows = table.get("rule", [])
+    lines = _lines_of(preset, len(rows))
+    own = tuple(_entry(row, name, registry, at) for row, at in zip(rows, lines, strict=True))
     entries = (*(base.entries if base else ()), *own)
     return Preset(
         name=name,
@@ -91,22 +97,23 @@ def _count_runs(name: str, entries: Sequence[PresetRow], registry: Registry) -> 
     return next(iter(compare), 1)
 
 
-def with_parameters(preset: Preset, parameters: Mapping[str, object]) -> Preset:
+def with_parameters(preset: Preset, parameters: Mapping[str, object], registry: Registry) -> Preset:
     """Set parameters on every row whose rule has them; raise PresetError where none has."""
     known = {name for entry in preset.entries for name in entry.parameters}
     _refuse_unknown(parameters, known, f"preset {preset.name!r} has no such parameter")
 
     def changed(entry: PresetRow) -> PresetRow:
         own = {k: v for k, v in parameters.items() if k in entry.parameters}
-        place = f"preset {preset.name!r}"
-        new = {k: _value(k, v, entry.parameters[k], place) for k, v in own.items()}
+        rule = registry.rules[entry.family, entry.use]
+        place = f"preset {preset.name!r} (rule {rule.name!r})"
+        new = {k: _value(rule, k, v, place) for k, v in own.items()}
         return replace(entry, parameters=dict(entry.parameters) | new) if new else entry
 
     return replace(preset, entries=tuple(map(changed, preset.entries)))
 
 
-def complete(preset: Preset) -> Preset:
-    """Return the preset; raise PresetError if a rule lacks a parameter that has no default."""
+def complete(preset: Preset, registry: Registry) -> Preset:
+    """Return the preset; raise PresetError if a rule's parameter is missing or out of its range."""
     for entry in preset.entries:
         missing = [k for k, v in entry.parameters.items() if v is inspect.Parameter.empty]
         if missing:
@@ -115,6 +122,9 @@ def complete(preset: Preset) -> Preset:
                 f"preset {preset.name!r}: rule {entry.use!r} needs {' and '.join(missing)}, for"
                 f" instance load_preset({preset.name!r}, {given})"
             )
+        rule = registry.rules.get((entry.family, entry.use))
+        for name, value in entry.parameters.items() if rule else ():
+            _value(rule, name, value, f"preset {preset.name!r} (rule {entry.use!r})")
     return preset
 
 
@@ -130,14 +140,22 @@ def _read(preset: str | Path) -> tuple[str, dict[str, Any]]:
     return str(preset), parse_toml(read_text(str(preset)), f"preset {preset}", PresetError)
 
 
+def _lines_of(preset: str | Path, rows: int) -> list[str]:
+    """Return where each row of a preset file begins; nothing for what is written in another way."""
+    path = Path(preset)
+    text = read_text_file(path, PresetError) if path.suffix == ".toml" else ""
+    heads = [i for i, line in enumerate(text.splitlines(), 1) if _ROW.match(line)]
+    return [f" ({path}:{i})" for i in heads] if len(heads) == rows else [""] * rows
+
+
 def _refuse_circle(preset: str, extending: tuple[str, ...]) -> None:
     if preset in extending:
         chain = " -> ".join([*extending[extending.index(preset) :], preset])
         raise PresetError(f"preset {preset!r} extends itself: {chain}")
 
 
-def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> PresetRow:
-    place = f"a row of preset {name!r}"
+def _entry(row: Mapping[str, Any], name: str, registry: Registry, line: str = "") -> PresetRow:
+    place = f"a row of preset {name!r}{line}"
     own = {key: value for key, value in row.items() if key in _KEYS}
     check_table(own, _KEYS, place, PresetError)
     families = {family for family, _ in registry.rules}
@@ -160,7 +178,7 @@ def _entry(row: Mapping[str, Any], name: str, registry: Registry) -> PresetRow:
 def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) -> PresetRow:
     place = f"{place} (rule {rule.name!r})"
     _refuse_unknown(row, {*_KEYS, *rule.parameters}, place)
-    given = {k: _value(k, v, rule.parameters[k], place) for k, v in row.items() if k not in _KEYS}
+    given = {k: _value(rule, k, v, place) for k, v in row.items() if k not in _KEYS}
     return PresetRow(
         family=row["family"],
         use=row["use"],
@@ -172,14 +190,11 @@ def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) 
     )
 
 
-def _value(name: str, given: object, default: object, place: str) -> object:
-    """Return a parameter as the rule takes it: a member of its enumeration, a tuple for a list."""
-    if isinstance(default, Enum) and not isinstance(given, Enum):
-        known = {member.value: member for member in type(default)}
-        if not isinstance(given, str) or given not in known:
-            raise PresetError(f"{place}: {name} = {given!r}{suggest(str(given), known)}")
-        return known[given]
-    return tuple(given) if isinstance(given, list) else given
+def _value(rule: Rule, name: str, given: object, place: str) -> object:
+    try:
+        return read_parameter(rule.propagate, name, given)
+    except ValueError as error:
+        raise PresetError(f"{place}: {error}") from error
 
 
 def _refuse_unknown_op(entry: PresetRow, place: str, registry: Registry) -> None:

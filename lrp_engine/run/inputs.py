@@ -37,7 +37,11 @@ def flatten_inputs(captured: Captured, inputs: Any) -> list[Any]:
 
 def check_inputs(captured: Captured, leaves: Sequence[Any]) -> None:
     """Raise InputError if shapes, dtypes, devices or values do not fit the capture."""
-    check_shapes(captured.shapes.broken(leaves), [port.name for port in captured.inputs])
+    names = [port.name for port in captured.inputs]
+    check_shapes(captured.shapes.broken(leaves), names)
+    for free in captured.shapes.free():
+        leaf = leaves[free.leaf]
+        check_not_empty(names[free.leaf], leaf, free.axis)
     check_claims(captured.claims, captured.shapes.sizes(leaves))
     for port, leaf in zip(captured.inputs, leaves, strict=True):
         fake = value(port.node)
@@ -53,6 +57,14 @@ def check_shapes(broken: str | None, names: Sequence[str]) -> None:
         for i, name in enumerate(names):
             broken = broken.replace(f"input leaf {i}:", f"input {name!r}:")
         raise InputError(f"{broken}. Capture again with example inputs of this shape.")
+
+
+def check_not_empty(name: str, leaf: object, axis: int) -> None:
+    """Raise InputError if an axis whose size may change has no entries: nothing to explain."""
+    if isinstance(leaf, Tensor) and leaf.shape[axis] == 0:
+        raise InputError(
+            f"input {name!r} of shape {tuple(leaf.shape)} is empty: there is nothing to explain"
+        )
 
 
 def check_claims(claims: Sequence[Claim], sizes: Mapping[Any, int]) -> None:

@@ -64,6 +64,7 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
     Raises:
         TargetError: the target does not fit the output.
     """
+    _require_samples(output)
     if isinstance(target, Tensor) and _is_coefficient(target):
         seed = _ready(output, target)
     elif callable(target) and not isinstance(target, Tensor):
@@ -123,12 +124,20 @@ def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> S
 
     `row` has shape (batch, 1, classes). Raises TargetError.
     """
+    _require_samples(row)
     if not is_class(target):
         raise TargetError(
             "only classes can be explained at the rows alone: for a metric or a ready coefficient"
             " leave full_output out"
         )
     return _at_rows(row[:, 0], _weights(row, target), rows, positions)
+
+
+def _require_samples(output: Tensor) -> None:
+    if output.numel() == 0:
+        raise TargetError(
+            f"there is nothing to explain: the output has shape {tuple(output.shape)}, no entries"
+        )
 
 
 def _is_coefficient(target: Target) -> bool:
@@ -196,6 +205,8 @@ def _of_classes(output: Tensor, target: Any, position: Position) -> Seed:
     if isinstance(position, slice):
         seed = torch.zeros_like(output)
         seed[:, position] = weights[:, None]
+        if seed[:, position].numel() == 0:
+            raise TargetError(f"{position} holds none of the {output.shape[1]} positions")
         return _whole(output, seed)
     batch, positions = output.shape[:2]
     rows = rows_of(position, batch, positions, output.device)
@@ -223,13 +234,16 @@ def _weights(output: Tensor, target: Any) -> Tensor:
     batch, classes = output.shape[0], output.shape[-1]
     weights = output.new_zeros(batch, classes)
     if isinstance(target, Mapping):
+        if not any(target.values()):
+            raise TargetError(f"{dict(target)} gives no class a weight: nothing would be explained")
         for index, weight in target.items():
-            weights[:, _checked(index, classes)] += weight
+            weights[:, _class(index, classes)] += weight
         return weights
     if isinstance(target, int):
-        weights[:, _checked(target, classes)] = 1
+        weights[:, _class(target, classes)] = 1
         return weights
     try:
+        _refuse_flags(target)
         per_sample = torch.as_tensor(target, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TargetError(f"cannot read the target {target!r}: {error}") from error
@@ -242,7 +256,7 @@ def _weights(output: Tensor, target: Any) -> Tensor:
             f"one class per sample is needed: {batch} for this batch, the target has shape"
             f" {tuple(per_sample.shape)}"
         )
-    chosen = [_checked(int(c), classes) for c in per_sample]
+    chosen = [_class(int(c), classes) for c in per_sample]
     return weights.scatter_(1, _sent(chosen, output.device)[:, None], 1)
 
 
@@ -251,7 +265,31 @@ def _sent(numbers: Sequence[int], device: torch.device) -> Tensor:
     return torch.tensor(numbers).to(device, non_blocking=True)
 
 
+def _class(index: Any, classes: int) -> int:
+    """Return a class; unlike a position, it is not counted from the end."""
+    found = _checked(index, classes)
+    if operator.index(index) < 0:
+        raise TargetError(
+            f"there is no class {index}: classes are counted from 0. The last one is {classes - 1}"
+        )
+    return found
+
+
+def _refuse_flags(target: Any) -> None:
+    """Raise TargetError for true and false: they answer a question, and name no class."""
+    dtype = str(getattr(target, "dtype", ""))
+    entries = target if isinstance(target, Sequence) else [target]
+    if dtype.endswith("bool") or any(map(_is_flag, entries)):
+        raise TargetError(f"a class is a whole number, not {target!r}")
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
+
+
 def _checked(index: Any, size: int, what: str = "class") -> int:
+    if _is_flag(index):
+        raise TargetError(f"a {what} is a whole number, not {index!r}")
     try:
         index = operator.index(index)
     except TypeError as error:
