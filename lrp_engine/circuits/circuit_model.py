@@ -13,6 +13,7 @@ from ..capture import Captured, OutputPort
 from ..capture.ambient import leave_modes
 from ..errors import InputError
 from ..graphs.randomness import describe_draws
+from ..graphs.tracing_lock import TRACING, one_at_a_time
 from ..method.op import Op
 from ..method.rule import Rule
 from ..plan.prepare import ModelSource, PlanWithNodes, PreparedModel, prepare
@@ -61,6 +62,7 @@ class CircuitModel:
         ['blocks.0.hook_mlp_out', 'blocks.1.hook_mlp_out']
     """
 
+    @one_at_a_time
     def __init__(
         self,
         model: ModelSource,
@@ -145,10 +147,11 @@ class CircuitModel:
 
     def remember(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` made when it was first asked for under this key."""
-        if key not in self._programs:
-            self._programs[key] = make()
-        found: T = self._programs[key]
-        return found
+        with TRACING:
+            if key not in self._programs:
+                self._programs[key] = make()
+            found: T = self._programs[key]
+            return found
 
     def describe(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield (hook name, short name, the model's own name, what a score is per) of each site."""
