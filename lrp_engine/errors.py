@@ -28,7 +28,20 @@ def suggest(word: str, known: Iterable[str], *, listed: bool = True) -> str:
 
 
 class LrpError(Exception):
-    """Base class of every error that this package raises on purpose."""
+    """Base class of every error that this package raises on purpose.
+
+    It passes from process to process with its message, whatever else it holds.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), str(self))
+
+
+def _rebuild(kind: type[LrpError], message: str) -> LrpError:
+    """Return an error with its message alone: parts of a graph stay in their process."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    return error
 
 
 class CaptureError(LrpError):
@@ -84,6 +97,8 @@ class ExplosionError(LrpError):
 
 class NotFiniteError(LrpError):
     """Relevance is infinite or undefined. `node` is the first op, from the output, where it is."""
+
+    node: str | None = None
 
     def __init__(self, message: str, node: str | None = None) -> None:
         super().__init__(message)

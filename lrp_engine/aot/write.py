@@ -17,6 +17,7 @@ from ..errors import PackageError
 from ..graphs.nodes import value
 from ..graphs.precision import rounding_tolerance
 from ..graphs.randomness import describe_draws
+from ..graphs.tracing_lock import one_at_a_time
 from ..promises.policy import MemoryBudget
 from ..results.explanation import Explanation
 from ..run.program_pairs import ProgramPair, ProgramPairs
@@ -52,6 +53,7 @@ PackageStart = Literal["output", "row"] | None
 ExplainFunction = Callable[..., Explanation]
 
 
+@one_at_a_time
 def write_package(
     path: Path,
     pairs: ProgramPairs,

@@ -15,6 +15,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
 
 from ..graphs.nodes import value
+from ..graphs.tracing_lock import one_at_a_time
 
 _BATCHES = (3, 5, 7, 11, 13)
 
@@ -123,6 +124,7 @@ class ShapeContract:
     fakes: tuple[object, ...]
     environment: ShapeEnv | None = None
 
+    @one_at_a_time  # another thread's trace may add to the shape environment
     def free(self) -> tuple[FreeAxis, ...]:
         """Return every input axis whose size may change, with the symbol or expression of it."""
         found: list[FreeAxis] = []
@@ -133,6 +135,7 @@ class ShapeContract:
                         found.append(FreeAxis(i, axis, size.node.expr))
         return tuple(found)
 
+    @one_at_a_time
     def conditions(self) -> tuple[Expression, ...]:
         """Return the conditions on free sizes under which the capture holds."""
         if self.environment is None:

@@ -23,6 +23,7 @@ from .aten import (
     TRANSPARENT,
 )
 from .schema import bind
+from .tracing_lock import one_at_a_time
 from .walk import upstream
 
 
@@ -40,6 +41,7 @@ class Template:
         return tuple(node in used or node in self.results for node in self.inputs)
 
 
+@one_at_a_time
 def trace(function: Callable[..., object], examples: Sequence[object]) -> Template:
     """Trace `function(*examples)` on fake tensors into ATen ops; dead code is removed.
 
@@ -166,6 +168,7 @@ def _keep_rows_dense(graph: fx.Graph) -> None:
                 node.replace_input_with(x, dense)
 
 
+@one_at_a_time
 def run_without_data(
     target: Target, args: tuple[Argument, ...], kwargs: Mapping[str, Argument]
 ) -> Any:

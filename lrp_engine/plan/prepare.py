@@ -16,6 +16,7 @@ from ..capture import Captured, OutputPort, capture
 from ..capture.ambient import leave_modes
 from ..capture.captured import CapturesItself
 from ..errors import InputError, SourceError, TargetError
+from ..graphs.tracing_lock import one_at_a_time
 from ..method.op import Op
 from ..method.registry import Registry, standard
 from ..method.rule import Rule
@@ -53,6 +54,7 @@ class PreparedModel:
         """Load a preset against this model's registry; raise PresetError if it is incomplete."""
         return complete(load(preset, self.registry), self.registry)
 
+    @one_at_a_time
     def plan(self, preset: Preset, sources: Sequence[str] | None = None) -> Plan:
         """Plan relevance from the output to the named sources (default: all inputs).
 
@@ -75,6 +77,7 @@ class PreparedModel:
                 )
         return plan
 
+    @one_at_a_time
     def plan_at(self, preset: Preset, nodes: Iterable[fx.Node]) -> PlanWithNodes:
         """Plan relevance from the output to nodes of this graph.
 
@@ -88,6 +91,7 @@ class PreparedModel:
         return self._plan(preset, choose)
 
     @leave_modes()
+    @one_at_a_time
     def decompose_for(self, preset: Preset) -> PreparedModel:
         """Decompose every op that a preset cannot serve, for good.
 
@@ -136,6 +140,7 @@ class PreparedModel:
         return assign(captured, preset, self.registry, choose(captured, nodes), output)
 
 
+@one_at_a_time
 def prepare(
     model: ModelSource,
     example_inputs: Any = None,

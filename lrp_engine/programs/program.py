@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from torch import Tensor, fx
@@ -13,6 +12,7 @@ from torch.fx.graph import CodeGen
 from ..capture import Captured
 from ..graphs.aten import RESHAPE_FOR_VIEW
 from ..graphs.modules import module_of
+from ..graphs.tracing_lock import once
 from ..promises.costs import Costs, SymbolSizes
 from ..promises.memory import Timeline
 from ..promises.policy import PolicyOrBudget
@@ -53,7 +53,7 @@ class Program:
         """Bytes of the kept values at the example's sizes."""
         return self.promises.kept_bytes
 
-    @cached_property
+    @once
     def batched(self) -> fx.GraphModule:
         """The relevance program in a form that torch.vmap can run for many seeds."""
         return relax_views(self.relevance)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from torch import Tensor, fx
@@ -12,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..capture.captured import CaptureMode
 from ..errors import InputError, PromiseError
+from ..graphs.tracing_lock import once
 from ..plan.plan import Plan
 from ..plan.provenance import Provenance, provenance_of
 from ..programs.assemble import AssembledProgram, write_program
@@ -112,17 +112,17 @@ class ProgramPairs:
         """Return the same programs, compiled or not; traces are shared."""
         return ProgramPairs(self.plan, self.policy, compile, self._traces, self._sizes)
 
-    @cached_property
+    @once
     def provenance(self) -> Provenance:
         """Versions and hashes that every result carries."""
         return provenance_of(self.plan)
 
-    @cached_property
+    @once
     def whole(self) -> ProgramPair:
         """Programs that start from the whole output."""
         return ProgramPair.of(self._write(), compiled=self.compile)
 
-    @cached_property
+    @once
     def at_row(self) -> ProgramPair | None:
         """Programs that start from one row of the output, or None.
 
@@ -137,7 +137,7 @@ class ProgramPairs:
             return None  # the whole output's programs may keep to a budget that these cannot
         return ProgramPair.of(wanted, compiled=self.compile, seed_tensors=seed_row_and_place)
 
-    @cached_property
+    @once
     def only_row(self) -> ProgramPair:
         """Programs that are told the row and compute no other row of the output.
 
@@ -156,12 +156,12 @@ class ProgramPairs:
         wanted = self._write(start=start_at_only_row)
         return ProgramPair.of(wanted, compiled=self.compile, seed_tensors=seed_row_alone)
 
-    @cached_property
+    @once
     def has_rows(self) -> bool:
         """True if one row of the output can be computed and explained without the others."""
         return self.plan.preset.runs == 1 and can_start_at_row(self.plan)
 
-    @cached_property
+    @once
     def rows_by_default(self) -> bool:
         """True if a class at one position is explained so, its output computed again on demand.
 
@@ -172,17 +172,17 @@ class ProgramPairs:
         recorded = captured.mode is CaptureMode.RECORDED
         return self.has_rows and not recorded and not captured.draws
 
-    @cached_property
+    @once
     def output_alone(self) -> fx.GraphModule:
         """The forward pass with nothing kept: flat outputs."""
         return build_forward_only(self.plan.captured)
 
-    @cached_property
+    @once
     def audited(self) -> ProgramPair:
         """Programs that compute the ledger in the same pass."""
         return ProgramPair.of(self._write(accounts=True, fused=False), compiled=False)
 
-    @cached_property
+    @once
     def differentiable(self) -> ProgramPair:
         """Programs whose every op torch can differentiate: fused attention's backward is not one.
 

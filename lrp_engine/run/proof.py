@@ -14,6 +14,7 @@ from ..capture.captured import CaptureMode
 from ..errors import CaptureError, InputError
 from ..graphs.precision import largest_finite, split_flat
 from ..graphs.randomness import describe_draws
+from ..graphs.tracing_lock import one_at_a_time
 from .inputs import other_path, stale
 from .randomness import RandomState
 
@@ -99,6 +100,7 @@ def _new_hook(captured: Captured) -> str | None:
     return captured.premises.new_hook() if captured.premises else None
 
 
+@one_at_a_time  # what the model writes to itself is undone
 def _run_model(rerun: Callable[..., Any], captured: Captured, leaves: Sequence[Any]) -> list[Any]:
     # The model may write to its inputs.
     given = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
