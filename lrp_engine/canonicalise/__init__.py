@@ -2,12 +2,14 @@
 
 from ..capture import Captured
 from ..method.registry import Registry
+from .codes_as_numbers import show_codes_as_numbers
 from .decompose import decompose
 from .drop_inert import drop_inert
 from .flex_attention import write_flex_attention
 from .fold_batch_norm import fold_batch_norm
 from .masks import recognise_masks
 from .open_bags import open_bags
+from .open_quantisers import open_quantisers
 from .refuse_nested import refuse_nested
 from .write_casts import write_casts
 
@@ -17,5 +19,6 @@ __all__ = ["canonicalise", "decompose", "fold_batch_norm"]
 def canonicalise(captured: Captured, registry: Registry) -> Captured:
     """Run every pass that needs no plan, in order."""
     flat = refuse_nested(write_flex_attention(captured))
-    plain = recognise_masks(drop_inert(open_bags(flat), registry))
-    return write_casts(plain, registry)
+    flat = open_quantisers(open_bags(flat), registry)
+    plain = recognise_masks(drop_inert(flat, registry))
+    return show_codes_as_numbers(write_casts(plain, registry), registry)

@@ -20,7 +20,7 @@ from ..graphs.aten import aten
 from ..graphs.nodes import VALUE_OF, is_getitem, part_of, value
 from ..graphs.schema import bind
 from ..graphs.tracing import inline, trace
-from .rewriting import Copies, Rewritten, remap
+from .rewriting import Copies, Rewritten, follow_values, remap
 
 _NORMS = {aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default}
 _TRANSPOSED = {
@@ -57,6 +57,7 @@ def fold_batch_norm(captured: Captured) -> Rewritten:
         copies[node] = graph.node_copy(node, lambda n: copies[n])
         if node in folds:
             copies[node] = _stand_in(folds[node], graph, copies)
+    follow_values(captured.graph, copies)
     graph.lint()
     return Rewritten(remap(captured, graph, copies), copies)
 

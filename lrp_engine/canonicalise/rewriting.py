@@ -10,6 +10,7 @@ from torch import fx
 from torch.fx.node import Argument
 
 from ..capture import Captured
+from ..graphs.nodes import VALUE_OF
 
 Copies = dict[fx.Node, Argument]
 Replacement = Callable[[fx.Node, fx.Graph, Copies], Argument]
@@ -37,13 +38,23 @@ def rewrite(captured: Captured, replacement: Replacement) -> Rewritten:
         if stand_in is None:
             stand_in = graph.node_copy(node, lambda n: copies[n])
         copies[node] = stand_in
+    follow_values(captured.graph, copies)
     sweep(graph)
     return Rewritten(remap(captured, graph, copies), copies)
 
 
+def follow_values(old: fx.Graph, copies: Mapping[fx.Node, Argument]) -> None:
+    """Let the copies of nodes that stand for others stand for the copies of these."""
+    for node in old.nodes:
+        copy = copies.get(node)
+        if VALUE_OF in node.meta and isinstance(copy, fx.Node) and VALUE_OF in copy.meta:
+            copy.meta[VALUE_OF] = copies[node.meta[VALUE_OF]]
+
+
 def sweep(graph: fx.Graph) -> None:
-    """Remove what nothing uses; inputs and run-time assertions stay."""
-    graph.eliminate_dead_code()
+    """Remove what nothing uses; inputs, run-time assertions and what is stood for stay."""
+    kept = {node.meta[VALUE_OF] for node in graph.nodes if VALUE_OF in node.meta}
+    graph.eliminate_dead_code(lambda node: node in kept or node.is_impure())
     graph.lint()
 
 

@@ -1,8 +1,8 @@
 """Find quantise-dequantise by its dataflow: codes, and the scales and zero points around them.
 
-What is divided by a scale, rounded and multiplied by the same scale is, up to rounding, what it was.
-So relevance belongs to the value and none to the scale, even where the scale was computed from the
-same value: its largest entry would take half of all relevance otherwise, or all of it.
+What is divided by a scale, rounded and multiplied by the scale again is what it was, up to
+rounding. So relevance belongs to the value and none to the scale, even where the scale was computed
+from the value: its largest entry would take half of all relevance otherwise, or all of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find the choices that a model subtracts again: h + (q - h).detach(), x - floor(x), y - y.detach().
+"""Find the choices that a model subtracts again: h + (q - h).detach(), x - floor(x).
 
 Relevance passes a detached value, since it flows with values, and a rounded one, which stands for
 the number. In a sum that holds the same value with the other sign this would leave exactly nothing,
