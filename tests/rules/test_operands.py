@@ -125,7 +125,7 @@ def test_every_declared_operand_is_given_by_a_sample(target: object) -> None:
 @pytest.mark.parametrize("op", [o for o in RECORDS if isinstance(o, Rounding)], ids=name)
 def test_a_live_step_of_a_fake_quantisation_is_refused(op: Op) -> None:
     for arguments, operand in undeclared(op):
-        inputs = (pick(arguments, operand),)
+        inputs = (pick(arguments, operand).float(),)  # the dtype that the kernels want
         with pytest.raises(CoverageError, match="fake_quantize"):
             lrp.Engine(Calls([(op, arguments, operand)]).eval(), inputs, dynamic=False)
 
