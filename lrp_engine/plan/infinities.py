@@ -65,7 +65,8 @@ class Infinities:
     def _judge(self, node: fx.Node, never_negative: frozenset[fx.Node]) -> None:
         arguments = bind(node.target, node.args, node.kwargs)
         records = self.registry.records(node.target)
-        breaks = any(can_absorb(op) and not self._is_regular(op, arguments) for op in records)
+        judged = [op for op in records if can_absorb(op)]
+        breaks = judged and not any(self._is_regular(op, arguments) for op in judged)
         if not any(op.bounded for op in records) and (breaks or self._reads_infinite(arguments)):
             self.infinite.add(node)
         if node in never_negative and any(self._lifts(op, arguments) for op in records):
