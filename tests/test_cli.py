@@ -273,7 +273,7 @@ def _pictures(folder: Path) -> Path:
         (["coverage", "cli_models:two", "--inputs", "cli_models.py"], "inputs are read from"),
         (["coverage", "cli_models:two", "--inputs", "broken.npz"], "cannot be read"),
         (["coverage", "cli_models:two", "--inputs", "names.npz"], "arguments are x, y"),
-        (["coverage", "broken.pt2"], "cannot be loaded"),
+        (["coverage", "broken.pt2"], "cannot be read as an exported program"),
         (["explain", "cli_models:with_example", "--target", "0", "--save", "."], "cannot be writ"),
         (["explain", "cli_models:with_example", "--target", "0", "--plot", "x.y"], "cannot be wr"),
     ],

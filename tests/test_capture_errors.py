@@ -1,0 +1,107 @@
+"""What cannot be captured is told by one cause, the line of the model's code, and one advice."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lrp_engine as lrp
+from lrp_engine.errors import CaptureError, InputError
+
+X = torch.ones(2, 4)
+
+
+class Skips(nn.Module):
+    """Skips an expert without tokens, as some mixtures of experts do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(4, 2)
+        self.experts = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, chosen = self.gate(x).softmax(-1).topk(2, -1)
+        out = torch.zeros_like(x)
+        for i, expert in enumerate(self.experts):
+            token, slot = torch.where(chosen == i)
+            if token.numel() == 0:
+                continue
+            out.index_add_(0, token, expert(x[token]) * weight[token, slot].unsqueeze(-1))
+        return out
+
+
+class Sparse(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("a", torch.eye(2).to_sparse())
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sparse.mm(self.a, self.linear(x))
+
+
+class Fails(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ x
+
+
+@pytest.mark.parametrize(
+    "model, words",
+    [
+        (Skips(), r"by the values of its data.*torch\.where"),
+        (Sparse(), r"sparse tensors.*to_dense"),
+        (Fails(), r"the model itself fails on these inputs: RuntimeError"),
+    ],
+)
+def test_one_cause_one_line_one_advice(model: nn.Module, words: str) -> None:
+    with pytest.raises(CaptureError, match=words) as caught:
+        lrp.Engine(model.eval(), X)
+    assert f"{__file__}:" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def scripted() -> nn.Module:
+    return nn.Sequential(torch.jit.script(nn.Linear(4, 3)), nn.ReLU())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: nn.Linear(4, 3).state_dict(), "load_state_dict"),
+        (lambda: nn.Linear, "an instance"),
+        (lambda: 3, "a model is"),
+        (scripted, "'0' is a TorchScript module"),
+        (lambda: nn.Linear(4, 3, device="meta"), "'weight' is a meta tensor"),
+        (lambda: nn.Sequential(torch.ao.nn.quantized.dynamic.Linear(4, 3)), "before quantisation"),
+    ],
+)
+def test_what_is_no_model(make, words: str) -> None:
+    model = make()
+    model = model.eval() if isinstance(model, nn.Module) else model
+    with pytest.raises(CaptureError, match=words):
+        lrp.Engine(model, X)
+
+
+@pytest.mark.parametrize(
+    "inputs, words",
+    [
+        (np.ones((2, 4)), "torch.as_tensor"),
+        ({"input": [[1.0, 2.0, 3.0, 4.0]]}, "torch.tensor"),
+        ("some text", "tokenizer"),
+        (nn.utils.rnn.pack_sequence([torch.ones(2, 4)]), "packed sequence"),
+        (torch.ones(2, 4, device="meta"), "meta tensor"),
+        (X.to_sparse(), "to_dense"),
+        (torch.nested.nested_tensor([torch.ones(4), torch.ones(3)]), "nested tensor"),
+    ],
+)
+def test_what_are_no_inputs(inputs: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        lrp.Engine(nn.Linear(4, 3).eval(), inputs)
+
+
+def test_a_failure_of_another_kind_keeps_torchs_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrp_engine.capture.failures.CAUSES", ())
+    with pytest.raises(CaptureError, match=r"could not be captured.*_sparse_addmm") as caught:
+        lrp.Engine(Sparse().eval(), X)
+    assert "to_dense" not in str(caught.value)
