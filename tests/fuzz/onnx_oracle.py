@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from lrp_engine import Engine
-from lrp_engine.errors import InputError, TargetError
+from lrp_engine.errors import InputError, LrpError, TargetError
 from lrp_engine.onnx import OnnxModule, load
 from lrp_engine.plan.prepare import prepare
 from lrp_engine.programs.program import build_forward_only
@@ -43,7 +43,7 @@ def serve(path: Path, *, explained: bool) -> None:
     """Load and run, or explain; compare the outputs with the reference's where it has any."""
     module = load(path)
     inputs = examples(module)
-    outputs = explain(path, inputs) if explained else run(path, inputs)
+    outputs = explain(path, inputs) if explained else run_or_explain(path, inputs)
     expected = reference(path, dict(zip((p.name for p in module.ports), inputs, strict=True)))
     if expected is not None and outputs:
         compare(expected, outputs)
@@ -55,6 +55,16 @@ def explain(path: Path, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     with contextlib.suppress(TargetError):  # an output of one axis has no classes
         return list(engine.explain(inputs, 0, ledger=True).output.values())
     return []
+
+
+def run_or_explain(path: Path, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """The outputs of a run; if it fails, it is the engine that has to say so."""
+    try:
+        return run(path, inputs)
+    except LrpError:
+        raise
+    except Exception:
+        return explain(path, inputs)
 
 
 def run(path: Path, inputs: tuple[Tensor, ...]) -> list[Tensor]:

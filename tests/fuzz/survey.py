@@ -5,6 +5,7 @@ python -m tests.fuzz.survey nets --cases 500 --seed 3
 """
 
 import argparse
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,12 +34,11 @@ def visit_all(strategy: object, cases: int, first: int, visit: Callable[[Net], N
     seed(first)(quiet(given(strategy)(visit)))()  # type: ignore[call-overload]
 
 
-def strategies(what: str, cases: int, after: str) -> Iterator[tuple[object, int]]:
+def strategies(what: str, cases: int, like: str) -> Iterator[tuple[object, int]]:
     if what == "nets":
         yield nets(), cases
     else:
-        names = [row.name for row in ROWS]
-        for row in ROWS[names.index(after) if after else 0 :]:
+        for row in (row for row in ROWS if re.search(like, row.name)):
             yield alone(row), cases if row.options else 1
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("what", choices=["alone", "nets"])
     parser.add_argument("--cases", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--after", default="", help="the first row that is tried alone")
+    parser.add_argument("--like", default="", help="rows whose name matches, tried alone")
     parser.add_argument("--dynamic", action="store_true")
     given_ = parser.parse_args()
     tally: Counter[str] = Counter()
@@ -75,7 +75,7 @@ def main() -> None:
         if time.monotonic() - start > 20:
             print(f"SLOW {time.monotonic() - start:.0f} s {net}", flush=True)
 
-    for strategy, count in strategies(given_.what, given_.cases, given_.after):
+    for strategy, count in strategies(given_.what, given_.cases, given_.like):
         visit_all(strategy, count, given_.seed, visit)
     print(dict(tally))
 

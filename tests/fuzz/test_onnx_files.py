@@ -21,7 +21,7 @@ def test_sound_files_are_served(seed, folder):
     assert judge(serving(seed().SerializeToString(), folder))[0] is Outcome.SERVED
 
 
-@few(200)
+@few(120)
 @given(data=damaged_files(), sixth=st.integers(0, 5))
 def test_damaged_files(data, sixth, folder, judged):
     judged(serving(data, folder, explained=sixth == 5))

@@ -53,9 +53,6 @@ READS = table(
 )
 WRITES = table(
     {
-        "scatter": lambda x, axis: torch.zeros_like(x).scatter(
-            axis_of(x, axis), places(x, axis), x
-        ),
         "scatter add": lambda x, axis: x.scatter_add(axis_of(x, axis), places(x, axis), x * 0.5),
         "scatter value": lambda x, axis: x.scatter(axis_of(x, axis), places(x, axis), 0.25),
         "scatter mean": lambda x, axis: x.scatter_reduce(
@@ -93,6 +90,9 @@ WRITES = table(
     options=axis,
 )
 PUTS = [
+    # Where a place is written twice, torch's derivative is wrong: it says so itself.
+    Row("scatter", lambda x, axis: torch.zeros_like(x).scatter(axis_of(x, axis), places(x, axis),
+            x), fits=at_least(2), options=axis, derivable=False),
     Row("index put", lambda x: x.index_put(
             (torch.arange(x.shape[0])[:, None], order(x, 0)), x[:, :1].expand(-1, 3, *x.shape[2:]),
             accumulate=True), fits=at_least(2)),
@@ -103,7 +103,7 @@ PUTS = [
     Row("gather by other", lambda x, y, axis: x.gather(axis_of(x, axis), places(y, axis)), "ff",
         both(at_least(2), same_shape), options=axis),
     Row("scatter to other", lambda x, y, axis: x.scatter(axis_of(x, axis), places(y, axis), y),
-        "ff", both(at_least(2), same_shape), options=axis),
+        "ff", both(at_least(2), same_shape), options=axis, derivable=False),
     Row("put by mask", lambda x, y: torch.where(y > 0, x, y), "ff", same_shape),
     Row("take sorted", lambda x, y: x.take_along_dim(y.argsort(-1), -1), "ff",
         both(at_least(2), same_shape)),

@@ -47,7 +47,7 @@ POOLS = [
     Row("lp_pool1d", lambda x: F.lp_pool1d(x.abs() + 0.1, 2.0, 2, 1),
         fits=lambda x: x.dim() == 3 and x.shape[2] >= 2),
     Row("max_unpool2d", lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, 1, return_indices=True), 2, 1),
-        fits=lambda x: x.dim() == 4 and min(x.shape[2:]) >= 2),
+        fits=lambda x: x.dim() == 4 and min(x.shape[2:]) >= 2, derivable=False),
 ]  # fmt: skip
 
 
