@@ -19,6 +19,7 @@ from lrp_engine.graphs.schema import bind, operands_of, pick
 from lrp_engine.method.registry import standard
 from lrp_engine.plan import sources as sources_module
 from lrp_engine.plan.chosen_entries import ChosenEntries
+from lrp_engine.plan.influence import InputKind
 from tests.support import draw
 
 ROWS, WIDTH = 9, 3
@@ -102,7 +103,7 @@ def test_integers_as_numbers_are_explained_where_they_become_floating_point(spel
     model = Beside(lambda t, i: number(t, i)[..., None] * t[0]).eval()
     ex = explain(model.double(), {"ids": IDS, "beside": BESIDE}, target=0, dynamic=False)
     by_hand = by_value(IDS).double() * (model.table[0] @ model.head[:, 0])
-    found = ex.relevance["ids"]
+    found = ex.relevance["ids"].double()
     assert torch.allclose(found, by_hand, atol=1e-6 if spelling == "division" else 1e-12)
     ex.check(1e-6)
 
@@ -239,6 +240,7 @@ def test_a_circuit_model_starts_at_the_same_places():
     circuit = CircuitModel(model, {"ids": IDS, "beside": BESIDE})
     leaves = circuit.leaves({"ids": IDS, "beside": BESIDE})
     found = [leaves[place] for place in circuit.embedding_places()]
+    assert not any(use.kind is InputKind.UNREACHED for use in circuit.inputs)
     assert any(
         v.shape == BESIDE.shape and torch.equal(v, model.table[(IDS + 3) % ROWS]) for v in found
     )

@@ -16,7 +16,8 @@ from ..graphs.randomness import describe_draws
 from ..graphs.tracing_lock import TRACING, one_at_a_time
 from ..method.op import Op
 from ..method.rule import Rule
-from ..plan.prepare import ModelSource, PlanWithNodes, PreparedModel, prepare
+from ..plan.influence import InputUse
+from ..plan.prepare import ModelRecipe, ModelSource, PlanWithNodes, PreparedModel, prepare
 from ..plan.sources import resolve_sources
 from ..preset.preset import Preset
 from ..programs.program import build_forward_only
@@ -86,6 +87,10 @@ class CircuitModel:
         self.traces: TraceCache = TraceCache()
         self._programs: dict[Hashable, Any] = {}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what the model was made of: another process captures it again."""
+        return _restore, (type(self), self._prepared.recipe)
+
     @property
     def graph(self) -> Captured:
         """The captured graph with embeddings as inputs; sites are nodes of it."""
@@ -95,6 +100,15 @@ class CircuitModel:
     def output(self) -> OutputPort:
         """The output that metrics take."""
         return self._prepared.output
+
+    @property
+    def inputs(self) -> tuple[InputUse, ...]:
+        """What each input of `graph` is under RelP: a source, a control, or unreached, and why."""
+
+        def find() -> tuple[InputUse, ...]:
+            return self._prepared.plan(self._prepared.load_preset("relp")).influence.inputs
+
+        return self.remember("inputs", find)
 
     def choose(self, components: Iterable[str] | str) -> tuple[Site, ...]:
         """Return sites by kind (`z`), hook name, module path or glob; raise SourceError."""
@@ -172,6 +186,10 @@ def _refuse_draws(captured: Captured) -> None:
             " between two runs would not tell what a component does. Switch the noise off, or give"
             " the numbers to the model as an input."
         )
+
+
+def _restore(kind: type[CircuitModel], made_of: ModelRecipe) -> CircuitModel:
+    return kind(made_of.model, made_of.example_inputs, output=made_of.output, rules=made_of.rules)
 
 
 def _look_ups(prepared: PreparedModel) -> tuple[fx.Node, ...]:
