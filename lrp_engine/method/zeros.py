@@ -83,7 +83,7 @@ def _idle_along(call: Call[Op], c: Arriving) -> Tensor:
 def _idle(call: Call[Op], c: Tensor) -> Tensor:
     (operand,) = call.live
     count = call.operand(operand).dim()
-    axes = call.arguments.get(call.op.axes)
+    axes = call.arguments.get(call.op.axes or "")
     axes = [axes] if isinstance(axes, int) else list(axes or range(count))
     if c.dim() < count:  # a reduction without keepdim
         for axis in sorted(axis % count for axis in axes):
