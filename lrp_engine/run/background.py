@@ -15,9 +15,9 @@ from ..errors import InputError
 from ..propagate.ledger import Account, Ledger
 from ..results.explanation import Explanation
 from .reference import batch_size
-from .request import Request
 
-Explain = Callable[[Any, Request], Explanation]
+Repeat = Callable[[Any], Any]
+Explain = Callable[[Any, Any, Repeat], list[Explanation]]
 
 
 @dataclass(frozen=True)
@@ -55,31 +55,35 @@ class Background:
             yield _on_tensors(partial(_slice, start=start, end=start + size), self.samples)
 
 
-def explain_background(
-    explain: Explain, inputs: Any, request: Request, background: Background
-) -> Explanation:
+def explain_background(explain: Explain, inputs: Any, background: Background) -> list[Explanation]:
     """Explain against every reference and average: relevance, explained number and ledger.
 
-    Relevance and coefficients are means over the references; so is the explained number, which is
-    f(x) less the mean of f over the references.
+    Args:
+        explain: Called as `explain(inputs, reference, repeat)` with as many samples as there are
+            pairs; `repeat` gives a target or a position for all of them. Returns one explanation
+            per target.
+        inputs: What the model is called with.
+        background: The references.
+
+    Returns:
+        One explanation per target. Relevance and coefficients are means over the references; so is
+        the explained number, which is f(x) less the mean of f over the references.
     """
     samples = batch_size(pytree.tree_leaves(inputs))
-    found = _Mean(samples, len(background))
+    means: list[_Mean] = []
     for part in background.parts(max(1, background.at_once // samples)):
         count = batch_size(pytree.tree_leaves(part))
-        asked = replace(
-            request,
-            reference=_on_tensors(lambda t: t.repeat(samples, *[1] * (t.dim() - 1)), part),
-            target=_repeated(request.target, count, samples),
-            position=_repeated(request.position, count, samples),
-        )
-        repeated = _on_tensors(partial(torch.repeat_interleave, repeats=count, dim=0), inputs)
-        found.add(explain(repeated, asked))
-    return found.explanation(
-        lambda: (
-            explain_background(explain, inputs, replace(request, ledger=True), background).ledger
-        )
-    )
+        pairs = _on_tensors(partial(torch.repeat_interleave, repeats=count, dim=0), inputs)
+        reference = _on_tensors(partial(_tile, times=samples), part)
+        found = explain(pairs, reference, partial(_repeat, times=count, samples=samples))
+        means = means or [_Mean(samples, len(background)) for _ in found]
+        for mean, one in zip(means, found, strict=True):
+            mean.add(one)
+    return [mean.explanation() for mean in means]
+
+
+def _tile(x: Tensor, times: int) -> Tensor:
+    return x.repeat(times, *[1] * (x.dim() - 1))
 
 
 def _slice(x: Tensor, start: int, end: int) -> Tensor:
@@ -93,12 +97,12 @@ def _on_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     return pytree.tree_map(apply, tree)
 
 
-def _repeated(choice: Any, count: int, samples: int) -> Any:
-    """Return a target or position for `count` references per sample."""
+def _repeat(choice: Any, times: int, samples: int) -> Any:
+    """Return a target or position for so many references per sample."""
     if isinstance(choice, Tensor) and choice.dim() and choice.shape[0] == samples:
-        return choice.repeat_interleave(count, 0)
+        return choice.repeat_interleave(times, 0)
     if isinstance(choice, Sequence) and not isinstance(choice, str):
-        return [entry for entry in choice for _ in range(count)]
+        return [entry for entry in choice for _ in range(times)]
     return choice
 
 
@@ -124,26 +128,30 @@ class _Mean:
         if self.output is None:
             each = part.explained.shape[0] // self.samples
             self.output = _on_tensors(lambda t: t[::each], part.output)
-        self.parts.append(replace(part, relevance={}, coefficient={}, stored_output=None))
+        rest = {"stored_output": None, "require_finite": None}
+        self.parts.append(replace(part, relevance={}, coefficient={}, **rest))
 
     def _over_references(self, value: Tensor) -> Tensor:
         return value.reshape(self.samples, -1, *value.shape[1:]).sum(1)
 
-    def explanation(self, compute_ledger: Callable[[], Ledger]) -> Explanation:
+    def explanation(self) -> Explanation:
         """Return the mean."""
-        first = self.parts[0]
         assert self.explained is not None
-        ledgers = [part.stored_ledger for part in self.parts if part.stored_ledger is not None]
+        known = all(part.stored_ledger is not None for part in self.parts)
         return replace(
-            first,
+            self.parts[0],
             stored_output=self.output,
             explained=self.explained / self.references,
             relevance={n: v / self.references for n, v in self.sums["relevance"].items()},
             coefficient={n: v / self.references for n, v in self.sums["coefficient"].items()},
-            stored_ledger=_mean_ledger(ledgers, self.references) if ledgers else None,
-            compute_ledger=compute_ledger,
+            stored_ledger=self.ledger() if known else None,
+            compute_ledger=self.ledger,
             compute_output=None,
         )
+
+    def ledger(self) -> Ledger:
+        """Return the mean of the parts' ledgers."""
+        return _mean_ledger([part.ledger for part in self.parts], self.references)
 
 
 def _mean_ledger(ledgers: Sequence[Ledger], references: int) -> Ledger:

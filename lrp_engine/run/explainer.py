@@ -14,7 +14,7 @@ from ..errors import InputError, TargetError
 from ..graphs.nodes import value
 from ..promises.costs import Costs
 from ..results.explanation import Explanation
-from .background import Background, explain_background
+from .background import Background, Repeat, explain_background
 from .forward import Forward, ModelRun
 from .inputs import count_versions, enter_run, flatten_inputs, guard_run
 from .program_pairs import ProgramPair, ProgramPairs
@@ -43,7 +43,7 @@ class Explainer:
         """Run forward and relevance program once. Raises InputError and TargetError."""
         require_reference(self.pairs.plan.preset, request.reference)
         if isinstance(request.reference, Background):
-            return explain_background(self.explain, inputs, request, request.reference)
+            return self._explain_background(inputs, request, request.reference)
         with enter_run(self.captured), seeded(self.captured, request.seed):
             if self._takes_one_row(request):
                 return self._explain_rows(inputs, request)
@@ -81,6 +81,13 @@ class Explainer:
         reference: Any = None,
     ) -> list[Explanation]:
         """Run the model once, then explain targets together; None: every class."""
+        if isinstance(reference, Background):
+
+            def explain(pairs: Any, base: Any, repeat: Repeat) -> list[Explanation]:
+                several = targets and [repeat(target) for target in targets]
+                return self.explain_all(pairs, several, repeat(position), at_once, seed, base)
+
+            return explain_background(explain, inputs, reference)
         paired = bool(targets) and all(isinstance(t, tuple) for t in targets or ())
         at_rows = is_rows(position) or paired
         forward = self.forward(inputs, at_rows=at_rows, seed=seed, reference=reference)
@@ -88,6 +95,16 @@ class Explainer:
             targets = list(range(forward.explained_output.shape[-1]))
         pairs: list[_Pair] = list(targets) if paired else [(t, position) for t in targets]
         return forward.explain_all(pairs, max(1, at_once))
+
+    def _explain_background(
+        self, inputs: Any, request: Request, background: Background
+    ) -> Explanation:
+        def explain(pairs: Any, base: Any, repeat: Repeat) -> list[Explanation]:
+            target, position = repeat(request.target), repeat(request.position)
+            one = replace(request, target=target, position=position, reference=base)
+            return [self.explain(pairs, one)]
+
+        return explain_background(explain, inputs, background)[0]
 
     def _takes_one_row(self, request: Request) -> bool:
         if request.full_output is False:

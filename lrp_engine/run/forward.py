@@ -183,6 +183,12 @@ class Forward:
     kept: tuple[Any, ...]
     versions: tuple[int, ...]
 
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            "a Forward holds the values of one pass of its engine, which cannot be copied or"
+            " pickled: take the engine, or the explanations"
+        )
+
     @property
     def output(self) -> Any:
         """The model's output, in the model's own structure."""

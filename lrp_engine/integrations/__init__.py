@@ -1,0 +1,1 @@
+"""Stand in for explainers of other libraries, with their call signatures and shapes."""
