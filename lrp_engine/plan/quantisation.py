@@ -24,6 +24,7 @@ from ..method.op import (
     Quotient,
     Rounding,
     Selection,
+    Stop,
 )
 from ..method.registry import Registry
 
@@ -122,10 +123,13 @@ class _Search:
     def _tops(self, scale: fx.Node) -> list[fx.Node]:
         """Return what a scale is computed from entry by entry."""
         found = closure([scale], self._entries, stop=lambda n: not self._is_entrywise(n))
-        return [n for n in found if not self._is_entrywise(n) and n.op != "get_attr"] or [scale]
+        return [n for n in found if not self._is_entrywise(n)] or [scale]
 
     def _entries(self, node: fx.Node) -> Iterator[fx.Node]:
-        yield from (n for n in self.operands(node) if is_floating(n))
+        """Yield the floating-point operands that are no constants."""
+        for n in self.operands(node):
+            if is_floating(n) and n.op != "get_attr" and not isinstance(self.op(n), Stop):
+                yield n
 
     def _is_statistic(self, node: fx.Node) -> bool:
         """Return whether a node measures the size of a tensor: its largest entry, a norm."""
@@ -141,13 +145,14 @@ class _Search:
             return op is not None
         if op.elementwise or op.moves_entries or isinstance(op, Normaliser):
             return True
-        return isinstance(op, Linear) and all(_size(n) <= _size(node) for n in self.operands(node))
+        sizes = [_size(n) for n in self.operands(node)]
+        return isinstance(op, (Linear, Selection)) and max(sizes, default=0) <= _size(node)
 
     def scales(self) -> set[fx.Node]:
         """Return everything that is computed from scales entry by entry."""
         found = set(self.roots)
         for node in self.graph.nodes:
-            inputs = [n for n in self.operands(node) if is_floating(n) and n.op != "get_attr"]
+            inputs = list(self._entries(node))
             if node not in found and inputs and self._is_entrywise(node):
                 found.update([node] if found.issuperset(inputs) else [])
         return found
