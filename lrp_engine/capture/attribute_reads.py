@@ -78,7 +78,8 @@ class AttributeReads:
             self._drop_written()
 
     def watched(self) -> tuple[Watched, ...]:
-        """Return what to watch from now on."""
+        """Return what to watch from now on, once what the model wrote is undone."""
+        self._drop_written()  # what was written first and read then
         homes: dict[int, list[_Read]] = {}
         inside: dict[int, Watched] = {}
         for (home, _), read in self._reads.items():
