@@ -13,7 +13,7 @@ from .method.op import Op
 from .method.references import bibtex
 from .method.rule import Rule
 from .plan.plan import Coverage, Plan
-from .plan.prepare import ModelSource, prepare
+from .plan.prepare import ModelRecipe, ModelSource, prepare
 from .plan.provenance import Provenance
 from .preset.preset import Preset
 from .programs.compiled import check_mode
@@ -54,6 +54,10 @@ class Engine:
         compile: run both programs through torch.compile; a string is its `mode`, for instance
             "reduce-overhead" for CUDA graphs. The first run is compared with the plain programs.
         rules: a user's own `Op` and `Rule` records.
+
+    An engine can be copied, pickled and sent to other processes if its model can: the copy captures
+    the model again. It holds on to the example inputs for that. Unpickling runs code that the data
+    name, as ever: unpickle only what you trust.
 
     Raises:
         CaptureError: torch cannot capture the model.
@@ -100,6 +104,12 @@ class Engine:
             sizes=_sizes(self._prepared.captured, example_inputs),
         )
         self._explainer = Explainer(pairs, Proof())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what the engine was made of: another process captures the model again."""
+        pairs = self._explainer.pairs
+        made_of = self._prepared.recipe
+        return _restore, (made_of, pairs.plan.preset, self._sources, pairs.policy, pairs.compile)
 
     @property
     def plan(self) -> Plan:
@@ -304,7 +314,7 @@ class Engine:
             at_once: targets that travel through the relevance program together, which takes that
                 many times the memory of one.
             seed: as for `explain`; all targets share the random draws.
-            reference: as for `explain`, but no `Background`.
+            reference: as for `explain`.
 
         Returns:
             One explanation per target, in order.
@@ -392,6 +402,27 @@ def explain(
     engine = Engine(model, inputs, **options)
     return engine.explain(
         inputs, target, position=position, ledger=ledger, seed=seed, reference=reference
+    )
+
+
+def _restore(
+    made_of: ModelRecipe,
+    preset: Preset,
+    sources: tuple[str, ...] | None,
+    policy: PolicyOrBudget,
+    compile: bool | str,
+) -> Engine:
+    """Make an engine anew from what one was made of."""
+    return Engine(
+        made_of.model,
+        made_of.example_inputs,
+        preset=preset,
+        sources=sources,
+        output=made_of.output,
+        policy=policy,
+        dynamic=made_of.dynamic,
+        compile=compile,
+        rules=made_of.rules,
     )
 
 

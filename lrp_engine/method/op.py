@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.fx.node import Target
 
 from ..graphs.schema import Arguments
+from .by_name import find_entry, reference_to
 from .call import Arriving, Call, Coefficients
 from .claims import Claim, always
 from .samples import Sample
@@ -92,6 +93,9 @@ class Op:
         """
         names = frozenset(name.partition("[")[0] for name in live)
         return names.difference(self.operands, self.templates)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return find_entry, reference_to(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .by_name import find_entry, reference_to
 from .call import Coefficients
 from .call import Form as Form
 from .op import Op
@@ -39,6 +40,9 @@ class Rule:
     linear: bool = True
     serves: Callable[[Op], bool] | None = None
     runs: int = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return find_entry, reference_to(self)
 
     @property
     def parameters(self) -> Mapping[str, object]:

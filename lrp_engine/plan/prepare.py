@@ -39,6 +39,17 @@ class PlanWithNodes(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ModelRecipe:
+    """What a model was prepared from, with which another process prepares it again."""
+
+    model: ModelSource
+    example_inputs: Any
+    output: str | None
+    dynamic: Any
+    rules: tuple[Op | Rule, ...]
+
+
+@dataclass(frozen=True)
 class PreparedModel:
     """A captured and canonicalised model with the output to explain; every preset starts here.
 
@@ -49,6 +60,7 @@ class PreparedModel:
     captured: Captured
     registry: Registry
     output: OutputPort
+    recipe: ModelRecipe
 
     def load_preset(self, preset: str | Path | Preset) -> Preset:
         """Load a preset against this model's registry; raise PresetError if it is incomplete."""
@@ -165,11 +177,12 @@ def prepare(
         InputError: example inputs are missing or do not fit.
         TargetError: there is no floating-point output of that name.
     """
-    registry = standard().with_entries(rules) if rules else standard()
+    recipe = ModelRecipe(model, example_inputs, output, dynamic, tuple(rules))
+    registry = standard().with_entries(recipe.rules) if recipe.rules else standard()
     captured = _capture(model, example_inputs, dynamic, output)
     with leave_modes():
         captured = canonicalise(captured, registry)
-    return PreparedModel(captured, registry, find_output(captured, output))
+    return PreparedModel(captured, registry, find_output(captured, output), recipe)
 
 
 def _capture(model: ModelSource, example: Any, dynamic: Any, output: str | None) -> Captured:

@@ -122,9 +122,9 @@ def complete(preset: Preset, registry: Registry) -> Preset:
                 f"preset {preset.name!r}: rule {entry.use!r} needs {' and '.join(missing)}, for"
                 f" instance load_preset({preset.name!r}, {given})"
             )
-        rule = registry.rules.get((entry.family, entry.use))
-        for name, value in entry.parameters.items() if rule else ():
-            _value(rule, name, value, f"preset {preset.name!r} (rule {entry.use!r})")
+        if rule := registry.rules.get((entry.family, entry.use)):
+            for name, value in entry.parameters.items():
+                _value(rule, name, value, f"preset {preset.name!r} (rule {entry.use!r})")
     return preset
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..errors import ExplosionError, InputError, SourceError
+from ..errors import ExplosionError, InputError, LrpError, SourceError
 from ..graphs.nodes import shape_text
 from ..plan.provenance import Provenance
 from ..propagate.explosions import find_explosion
@@ -61,6 +61,17 @@ class BySource(Mapping[str, Tensor]):
 
 
 @dataclass(frozen=True)
+class CannotCompute:
+    """Raises an error in the place of what a copied explanation no longer can compute."""
+
+    error: LrpError
+
+    def __call__(self) -> Any:
+        """Raise the error."""
+        raise self.error
+
+
+@dataclass(frozen=True)
 class Explanation:
     """One explanation of a batch.
 
@@ -96,6 +107,20 @@ class Explanation:
     def __post_init__(self) -> None:
         for name in ("relevance", "coefficient"):
             object.__setattr__(self, name, BySource(getattr(self, name), self.require_finite))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the tensors, with output and ledger computed: what computes them stays here."""
+        state = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("output", "ledger"):
+            state[f"compute_{name}"] = None
+            try:
+                state[f"stored_{name}"] = getattr(self, name)
+            except LrpError as error:
+                state[f"compute_{name}"] = CannotCompute(error)
+        detached: dict[str, Any] = pytree.tree_map_only(Tensor, Tensor.detach, state)
+        for name in ("relevance", "coefficient"):
+            detached[name] = BySource({k: v.detach() for k, v in state[name].items()})
+        return detached
 
     @cached_property
     def output(self) -> Any:
