@@ -1,4 +1,4 @@
-"""What a capture takes for granted is watched: hooks, attributes, flags, modes, and what it proves."""
+"""What a capture takes for granted is watched; its first call is proved."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -119,7 +119,7 @@ def test_without_the_watch_the_old_answer_is_given(engine, model, monkeypatch):
 
 def test_training_mode_is_named_also_where_one_module_trains(engine, model):
     model.activations.train()
-    with pytest.raises(InputError, match="training mode .activations and 1 more"):
+    with pytest.raises(InputError, match=r"training mode .activations and 1 more"):
         engine.explain(X, target=0)
     model.eval()
 
@@ -160,7 +160,7 @@ def test_autocast_is_captured_and_compared():
         assert torch.equal(found.output, model(x))
     assert found.output.dtype is torch.bfloat16
     assert "autocast was on (cpu: torch.bfloat16)" in found.provenance.notes[-1]
-    with pytest.raises(InputError, match="autocast was on .* now autocast was off"):
+    with pytest.raises(InputError, match=r"autocast was on .* now autocast was off"):
         engine.explain(x, target=0)
     plain = Engine(model, x)
     with (
@@ -174,7 +174,7 @@ def test_another_default_dtype_is_named(engine):
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float16)
     try:
-        with pytest.raises(InputError, match="default dtype was .* and is torch.float16"):
+        with pytest.raises(InputError, match=r"default dtype was .* and is torch.float16"):
             engine.explain(X, target=0)
     finally:
         torch.set_default_dtype(before)
@@ -207,7 +207,7 @@ def test_state_outside_of_modules_is_proved_at_the_first_call():
     state = {"scale": 1.0}
     engine = Engine(lambda x: x * state["scale"], X)
     state["scale"] = 2.0
-    with pytest.raises(CaptureError, match="differs by up to .* global variable, a closure"):
+    with pytest.raises(CaptureError, match=r"differs by up to .* global variable, a closure"):
         engine.explain(X, target=0)
 
 
@@ -245,7 +245,8 @@ def test_the_proof_leaves_buffers_and_inputs_as_they_were():
     model.forward = forward
     engine, x = Engine(model, X), X.clone()
     engine.explain(x, target=0)
-    assert model.count == 0 and torch.equal(x, X)
+    assert model.count == 0
+    assert torch.equal(x, X)
 
 
 # --- signatures --------------------------------------------------------------------------------
