@@ -25,6 +25,7 @@ _CLEAN = ("clean",)
 _CORRUPT = ("corrupt", "corrupted")
 _ANSWER = ("answer", "label", "correct_idx", "correct")
 _WRONG = ("wrong", "incorrect_idx", "incorrect")
+_INDICES = ("correct_idx", "incorrect_idx")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ def read_prompts(path: str | Path, tokenizer: Tokenizer | None = None) -> list[P
     Columns: `clean`, `corrupt` (or `corrupted`), `answer` (or `label`, `correct_idx`), and
     `wrong` (or `incorrect_idx`); a label may be a list [answer, wrong]. Prompts are text or lists
     of words for the tokenizer, or lists of token ids; answers are token ids or one token's text.
-    With a tokenizer, whatever is text goes through it: " 7" and "True" are words. Without one,
-    text has to spell token ids, as a CSV file writes them.
+    With a tokenizer, whatever is text goes through it: " 7" and "True" are words. The columns
+    `correct_idx` and `incorrect_idx`, and a `label` [id, id], hold ids. Without a tokenizer, text
+    has to spell token ids, as a CSV file writes them.
 
     Args:
         path: the file.
@@ -121,6 +123,7 @@ def _prompt(row: Row, where: str, tokenizer: Tokenizer | None) -> Prompt:
             f"{where}: {len(clean)} clean and {len(corrupt)} corrupted tokens; patching needs"
             " prompts of equal length"
         )
+    row = _with_ids(row)
     answer, wrong = _column(row, _ANSWER, where), _optional(row, _WRONG)
     if isinstance(answer, str) and tokenizer is None:
         answer = _literal(answer)
@@ -132,6 +135,15 @@ def _prompt(row: Row, where: str, tokenizer: Tokenizer | None) -> Prompt:
         _one(answer, where, tokenizer),
         None if wrong is None else _one(wrong, where, tokenizer),
     )
+
+
+def _with_ids(row: Row) -> Row:
+    """Read as ids what is ids by its column: EAP-IG's `correct_idx`, and a `label` [id, id]."""
+    found = {name: _literal(row[name]) for name in _INDICES if name in row}
+    label = _literal(row.get("label"))
+    if isinstance(label, (list, tuple)) and len(label) == 2 and all(map(_is_id, label)):
+        found["label"] = label
+    return {**row, **found}
 
 
 def _optional(row: Row, names: Sequence[str]) -> object:
