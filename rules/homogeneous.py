@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from lrp_engine.graphs.aten import aten
+from lrp_engine.graphs.schema import Arguments
 from lrp_engine.method.call import Arriving, Call, Coefficients
 from lrp_engine.method.claims import never_zero
 from lrp_engine.method.op import Homogeneous
@@ -18,9 +21,26 @@ MOMENTS = tuple(
         (aten.var.dim, sample(real(2, 3), [1]), 2.0),
         (aten.std.correction, sample(real(2, 3), [1]), 1.0),
         (aten.std.dim, sample(real(2, 3), [1]), 1.0),
-        (aten.linalg_vector_norm.default, sample(real(2, 3), 2, [1]), 1.0),
-        (aten.norm.ScalarOpt_dim, sample(real(2, 3), 2, [1]), 1.0),
-        (aten._pdist_forward.default, sample(real(4, 3), 2.0), 1.0),
+    ]
+)
+
+
+def _of_order(name: str) -> Callable[[Arguments, frozenset[str]], bool]:
+    return lambda arguments, _: bool(arguments[name] != 0)
+
+
+# The norm of order 0 counts entries: `rules/stop.py` has it.
+NORMS = tuple(
+    Homogeneous(
+        target=target,
+        operands=("self",),
+        samples=(call,),
+        when=_of_order(order),
+    )
+    for target, order, call in [
+        (aten.linalg_vector_norm.default, "ord", sample(real(2, 3), 2, [1])),
+        (aten.norm.ScalarOpt_dim, "p", sample(real(2, 3), 2, [1])),
+        (aten._pdist_forward.default, "p", sample(real(4, 3), 2.0)),
     ]
 )
 
@@ -46,7 +66,7 @@ DISTANCES = (
         target=aten._cdist_forward.default,
         operands=("x1", "x2"),
         samples=(sample(real(2, 3), real(4, 3), 2.0, None),),
-        when=lambda _, live: live == {"x1", "x2"},
+        when=lambda arguments, live: live == {"x1", "x2"} and arguments["p"] != 0,
     ),
     Homogeneous(
         target=aten.hypot.default,

@@ -103,7 +103,11 @@ COPIES = (
         "self",
         "values",
         selectors=("indices",),
-        samples=(sample(real(4, 3), [integers(4, 2)], real(2, 3), True),),
+        samples=(
+            sample(real(4, 3), [integers(4, 2)], real(2, 3), True),
+            sample(real(4, 3), [torch.tensor([1, 3, 1])], real(3, 3)),
+        ),
+        adjoint=written_adjoint,
     ),
 )
 

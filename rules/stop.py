@@ -5,6 +5,7 @@ Ops with integer or boolean results need no entry: such values cannot carry rele
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from lrp_engine.graphs.aten import aten
@@ -64,6 +65,31 @@ SHAPES = tuple(
 def _rounds(arguments: Arguments, live: frozenset[str]) -> bool:
     return arguments["rounding_mode"] is not None
 
+
+def _of_order_zero(name: str) -> Callable[[Arguments, frozenset[str]], bool]:
+    return lambda arguments, _: bool(arguments[name] == 0)
+
+
+COUNTS = tuple(
+    Stop(
+        target=target,
+        operands=operands,
+        samples=(call,),
+        reason=STEPS,
+        when=_of_order_zero(order),
+    )
+    for target, order, operands, call in [
+        (aten.linalg_vector_norm.default, "ord", ("self",), sample(real(2, 3), 0, [1])),
+        (aten.norm.ScalarOpt_dim, "p", ("self",), sample(real(2, 3), 0, [1])),
+        (aten._pdist_forward.default, "p", ("self",), sample(real(4, 3), 0.0)),
+        (
+            aten._cdist_forward.default,
+            "p",
+            ("x1", "x2"),
+            sample(real(2, 3), real(4, 3), 0.0, None),
+        ),
+    ]
+)
 
 PIECEWISE_CONSTANT = (
     *(

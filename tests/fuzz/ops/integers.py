@@ -101,13 +101,13 @@ NUMBERS = [
     *table(
         {
             "to number": lambda i: i.double() / 9,
-            "number by promotion": lambda i: (i * 0.25).double(),
-            "number by division": lambda i: (i / 8).double(),
             "one hot number": lambda i: F.one_hot(i % 5, 5).double(),
             "mask number": lambda i: (i > 3).double(),
         },
         operands="i",
     ),
+    Row("number by promotion", lambda i: (i * 0.25).double(), "i", coarse=True),
+    Row("number by division", lambda i: (i / 8).double(), "i", coarse=True),
     Row("times table of numbers", lambda i, w: i.double()[..., None] * w, "i",
         weights=lambda i: [(4,)]),
 ]  # fmt: skip
