@@ -274,8 +274,8 @@ def _pictures(folder: Path) -> Path:
         (["coverage", "cli_models:two", "--inputs", "broken.npz"], "cannot be read"),
         (["coverage", "cli_models:two", "--inputs", "names.npz"], "arguments are x, y"),
         (["coverage", "broken.pt2"], "cannot be read as an exported program"),
-        (["explain", "cli_models:with_example", "--target", "0", "--save", "."], "cannot be writ"),
-        (["explain", "cli_models:with_example", "--target", "0", "--plot", "x.y"], "cannot be wr"),
+        (["explain", "cli_models:with_example", "--target", "0", "--save", "."], "name it so"),
+        (["explain", "cli_models:with_example", "--target", "0", "--plot", "x.y"], "name it so"),
     ],
 )
 def test_problems_exit_with_1(run: Run, arguments: list[str], words: str) -> None:
