@@ -28,15 +28,16 @@ from lrp_engine.circuits import (
     patch,
 )
 from lrp_engine.circuits.agreement import pearson, spearman
-from lrp_engine.circuits.estimators import Estimator, along_path
+from lrp_engine.circuits.estimators import LinearEstimator, PathPoint, along_path
 from lrp_engine.demo import ioi
 
 KINDS = ("resid_pre", "attn_out", "mlp_out")
 
 
-def ends(name: str, preset: str) -> Estimator:
+def ends(name: str, preset: str) -> LinearEstimator:
     """The mean of the coefficients on both runs."""
-    return Estimator(name, ((0.0, 0.5, preset), (1.0, 0.5, preset)), "", "both ends of the path")
+    terms = (PathPoint(0.0, 0.5, preset), PathPoint(1.0, 0.5, preset))
+    return LinearEstimator(name, terms, "", "both ends of the path")
 
 
 CANDIDATES = (

@@ -15,9 +15,11 @@ from .drawing.layout import Drawing, arrange
 from .edges import EdgeScores, edge_scores
 from .estimators import (
     ESTIMATORS,
+    BothRuns,
     Estimator,
-    compare,
-    score,
+    LinearEstimator,
+    MixedEstimator,
+    PathPoint,
 )
 from .exports import (
     dot,
@@ -37,11 +39,13 @@ from .pairs import LogitDifference, Pairs, logit_difference
 from .patching import patch
 from .prompts import by_length, read_prompts
 from .scores import Component, Direction, Scores
+from .scoring import compare, score
 from .verify import Choice, choose_estimator, verify
 
 __all__ = [
     "ESTIMATORS",
     "Ablation",
+    "BothRuns",
     "Choice",
     "Circuit",
     "CircuitModel",
@@ -53,8 +57,11 @@ __all__ = [
     "Estimator",
     "FeatureCurve",
     "FeatureScores",
+    "LinearEstimator",
     "LogitDifference",
+    "MixedEstimator",
     "Pairs",
+    "PathPoint",
     "Quality",
     "Scores",
     "Splice",

@@ -24,11 +24,13 @@ from ..method.relevance import widen
 from .blocks import Block, BlockKind
 from .circuit_model import CircuitModel
 from .downstream import downstream_program, repeat_batch
-from .estimators import Estimator, estimate_coefficients, find_estimator
+from .estimators import Estimator, LinearEstimator, find_estimator
+from .magnitudes import CutSums
 from .pairs import Pairs
 from .reader_paths import reader_paths
 from .run_pair import RunPair, run_both
 from .scores import Direction
+from .scoring import estimate_coefficients
 
 
 class ReaderKind(Enum):
@@ -89,6 +91,13 @@ class EdgeScores:
         """Average over prompts: (writer, reader)."""
         return self.values.mean(0)
 
+    @property
+    def cut_sums(self) -> CutSums:
+        """The sums of all edges out of the input and into the output, beside the gap."""
+        sums = {"edges out of input": self.values[:, 0].sum(1)}
+        sums["edges into logits"] = self.values[:, :, -1].sum(1)
+        return CutSums(sums, self.clean - self.corrupt)
+
     def __len__(self) -> int:
         """Return how many edges there are."""
         return int(self.possible.sum())
@@ -142,23 +151,40 @@ def edge_scores(
     writers, results = _results(model, runs, blocks)
     readers = list_readers(blocks, runs)
     possible = _possible(writers, readers)
-    parts = [
-        _product(results, _read(model, pairs, runs, blocks, replace(chosen, points=(point,))))
-        for point in chosen.points
-    ]
-    values, by_position = (sum(several[1:], several[0]) for several in zip(*parts, strict=True))
     clean, corrupt = runs.metrics(pairs)
+    parts = [
+        _score_all(model, pairs, runs, blocks, results, part) * possible for part in chosen.parts
+    ]
+    own = [part.sum(-1, keepdim=True) for part in parts]
+    values = chosen.combine(parts, own, clean - corrupt)
     return EdgeScores(
         estimator=chosen.name,
         direction=direction,
         writers=writers,
         readers=readers,
-        values=values * possible,
-        by_position=by_position * possible,
+        values=values.sum(1),
+        by_position=values.mean(0),
         possible=possible,
         clean=clean,
         corrupt=corrupt,
     )
+
+
+def _score_all(
+    model: CircuitModel,
+    pairs: Pairs,
+    runs: RunPair,
+    blocks: Sequence[Block],
+    results: Tensor,
+    estimator: LinearEstimator,
+) -> Tensor:
+    """Return (batch, position, writer, reader): what is written times what is read."""
+    written = results.permute(1, 2, 0, 3)
+    parts = []
+    for term in estimator.terms:
+        read = _read(model, pairs, runs, blocks, replace(estimator, terms=(term,)))
+        parts.append(torch.cat([written @ part.permute(1, 2, 3, 0) for part in read], -1))
+    return sum(parts[1:], parts[0])
 
 
 def require_blocks(model: CircuitModel) -> tuple[Block, ...]:
@@ -244,28 +270,17 @@ def _possible(writers: Sequence[Writer], readers: Sequence[ReaderInput]) -> Tens
     return torch.tensor([[w.order < r.order for r in readers] for w in writers])
 
 
-def _product(results: Tensor, read: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
-    """Multiply what is written with what is read, summed over features.
-
-    Returns (batch, writer, reader) summed over positions, and (position, writer, reader) averaged
-    over prompts.
-    """
-    written = results.permute(1, 2, 0, 3)
-    found = [written @ part.permute(1, 2, 3, 0) for part in read]
-    return torch.cat([f.sum(1) for f in found], -1), torch.cat([f.mean(0) for f in found], -1)
-
-
 def _read(
-    model: CircuitModel, pairs: Pairs, runs: RunPair, blocks: Sequence[Block], point: Estimator
+    model: CircuitModel, pairs: Pairs, runs: RunPair, blocks: Sequence[Block], one: LinearEstimator
 ) -> Iterator[Tensor]:
     """Yield the coefficient that each reader alone sends into the stream, block by block.
 
-    `point` is an estimator of one point. Each tensor is (reader, batch, position, feature).
+    `one` is an estimator of one term. Each tensor is (reader, batch, position, feature).
     """
-    ((t, _, preset),) = point.points
+    (term,) = one.terms
     readers = (*(n for b in blocks for n in b.readers), model.output.node)
-    seeds = estimate_coefficients(model, pairs, runs, point, readers)
-    back = reader_paths(model, preset, blocks).run(runs.inputs_at(model, t), seeds)
+    seeds = estimate_coefficients(model, pairs, runs, one, readers)
+    back = reader_paths(model, term.preset, blocks).run(runs.inputs_of(model, term), seeds)
     like = runs.delta(blocks[0].skip)
     for b in blocks:
         for node in b.readers:

@@ -1,63 +1,200 @@
-"""Estimate what patching would do: where a coefficient is taken, and under which rules."""
+"""Estimators of what patching would do, as data: where coefficients are taken, under which rules.
+
+The estimate for a component is its coefficient times (clean - corrupt activation). A coefficient is
+that of one run, at a point of the path between the two runs, or one of both runs at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from enum import Enum
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from ..errors import InputError
 from ..method.relevance import widen
-from .circuit_model import CircuitModel
-from .pairs import Pairs, differentiate_metric
-from .run_pair import RunPair, run_both
-from .scores import Direction, Scores
-from .sites import Site
+
+
+class End(Enum):
+    """The runs at the ends of the path: the one that is patched, and the one it is patched with."""
+
+    BASE = 0
+    OTHER = 1
 
 
 @dataclass(frozen=True)
-class Estimator:
-    """An estimate of patching: weighted coefficients at points of a path, times (clean - corrupt).
+class PathPoint:
+    """The coefficient of one run, with embeddings base + t (other - base), times a weight."""
 
-    The path runs over embeddings: point t is base + t (other - base), where `base` is the run that
-    is patched. `points` holds (t, weight, preset); one point at t = 0 is attribution patching.
+    t: float
+    weight: float
+    preset: str
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """The end of the path that its forward pass runs; none in between."""
+        return tuple(end for end in End if end.value == self.t)
+
+    def inputs(
+        self, base: Sequence[Tensor], other: Sequence[Tensor], embeddings: Sequence[int]
+    ) -> list[Tensor]:
+        """Return what its programs are given: the inputs of the run at t.
+
+        Args:
+            base: inputs of the graph in the run that is patched.
+            other: those in the run it is patched with.
+            embeddings: which of them are embeddings.
+        """
+        leaves = list(base)
+        for i in embeddings if self.t else ():
+            leaves[i] = torch.lerp(base[i], other[i], self.t)
+        return leaves
+
+
+@dataclass(frozen=True)
+class BothRuns:
+    """The difference coefficient of both runs, under a preset whose rules compare two runs."""
+
+    preset: str
+    weight: float = 1.0
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """Both runs, in the order in which the forward program takes them."""
+        return (End.OTHER, End.BASE)
+
+    def inputs(
+        self, base: Sequence[Tensor], other: Sequence[Tensor], embeddings: Sequence[int]
+    ) -> list[Tensor]:
+        """Return what its programs are given: all inputs of `other`, then the tensors of `base`."""
+        return [*other, *(leaf for leaf in base if isinstance(leaf, Tensor))]
+
+
+Term = PathPoint | BothRuns
+
+
+@dataclass(frozen=True)
+class LinearEstimator:
+    """An estimate by one coefficient, a weighted sum of terms, times (clean - corrupt).
+
+    One `PathPoint` at t = 0 is attribution patching. Weights sum to 1; the estimate is then exact
+    on linear models.
     """
 
     name: str
-    points: tuple[tuple[float, float, str], ...]
+    terms: tuple[Term, ...]
     cites: str
     about: str
 
     @property
     def passes(self) -> int:
-        """Forward and relevance passes per batch."""
-        return len(self.points)
+        """Relevance passes per batch."""
+        return len(self.terms)
+
+    @property
+    def parts(self) -> tuple[LinearEstimator, ...]:
+        """The linear estimators whose scores `combine` takes: this one."""
+        return (self,)
+
+    def combine(self, scores: Sequence[Tensor], own: Sequence[Tensor], gap: Tensor) -> Tensor:
+        """Return the only scores as they are; see `MixedEstimator.combine`."""
+        return scores[0]
 
 
-def at_base(name: str, preset: str, cites: str, about: str) -> Estimator:
+@dataclass(frozen=True)
+class MixedEstimator:
+    """(1 - w) small + w large, with w from the share of the gap that a component moves by itself.
+
+    `small` is right to first order in a component's own effect, `large` for sums and large effects.
+    `weigh` maps shares, `large` score / gap, to weights between 0 and 1.
+    """
+
+    name: str
+    small: LinearEstimator
+    large: LinearEstimator
+    weigh: Callable[[Tensor], Tensor]
+    cites: str
+    about: str
+
+    @property
+    def passes(self) -> int:
+        """Relevance passes per batch."""
+        return sum(part.passes for part in self.parts)
+
+    @property
+    def parts(self) -> tuple[LinearEstimator, ...]:
+        """The linear estimators whose scores `combine` takes."""
+        return (self.small, self.large)
+
+    def combine(self, scores: Sequence[Tensor], own: Sequence[Tensor], gap: Tensor) -> Tensor:
+        """Combine the scores of the parts.
+
+        Args:
+            scores: what each part gives, (batch, ...): scores of components, or of their edges.
+            own: the score of the component that each entry belongs to, per part, of the same shape
+                or with size 1 on axes over which a component's entries lie.
+            gap: clean - corrupt metric, (batch,).
+
+        Returns:
+            Scores of the shape of `scores[0]`.
+        """
+        effect = widen(own[1])
+        whole = gap.to(effect).reshape(-1, *([1] * (effect.dim() - 1)))
+        share = torch.where(effect == 0, effect, effect / whole)
+        w = self.weigh(share)
+        return (1 - w) * scores[0] + w * scores[1]
+
+
+Estimator = LinearEstimator | MixedEstimator
+
+
+def at_base(name: str, preset: str, cites: str, about: str) -> LinearEstimator:
     """Make the estimator that takes one coefficient, on the patched run itself."""
-    return Estimator(name, ((0.0, 1.0, preset),), cites, about)
+    return LinearEstimator(name, (PathPoint(0.0, 1.0, preset),), cites, about)
 
 
-def along_path(name: str, preset: str, steps: int, cites: str, about: str) -> Estimator:
+def along_path(name: str, preset: str, steps: int, cites: str, about: str) -> LinearEstimator:
     """Make the estimator that averages coefficients at the midpoints of `steps` equal parts."""
-    points = tuple(((i + 0.5) / steps, 1 / steps, preset) for i in range(steps))
-    return Estimator(name, points, cites, about)
+    points = tuple(PathPoint((i + 0.5) / steps, 1 / steps, preset) for i in range(steps))
+    return LinearEstimator(name, points, cites, about)
 
+
+def of_both_runs(name: str, preset: str, cites: str, about: str) -> LinearEstimator:
+    """Make the estimator whose scores at every full cut of the graph sum to the gap."""
+    return LinearEstimator(name, (BothRuns(preset),), cites, about)
+
+
+def weigh_twice_the_share(share: Tensor) -> Tensor:
+    """Return w = min(1, 2 |share|): chosen on small models, see `benchmarks/circuits.md`."""
+    return (2 * share.abs()).clamp(max=1)
+
+
+_GRADIENT = at_base("gradient", "gradient", "nanda2023", "attribution patching: the plain gradient")
+_DELTA = of_both_runs(
+    "delta", "delta", "shrikumar2017", "both runs at once: sums to the metric's difference"
+)
 
 ESTIMATORS: Mapping[str, Estimator] = {
     e.name: e
     for e in (
-        at_base("gradient", "gradient", "nanda2023", "attribution patching: the plain gradient"),
+        _GRADIENT,
         at_base("relp", "relp", "relp2025", "RelP: LN-, identity, half and 0-rule"),
         at_base("relp_ah", "relp_ah", "relp2025", "RelP with attention weights held constant"),
         at_base("attnlrp", "attnlrp", "achtibat2024", "the coefficients of AttnLRP"),
         along_path("eap_ig", "gradient", 5, "hanna2024", "gradients over the path of embeddings"),
         along_path("relp_mid", "relp", 1, "relp2025", "RelP halfway between the runs"),
         along_path("relp_ig", "relp", 2, "relp2025", "RelP at two points of the path"),
+        _DELTA,
+        MixedEstimator(
+            name="delta_plus",
+            small=_GRADIENT,
+            large=_DELTA,
+            weigh=weigh_twice_the_share,
+            cites="shrikumar2017",
+            about="delta for large effects, the gradient for small ones",
+        ),
     )
 }
 
@@ -68,117 +205,8 @@ def find_estimator(estimator: str | Estimator) -> Estimator:
     Raises:
         InputError: the name is unknown.
     """
-    if isinstance(estimator, Estimator):
+    if not isinstance(estimator, str):
         return estimator
     if estimator not in ESTIMATORS:
         raise InputError(f"unknown estimator {estimator!r}; choose from: {', '.join(ESTIMATORS)}")
     return ESTIMATORS[estimator]
-
-
-def score(
-    model: CircuitModel,
-    pairs: Pairs,
-    components: Iterable[str] | str = ("resid_pre", "attn_out", "mlp_out"),
-    *,
-    estimator: str | Estimator = "relp",
-    direction: Direction | str = Direction.DENOISE,
-) -> Scores:
-    """Score components with one estimator: how far patching each would move the metric.
-
-    score = sum over features of c * (clean - corrupt activation), per prompt and position. Two
-    forward passes and one relevance pass per batch (more for estimators with several points).
-
-    Args:
-        model: the model to score.
-        pairs: a batch of clean and corrupt prompts with their metric.
-        components: kinds, hook names or module paths, or globs of these.
-        estimator: a name in `ESTIMATORS`, or one of your own.
-        direction: the run that is patched.
-
-    Returns:
-        Scores in units of the metric, (batch, position) or (batch, position, unit) per site.
-
-    Raises:
-        SourceError: a component is unknown.
-        InputError: the estimator is unknown, or the prompts do not fit the capture.
-        TargetError: the metric does not give one number per prompt.
-
-    Example:
-        >>> from lrp_engine.demo.ioi import ioi_subject
-        >>> model, pairs = ioi_subject()
-        >>> scores = score(model, pairs, "z")
-        >>> scores["blocks.3.attn.hook_z"].shape  # (prompt, position, head)
-        torch.Size([4, 15, 4])
-    """
-    return compare(model, pairs, components, estimators=[estimator], direction=direction)[0]
-
-
-def compare(
-    model: CircuitModel,
-    pairs: Pairs,
-    components: Iterable[str] | str = ("resid_pre", "attn_out", "mlp_out"),
-    *,
-    estimators: Iterable[str | Estimator] = tuple(ESTIMATORS),
-    direction: Direction | str = Direction.DENOISE,
-) -> list[Scores]:
-    """Score components with several estimators, which share the two runs.
-
-    Takes and raises what `score` does; returns one `Scores` per estimator, in their order.
-
-    Example:
-        >>> from lrp_engine.demo.ioi import ioi_subject
-        >>> model, pairs = ioi_subject()
-        >>> [s.estimator for s in compare(model, pairs, "z", estimators=["gradient", "relp"])]
-        ['gradient', 'relp']
-    """
-    direction, sites = Direction(direction), model.choose(components)
-    nodes = tuple(dict.fromkeys(site.node for site in sites))
-    candidates = [find_estimator(e) for e in estimators]
-    at_start = [preset for e in candidates for t, _, preset in e.points if t == 0]
-    runs = run_both(model, pairs, nodes, direction, first=at_start[0] if at_start else None)
-    found = []
-    for candidate in candidates:
-        coefficients = estimate_coefficients(model, pairs, runs, candidate, nodes)
-        found.append(_scores(candidate.name, sites, runs, coefficients, pairs))
-    return found
-
-
-def estimate_coefficients(
-    model: CircuitModel, pairs: Pairs, runs: RunPair, estimator: Estimator, nodes: Iterable[fx.Node]
-) -> dict[fx.Node, Tensor]:
-    """Compute the estimator's coefficient at each node that relevance reaches.
-
-    Returns:
-        Coefficients of the shape of each node's activation, in metric units per unit of it.
-    """
-    total: dict[fx.Node, Tensor] = {}
-    for t, weight, preset in estimator.points:
-        found = runs.known.get(preset) if t == 0 else None
-        if found is None:
-            program = model.coefficients(preset, tuple(nodes))
-            seed = partial(differentiate_metric, pairs.metric)
-            found = program.run(runs.inputs_at(model, t), seed).coefficients
-        for node, c in found.items():
-            c = c if weight == 1.0 else weight * widen(c)
-            total[node] = total[node] + c if node in total else c
-    return total
-
-
-def _scores(
-    name: str,
-    sites: tuple[Site, ...],
-    runs: RunPair,
-    coefficients: Mapping[fx.Node, Tensor],
-    pairs: Pairs,
-) -> Scores:
-    values, unreached = {}, []
-    for site in sites:
-        delta = runs.delta(site.node)
-        if site.node in coefficients:
-            values[site.name] = site.sum_features(widen(coefficients[site.node]) * delta)
-        else:
-            unreached.append(site.name)
-            values[site.name] = torch.zeros_like(site.sum_features(delta))
-    clean, corrupt = runs.metrics(pairs)
-    notes = (f"no relevance reaches: {', '.join(unreached)}",) if unreached else ()
-    return Scores(name, runs.direction, sites, values, clean, corrupt, notes)

@@ -18,11 +18,12 @@ from ..errors import InputError
 from ..method.relevance import widen
 from .circuit_model import CircuitModel
 from .downstream import repeat_batch
-from .estimators import Estimator, estimate_coefficients, find_estimator
+from .estimators import Estimator, find_estimator
 from .pairs import Pairs, evaluate_metric
 from .patching import program_behind
 from .run_pair import RunPair, run_both
 from .scores import Direction
+from .scoring import estimate_coefficients
 from .sites import Site, SiteLayout
 
 _TINY = 1e-3
@@ -72,8 +73,8 @@ class FeatureScores:
 
     `features[site]` is (batch, position, feature), `errors[site]` (batch, position). The score of a
     feature is c_f (f_clean - f_corrupt), with c_f the decoder's transpose of the site's
-    coefficient; features and error sum to the site's own score. `clean` and `corrupt`, (batch,),
-    are the metric of the two runs.
+    coefficient; features and error sum to the site's own score (but for `delta_plus`, which weighs
+    each by its own effect). `clean` and `corrupt`, (batch,), are the metric of the two runs.
     """
 
     estimator: str
@@ -159,17 +160,28 @@ def score_features(
     direction, chosen = Direction(direction), find_estimator(estimator)
     placed = [place_dictionary(model, splice) for splice in splices]
     nodes = nodes_of(placed)
-    runs = run_both(model, pairs, nodes, direction)
-    found = estimate_coefficients(model, pairs, runs, chosen, nodes)
+    first = max((t for part in chosen.parts for t in part.terms), key=lambda t: len(t.ends))
+    runs = run_both(model, pairs, nodes, direction, first=first)
+    found = [estimate_coefficients(model, pairs, runs, part, nodes) for part in chosen.parts]
+    clean, corrupt = runs.metrics(pairs)
     features, errors = {}, {}
     for p in placed:
         _require_affine(p, runs.base_values[p.reads.node])
-        change, lost = _changes(p, runs)
-        c = found.get(p.site.node, torch.zeros_like(lost)).to(lost.dtype)
-        features[p.site.name] = _pull_back(p, c, change) * change
-        errors[p.site.name] = p.site.sum_features(c * lost)
-    clean, corrupt = runs.metrics(pairs)
+        parts = [_score_dictionary(p, runs, c) for c in found]
+        features[p.site.name], errors[p.site.name] = (
+            chosen.combine(several, several, clean - corrupt)
+            for several in zip(*parts, strict=True)
+        )
     return FeatureScores(chosen.name, direction, features, errors, clean, corrupt)
+
+
+def _score_dictionary(
+    p: PlacedDictionary, runs: RunPair, coefficients: Mapping[fx.Node, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return the scores of the features, (batch, position, feature), and of the error term."""
+    change, lost = _changes(p, runs)
+    c = coefficients.get(p.site.node, torch.zeros_like(lost)).to(lost.dtype)
+    return _pull_back(p, c, change) * change, p.site.sum_features(c * lost)
 
 
 def place_dictionary(model: CircuitModel, splice: Splice) -> PlacedDictionary:

@@ -12,7 +12,7 @@ from ..canonicalise.rewriting import Copies, remap, sweep
 from ..capture import Captured
 from ..capture.ambient import leave_modes
 from ..capture.captured import InputPort
-from ..errors import RuleError
+from ..errors import NotFiniteError, RuleError
 from ..graphs.modules import module_of
 from ..graphs.nodes import describe
 from ..graphs.walk import upstream
@@ -22,6 +22,7 @@ from ..programs.program import Program, build_program
 from ..promises.policy import Policy
 from ..propagate.propagator import propagate
 from ..propagate.trace_cache import TraceCache
+from ..run.finiteness import ADVICE, Answer
 
 
 def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, Copies]:
@@ -64,37 +65,73 @@ def activation_program(captured: Captured, nodes: Sequence[fx.Node]) -> fx.Graph
 
 
 @dataclass(frozen=True)
+class RunValues:
+    """The output of one run, and its activation at each node."""
+
+    output: Tensor
+    activations: Mapping[fx.Node, Tensor]
+
+
+@dataclass(frozen=True)
+class NodeValues:
+    """What programs gave: one run, or the explained run and then its reference; coefficients."""
+
+    runs: tuple[RunValues, ...]
+    coefficients: Mapping[fx.Node, Tensor]
+
+
+@dataclass(frozen=True)
 class NodePrograms:
     """Programs that give the activation at each of `nodes`, and the coefficient at `reached`.
 
-    `forward(*inputs)` returns the output, the activations, then what `relevance` needs. Nodes that
-    no relevance reaches under the preset (query and key under the AH-rule) have no coefficient.
+    `forward(*inputs)` returns output and activations of each run, then what `relevance` needs.
+    `runs` is how many runs the preset's rules see. Nodes that no relevance reaches under the preset
+    (query and key under the AH-rule) have no coefficient.
     """
 
     program: Program
     nodes: tuple[fx.Node, ...]
     reached: tuple[fx.Node, ...]
+    runs: int
 
     @leave_modes()
-    def run(self, inputs: Sequence[Tensor], seed: Callable[[Tensor], Tensor]) -> NodeValues:
-        """Run one forward and one relevance pass; `seed` maps the output to its coefficient."""
+    def run(self, inputs: Sequence[Tensor], seed: Callable[..., Tensor]) -> NodeValues:
+        """Run the forward and the relevance program once.
+
+        Args:
+            inputs: of the graph; for a preset of two runs, behind them the reference's tensors.
+            seed: maps the output of each run to the coefficient of the output.
+
+        Raises:
+            NotFiniteError: a coefficient is infinite or undefined.
+        """
         with torch.no_grad():
             values = list(self.program.forward(*inputs))
-            output, count = values[0], len(self.nodes)
-            activations = dict(zip(self.nodes, values[1:], strict=False))
-            given = [seed(output), *inputs, *values[1 + count :]]
+            width = 1 + len(self.nodes)
+            runs = tuple(self._values(values[i * width :]) for i in range(self.runs))
+            given = [seed(*(run.output for run in runs)), *inputs, *values[self.runs * width :]]
             del values
-            found = list(self.program.relevance(given))
-        return NodeValues(output, activations, dict(zip(self.reached, found, strict=True)))
+            found = dict(zip(self.reached, self.program.relevance(given), strict=True))
+        require_finite_coefficients(found)
+        return NodeValues(runs, found)
+
+    def _values(self, values: Sequence[Tensor]) -> RunValues:
+        return RunValues(values[0], dict(zip(self.nodes, values[1:], strict=False)))
 
 
-@dataclass(frozen=True)
-class NodeValues:
-    """The values of one run with its relevance pass: activations and coefficients by node."""
-
-    output: Tensor
-    activations: Mapping[fx.Node, Tensor]
-    coefficients: Mapping[fx.Node, Tensor]
+def require_finite_coefficients(found: Mapping[fx.Node, Tensor]) -> None:
+    """Raise NotFiniteError if a coefficient is not finite; name the node nearest to the output."""
+    if not found or Answer(list(found.values())).read():
+        return
+    wrong = [node for node, c in found.items() if not bool(torch.isfinite(c).all())]
+    order = {node: i for i, node in enumerate(wrong[0].graph.nodes)}
+    last = max(wrong, key=order.__getitem__)
+    raise NotFiniteError(
+        f"the coefficient is not finite at {describe(last)}, and at {len(wrong) - 1} more of"
+        f" {len(found)} places: relevance became infinite or undefined at this op or between it and"
+        f" the output. {ADVICE}",
+        last.name,
+    )
 
 
 @leave_modes()
@@ -120,6 +157,7 @@ def coefficient_program(
             raise RuleError(f"no rule passed any relevance on to {describe(node)}")
         results.append(flow)
     wanted = (plan.output.node, *(now[node] for node in nodes))
-    outputs = [propagation.joint.forward(node) for node in wanted]
+    runs = [propagation.joint.forward, propagation.joint.reference][: plan.preset.runs]
+    outputs = [value_in(node) for value_in in runs for node in wanted]
     program = build_program(propagation.joint, plan.captured.tensors, outputs, results, Policy.KEEP)
-    return NodePrograms(program, tuple(nodes), reached)
+    return NodePrograms(program, tuple(nodes), reached, len(runs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,10 +12,14 @@ from torch.utils import _pytree as pytree
 
 from ..boundary.user_code import calling
 from ..errors import InputError, TargetError
+from ..graphs.precision import change
+from ..run.target import explained, seed_between
 
 Metric = Callable[[Tensor], Tensor]
 ModelInputs = Tensor | tuple[object, ...] | Mapping[str, object]
 Tokens = Tensor | Sequence[int] | Sequence[Sequence[int]]
+
+_ROUNDINGS = 8
 
 
 @dataclass(frozen=True)
@@ -102,12 +107,41 @@ def evaluate_metric(metric: Metric, output: Tensor) -> Tensor:
     return number
 
 
-def differentiate_metric(metric: Metric, output: Tensor) -> Tensor:
-    """Return the gradient of the metric by the output: the coefficient that relevance starts from.
+def differentiate_metric(metric: Metric, output: Tensor, reference: Tensor | None = None) -> Tensor:
+    """Return the coefficient of the output that relevance starts from.
+
+    Args:
+        metric: takes an output and returns one number per prompt.
+        output: of one run.
+        reference: the output of another run, if relevance is to explain the difference.
+
+    Returns:
+        The gradient of the metric by the output. With a reference, a coefficient c with
+        sum c (output - reference) = the metric's difference: the gradient halfway between the
+        outputs where that does it, as for every linear metric; else the gradient's mean on the way.
 
     Raises:
-        TargetError: the metric does not depend on the output, or is not one number per prompt.
+        TargetError: the metric does not depend on the output, or is not one number per prompt; or
+            its gradient is not finite.
+        UserCodeError: the metric raises an exception.
     """
+    if reference is None:
+        return _gradient(metric, output)
+    halfway = _gradient(metric, torch.lerp(reference, output, 0.5))
+    if _gives_difference(metric, output, reference, halfway):
+        return halfway
+    return seed_between(output, reference, partial(evaluate_metric, metric)).dense()
+
+
+def _gives_difference(metric: Metric, b: Tensor, a: Tensor, c: Tensor) -> bool:
+    """Return whether sum c (b - a) is the metric's difference for every prompt, up to rounding."""
+    gap = evaluate_metric(metric, b).double() - evaluate_metric(metric, a).double()
+    size = explained(b.abs(), c.abs()) + explained(a.abs(), c.abs())
+    found = explained(change(b, a), c)
+    return bool(((found - gap).abs() <= _ROUNDINGS * torch.finfo(b.dtype).eps * size).all())
+
+
+def _gradient(metric: Metric, output: Tensor) -> Tensor:
     with torch.enable_grad():
         variable = output.detach().requires_grad_()
         number = evaluate_metric(metric, variable)
@@ -117,6 +151,8 @@ def differentiate_metric(metric: Metric, output: Tensor) -> Tensor:
             )
         with calling("the gradient of the metric"):
             (gradient,) = torch.autograd.grad(number.sum(), variable)
+    if not bool(torch.isfinite(gradient).all()):
+        raise TargetError("the gradient of the metric by the model's output is not finite")
     return gradient
 
 

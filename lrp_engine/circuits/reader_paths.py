@@ -25,6 +25,7 @@ from ..propagate.joint_graph import JointGraph
 from ..propagate.propagator import Propagator
 from .blocks import Block
 from .circuit_model import CircuitModel
+from .node_programs import require_finite_coefficients
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ReaderProgram:
         """Return the coefficient in the stream per reader: (head or 1, batch, position, feature).
 
         Args:
-            leaves: the inputs of the model's graph.
+            leaves: the inputs of the model's graph; for two runs, behind them the reference's.
             seeds: the coefficient at each reader, of the shape of its activation.
         """
         kept = list(self.program.forward(*leaves))
@@ -65,11 +66,15 @@ class ReaderPaths:
         """Return what a coefficient at each reader sends into the stream, head by head.
 
         Takes and returns what `ReaderProgram.run` does, for all readers that relevance reaches.
+
+        Raises:
+            NotFiniteError: a coefficient is infinite or undefined; the message names the reader.
         """
         found: dict[fx.Node, Tensor] = {}
         with torch.no_grad():
             for part in self.programs:
                 found |= zip(part.readers, part.run(leaves, seeds), strict=True)
+        require_finite_coefficients(found)
         return found
 
 
@@ -105,7 +110,7 @@ def _write(model: CircuitModel, preset: str, blocks: Sequence[Block]) -> Iterato
     output, last = model.output.node, model.structure.last
     assert last is not None
     for heads, ways in _group_by_heads(model, preset, blocks).items():
-        joint = JointGraph.of(plan.captured)
+        joint = JointGraph.of(plan.captured, plan.preset.runs)
         results = {reader: _back(model, plan, joint, now[reader], now[s]) for reader, s in ways}
         reached = {reader: found for reader, found in results.items() if found is not None}
         if output in results and output not in reached:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import Tensor, fx
 
-from ..method.relevance import widen
+from ..graphs.precision import change
 from .circuit_model import CircuitModel
+from .estimators import End, Term
+from .node_programs import RunValues
 from .pairs import Pairs, differentiate_metric, evaluate_metric
 from .scores import Direction
 
@@ -19,8 +20,8 @@ from .scores import Direction
 class RunPair:
     """The two runs of a batch: base (patched) and other (what it is patched with).
 
-    Inputs of each, then its output, then activations by node. `known` holds coefficients on the
-    base run by preset, where they came with it.
+    Inputs of each, then its output, then activations by node. `known` holds the coefficients that
+    came with these runs, by the term that they belong to.
     """
 
     direction: Direction
@@ -30,7 +31,7 @@ class RunPair:
     other_output: Tensor
     base_values: Mapping[fx.Node, Tensor]
     other_values: Mapping[fx.Node, Tensor]
-    known: Mapping[str, Mapping[fx.Node, Tensor]]
+    known: Mapping[Term, Mapping[fx.Node, Tensor]]
 
     @property
     def sign(self) -> int:
@@ -39,7 +40,7 @@ class RunPair:
 
     def delta(self, node: fx.Node) -> Tensor:
         """Return clean - corrupt activation, in float32 at least."""
-        return self.sign * (widen(self.other_values[node]) - widen(self.base_values[node]))
+        return self.sign * change(self.other_values[node], self.base_values[node])
 
     def metrics(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Compute the metric of the clean and of the corrupt run, (batch,) each."""
@@ -48,12 +49,9 @@ class RunPair:
         )
         return (other, base) if self.direction is Direction.DENOISE else (base, other)
 
-    def inputs_at(self, model: CircuitModel, t: float) -> list[Tensor]:
-        """Return inputs with embeddings at the point t between the runs: base (0) to other (1)."""
-        leaves = list(self.base)
-        for i in model.embedding_places() if t else ():
-            leaves[i] = torch.lerp(self.base[i], self.other[i], t)
-        return leaves
+    def inputs_of(self, model: CircuitModel, term: Term) -> list[Tensor]:
+        """Return what the programs of a term are given for these runs."""
+        return term.inputs(self.base, self.other, model.embedding_places())
 
 
 def run_both(
@@ -61,32 +59,35 @@ def run_both(
     pairs: Pairs,
     nodes: Sequence[fx.Node],
     direction: Direction,
-    first: str | None = None,
+    first: Term | None = None,
 ) -> RunPair:
     """Run clean and corrupt inputs, and keep the activations at the nodes.
 
-    `first` names a preset whose coefficients on the base run are computed as well: the base is then
-    run only once.
+    `first` is a term whose coefficients are computed as well: the ends of the path that its own
+    forward pass runs are then not run again.
     """
     wanted = tuple(dict.fromkeys(nodes))
     corrupt, clean = model.leaves(pairs.corrupt), model.leaves(pairs.clean)
     base, other = (corrupt, clean) if direction is Direction.DENOISE else (clean, corrupt)
-    known: dict[str, Mapping[fx.Node, Tensor]] = {}
-    if first is None:
-        base_output, found = model.activations(wanted, base)
-        base_values: Mapping[fx.Node, Tensor] = dict(zip(wanted, found, strict=True))
-    else:
+    ends: dict[End, RunValues] = {}
+    known: dict[Term, Mapping[fx.Node, Tensor]] = {}
+    if first is not None and first.ends:
+        given = first.inputs(base, other, model.embedding_places())
         seed = partial(differentiate_metric, pairs.metric)
-        run = model.coefficients(first, wanted).run(base, seed)
-        base_output, base_values, known[first] = run.output, run.activations, run.coefficients
-    other_output, found = model.activations(wanted, other)
+        found = model.coefficients(first.preset, wanted).run(given, seed)
+        ends |= zip(first.ends, found.runs, strict=True)
+        known[first] = found.coefficients
+    for end, leaves in ((End.BASE, base), (End.OTHER, other)):
+        if end not in ends:
+            output, values = model.activations(wanted, leaves)
+            ends[end] = RunValues(output, dict(zip(wanted, values, strict=True)))
     return RunPair(
         direction=direction,
         base=base,
         other=other,
-        base_output=base_output,
-        other_output=other_output,
-        base_values=base_values,
-        other_values=dict(zip(wanted, found, strict=True)),
+        base_output=ends[End.BASE].output,
+        other_output=ends[End.OTHER].output,
+        base_values=ends[End.BASE].activations,
+        other_values=ends[End.OTHER].activations,
         known=known,
     )

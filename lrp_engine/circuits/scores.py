@@ -13,6 +13,7 @@ from torch import Tensor
 from ..boundary.writing import require_ending, write_safetensors
 from ..errors import InputError
 from .agreement import Verification
+from .magnitudes import CutSums
 from .sites import Site, SiteKind
 
 
@@ -55,12 +56,12 @@ class Scores:
 
     `values[name]`, in units of the metric, is (batch, position) or (batch, position, unit); NaN
     marks what was not measured. `clean` and `corrupt`, (batch,), are the metric of the two runs;
-    `verification` is filled in by `verify`.
+    `verification` is filled in by `verify`. `cuts` names the sites that are full cuts of the graph.
 
-    Scores estimate single patches, and their definition does not make them sum to the effect of
-    all patches together, `gap`. On trained language models the scores of one layer's `resid_pre`,
+    At a full cut the scores of `delta` sum to the effect of all patches together, `gap`. Those of
+    other estimators need not: on trained language models the scores of one layer's `resid_pre`,
     summed over positions, came to 1.3 to 2.1 times the gap for `relp_mid`, 1.1 to 1.4 for `relp_ig`
-    and 0.85 to 0.92 for `relp`. Read them as ranks; `verify` compares them with exact patches.
+    and 0.85 to 0.92 for `relp`. `cut_sums` tells; `notes` warns where they are far off.
     """
 
     estimator: str
@@ -71,6 +72,7 @@ class Scores:
     corrupt: Tensor
     notes: tuple[str, ...] = ()
     verification: Verification | None = None
+    cuts: tuple[tuple[str, ...], ...] = ()
 
     def __getitem__(self, name: str) -> Tensor:
         """Return the scores at a site, by hook name: (batch, position[, unit])."""
@@ -80,6 +82,15 @@ class Scores:
     def gap(self) -> float:
         """Mean metric of the clean runs less that of the corrupt runs."""
         return float((self.clean - self.corrupt).mean())
+
+    @property
+    def cut_sums(self) -> CutSums:
+        """The sum of all scores at each full cut, beside the gap; per prompt."""
+        sums = {
+            " + ".join(cut): torch.stack([self.values[n].flatten(1).sum(1) for n in cut]).sum(0)
+            for cut in self.cuts
+        }
+        return CutSums(sums, self.clean - self.corrupt)
 
     def mean(self) -> dict[str, Tensor]:
         """Average over prompts, site by site: (position[, unit])."""
@@ -123,11 +134,15 @@ class Scores:
         return sorted(self.components(), key=lambda found: -abs(found[1]))[:count]
 
     def table(self, count: int = 10) -> str:
-        """Write the `top` components as text: short name, the model's own name, score."""
+        """Write the `top` components as text: short name, the model's own name, score.
+
+        The sum at full cuts follows, if there are any, and the notes.
+        """
         rows = [(c.name, c.site.own_name, f"{score:+.4f}") for c, score in self.top(count)]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = ["  ".join(x.ljust(w) for x, w in zip(r, widths, strict=True)) for r in rows]
-        return "\n".join([f"{self.estimator}: score by component", *lines])
+        said = [self.cut_sums.statement or "", *self.notes]
+        return "\n".join([f"{self.estimator}: score by component", *lines, *filter(None, said)])
 
     def save(self, path: str | Path) -> None:
         """Write values and metrics as safetensors, with names and settings as metadata.
@@ -163,4 +178,5 @@ def merge_scores(parts: Sequence[Scores]) -> Scores:
         torch.cat([p.clean for p in parts]),
         torch.cat([p.corrupt for p in parts]),
         first.notes,
+        cuts=first.cuts,
     )

@@ -10,11 +10,12 @@ import torch
 from ..errors import InputError
 from .agreement import MeasuredComponent, Verification, summarise_agreement
 from .circuit_model import CircuitModel
-from .estimators import ESTIMATORS, Estimator, compare, find_estimator
+from .estimators import ESTIMATORS, Estimator, find_estimator
 from .pairs import Pairs
 from .patching import Progress, patch
 from .run_pair import run_both
 from .scores import Component, Scores
+from .scoring import compare
 
 
 def verify(

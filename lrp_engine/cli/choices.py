@@ -5,5 +5,15 @@
 
 MODEL_FORMS = "an .onnx file, a .pt2 file written by torch.export.save, or module:attribute"
 REPORT_FORMATS = ("terminal", "json", "junit", "github", "markdown")
-ESTIMATORS = ("gradient", "relp", "relp_ah", "attnlrp", "eap_ig", "relp_mid", "relp_ig")
+ESTIMATORS = (
+    "gradient",
+    "relp",
+    "relp_ah",
+    "attnlrp",
+    "eap_ig",
+    "relp_mid",
+    "relp_ig",
+    "delta",
+    "delta_plus",
+)
 AUTO = "auto"
