@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .ablation import Ablation, EdgeAblator, prepare_ablation
+from .agreement import Agreement, measure_agreement
 from .circuit import INPUT, OUTPUT, Circuit, greedy, top_edges
 from .circuit_model import CircuitModel
 from .edges import EdgeScores
+from .magnitudes import CutSums
 from .pairs import Pairs
 from .patching import Progress
 
@@ -107,16 +109,23 @@ def curve(
 
 @dataclass(frozen=True)
 class Quality:
-    """The quality of one circuit; every number is a part of m(all) - m(none).
+    """The quality of one circuit; the first three are parts of m(all) - m(none).
 
     faithfulness: f(C), what the circuit alone restores; completeness: 1 - f(all but C), what is
     lost without it (1: nothing of the behaviour is left outside); minimality: for each component,
     what f(C) loses when it is taken out of the circuit (near 0: it is not needed).
+
+    agreement: of each component's score in the circuit, the sum of its edges, with what the metric
+    loses when it is taken out (resampled); None for fewer than three components, or other prompts
+    than those that were scored. sums: all edges out of the input and into the output, beside the
+    metric's difference.
     """
 
     faithfulness: float
     completeness: float
     minimality: dict[str, float]
+    agreement: Agreement | None
+    sums: CutSums
 
 
 def quality(
@@ -150,14 +159,39 @@ def quality(
     def restored(part: Circuit) -> float:
         return limits.restored(_mean_metric(ablator, part))
 
-    own = restored(circuit)
+    whole, full = ablator.run(circuit), ablator.run(Circuit(circuit.edges, circuit.edges.possible))
+    resampled = Ablation(ablation) is Ablation.RESAMPLE
     names = [n for n in circuit.components() if n not in (INPUT, OUTPUT)]
     lost = {}
     for done, name in enumerate(names):
-        lost[name] = own - restored(circuit.without(name))
+        lost[name] = whole - ablator.run(circuit.without(name))
         if progress is not None:
             progress(done + 1, len(names))
-    return Quality(own, 1 - restored(circuit.complement()), lost)
+    size = limits.full - limits.none
+    return Quality(
+        faithfulness=limits.restored(float(whole.mean())),
+        completeness=1 - restored(circuit.complement()),
+        minimality={name: float(found.mean()) / size for name, found in lost.items()},
+        agreement=_compare_with_loss(circuit, full, lost) if resampled else None,
+        sums=circuit.edges.cut_sums,
+    )
+
+
+def _compare_with_loss(
+    circuit: Circuit, full: Tensor, lost: Mapping[str, Tensor]
+) -> Agreement | None:
+    """Compare scores in the circuit with losses, (batch,) each, where both are of the same prompts.
+
+    `full` is the metric of the whole model: that of prompts which were scored is known.
+    """
+    edges, count = circuit.edges, len(full)
+    scored = edges.clean[:count].to(full)
+    if len(lost) < 3 or scored.shape != full.shape or not torch.allclose(scored, full, rtol=1e-3):
+        return None
+    kept = (edges.values[:count] * circuit.keep).sum(2).T
+    rows = {w.name: row for w, row in zip(edges.writers, kept, strict=True)}
+    estimates = torch.stack([rows[name] for name in lost])
+    return measure_agreement(estimates, torch.stack(list(lost.values())))
 
 
 def _mean_metric(ablator: EdgeAblator, circuit: Circuit) -> float:

@@ -78,6 +78,11 @@ class Scores:
         """Return the scores at a site, by hook name: (batch, position[, unit])."""
         return self.values[name]
 
+    def of(self, component: Component) -> Tensor:
+        """Return a component's score for each prompt, (batch,)."""
+        place: tuple[int | slice, ...] = (slice(None), *component.index)
+        return self.values[component.site.name][place]
+
     @property
     def gap(self) -> float:
         """Mean metric of the clean runs less that of the corrupt runs."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from ..errors import InputError
 from .agreement import MeasuredComponent, Verification, summarise_agreement
@@ -63,9 +64,10 @@ class Choice:
     verifications: Mapping[str, Verification]
 
     def table(self) -> str:
-        """Write the candidates as text, best first: Pearson and rank correlation."""
+        """Write the candidates as text, best first: agreement, and what scores at a cut sum to."""
         rows = sorted(self.verifications.values(), key=_quality, reverse=True)
-        lines = [f"{v.estimator:10} Pearson {v.pearson:.3f}  rank {v.rank:.3f}" for v in rows]
+        width = max(len(v.estimator) for v in rows)
+        lines = [f"{v.estimator:{width}}  {v.measured}{_sum_text(v)}" for v in rows]
         return "\n".join([*lines, f"chosen: {self.estimator.name}"])
 
 
@@ -85,6 +87,7 @@ def choose_estimator(
 
     Quality is the mean of Pearson and rank correlation; among those within `slack` of the best,
     the one with the fewest passes is taken. Every candidate is measured on the same components.
+    Neither correlation sees the size of scores: `Choice.table` shows their error and their sum.
 
     Args:
         model: the model to score.
@@ -124,6 +127,12 @@ class _Sampling:
         return [components[i] for i in order]
 
 
+def _sum_text(v: Verification) -> str:
+    """Return which part of the metric's difference the scores sum to at the cut farthest off."""
+    found = v.sums.ratios.values()
+    return f", sum {max(found, key=lambda r: abs(r - 1)):.2f}" if found else ""
+
+
 def _quality(v: Verification) -> float:
     return (v.pearson + v.rank) / 2
 
@@ -146,9 +155,8 @@ def _verify_all(
     tops = {s.estimator: [c for c, _ in s.top(sampling.top)] for s in several}
     wanted = list(dict.fromkeys([*drawn, *(c for found in tops.values() for c in found)]))
     exact = patch(model, pairs, (), only=wanted, direction=several[0].direction, progress=progress)
-    truth = dict(exact.components())
     return [
-        replace(s, verification=_compare(s, truth, drawn, wanted, set(tops[s.estimator])))
+        replace(s, verification=_compare(s, exact, drawn, wanted, set(tops[s.estimator])))
         for s in several
     ]
 
@@ -164,13 +172,24 @@ def _differing(model: CircuitModel, pairs: Pairs, scores: Scores) -> Iterator[Co
 
 def _compare(
     scores: Scores,
-    truth: Mapping[Component, float],
+    exact: Scores,
     drawn: Sequence[Component],
     wanted: Sequence[Component],
     tops: set[Component],
 ) -> Verification:
-    estimate, sampled = dict(scores.components()), set(drawn)
-    rows = [MeasuredComponent(c.name, estimate[c], truth[c], c in tops) for c in wanted]
+    sampled = set(drawn)
+    rows = [_measured(scores.of(c), exact.of(c), c, c in tops) for c in wanted]
     return summarise_agreement(
-        scores.estimator, rows, [i for i, c in enumerate(wanted) if c in sampled]
+        scores.estimator, rows, [i for i, c in enumerate(wanted) if c in sampled], scores.cut_sums
+    )
+
+
+def _measured(estimates: Tensor, exacts: Tensor, c: Component, top: bool) -> MeasuredComponent:
+    return MeasuredComponent(
+        name=c.name,
+        estimate=float(estimates.mean()),
+        exact=float(exacts.mean()),
+        top=top,
+        estimates=tuple(estimates.tolist()),
+        exacts=tuple(exacts.tolist()),
     )

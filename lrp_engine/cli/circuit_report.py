@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from .. import circuits
+from ..circuits.agreement import Agreement
 from .circuit_inputs import CircuitInputs
 from .circuit_search import CircuitResult
 from .console import note, print_table, say
@@ -68,6 +70,8 @@ def as_json(found: CircuitResult) -> dict[str, object]:
         "faithfulness": found.quality.faithfulness,
         "completeness": found.quality.completeness,
         "minimality": found.quality.minimality,
+        "agreement": _agreement_data(found.quality.agreement),
+        "sums": found.edges.cut_sums.ratios,
         "curve": _curve_data(found.curve),
         "verification": _verification_data(found.scores.verification),
         "files": [str(path) for path in found.written],
@@ -93,8 +97,22 @@ def _statements(found: CircuitResult) -> Iterator[str]:
         f" {found.prompts} prompts. The circuit alone restores {q.faithfulness:.1%} of the"
         f" metric's difference; the model without it keeps {1 - q.completeness:.1%}."
     )
+    if q.agreement is not None:
+        yield (
+            f"Scores in the circuit against what the metric loses without each component:"
+            f" {q.agreement}."
+        )
+    yield from _sums_of_edges(found)
     if found.scores.verification is not None:
         yield found.scores.verification.statement
+
+
+def _sums_of_edges(found: CircuitResult) -> Iterator[str]:
+    """Say what all edges sum to at full cuts; warn where that is not the metric's difference."""
+    name, sums = found.edges.estimator, found.edges.cut_sums
+    for line in (sums.statement, sums.warning):
+        if line is not None:
+            yield f"{name}, all edges: {line}."
 
 
 def _show_curve(curve: circuits.Curve) -> None:
@@ -114,7 +132,13 @@ def _curve_data(curve: circuits.Curve | None) -> dict[str, object] | None:
 def _verification_data(v: circuits.Verification | None) -> dict[str, object] | None:
     if v is None:
         return None
-    return {"pearson": v.pearson, "rank": v.rank, "trust": v.trust.name, "says": v.statement}
+    measured: dict[str, object] = dict(asdict(v.measured))
+    says: dict[str, object] = {"trust": v.trust.name, "says": v.statement, "warning": v.warning}
+    return measured | {"sums": v.sums.ratios} | says
+
+
+def _agreement_data(agreement: Agreement | None) -> dict[str, float] | None:
+    return None if agreement is None else asdict(agreement)
 
 
 def _rows(keys: Sequence[str], scores: circuits.Scores) -> list[dict[str, object]]:
