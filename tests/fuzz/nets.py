@@ -107,6 +107,7 @@ class NetModule(nn.Module):
                 operands = [values[j] for j in step.operands]
                 self.steps.append(StepModule(step, operands, seed=weight_seed(i)))
                 values.append(self.steps[-1](*operands))
+        self.floats = [value.is_floating_point() for value in values[len(net.ports) :]]
         for i in net.unread():
             if values[i].dtype == torch.float64:
                 head = nn.Linear(values[i][0].numel(), CLASSES).double()

@@ -38,29 +38,37 @@ class _Alarm(BaseException):
 
 
 @contextmanager
-def time_limit(seconds: int) -> Iterator[None]:
-    """Raise HangError after so many seconds; where C code does not return, end the process."""
+def time_limit(working: float, waiting: float) -> Iterator[None]:
+    """Raise HangError after so many seconds of CPU time, or of waiting for what does not come.
+
+    Where C code does not return, the process is ended, with a trace.
+    """
 
     def ring(_signal: int, _frame: object) -> None:
         raise _Alarm
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
-    faulthandler.dump_traceback_later(4 * seconds, exit=True)
+    before = [signal.signal(s, ring) for s in (signal.SIGPROF, signal.SIGALRM)]
+    signal.setitimer(signal.ITIMER_PROF, working)
+    signal.setitimer(signal.ITIMER_REAL, waiting)
+    faulthandler.dump_traceback_later(2 * waiting, exit=True)
     try:
         yield
     except _Alarm as alarm:
-        raise HangError(f"longer than {seconds} s") from alarm
+        raise HangError(f"longer than {working} s of work or {waiting} s of waiting") from alarm
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in zip((signal.SIGPROF, signal.SIGALRM), before, strict=True):
+            signal.signal(number, handler)
 
 
-def judge(run: Callable[[], object], seconds: int = 60) -> tuple[Outcome, str]:
+def judge(
+    run: Callable[[], object], *, working: float = 60, waiting: float = 900
+) -> tuple[Outcome, str]:
     """Run oracles; return what came of it with the text of a refusal, or raise a Failure."""
     try:
-        with time_limit(seconds):
+        with time_limit(working, waiting):
             run()
     except Failure:
         raise

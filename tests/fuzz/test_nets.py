@@ -55,7 +55,7 @@ def free(net):
 # --- CI: few cases, always the same --------------------------------------------------------------
 
 
-@few(25)
+@few(20)
 @given(net=nets(longest=5))
 def test_nets(net, judged):
     judged(of(fixed(net), *EACH))
