@@ -107,6 +107,11 @@ def write_package(
 def _chosen(pairs: ProgramPairs, start: PackageStart) -> dict[str, ProgramPair]:
     """Return the pairs of programs to compile. Raises PackageError if they cannot be packaged."""
     captured = pairs.plan.captured
+    if pairs.plan.preset.runs == 2:
+        raise PackageError(
+            f"preset {pairs.plan.preset.name!r} compares every input with a reference, which a"
+            " package has no place for: package another preset, or use the Engine"
+        )
     if captured.mode is CaptureMode.RECORDED:
         raise PackageError(
             "the model's control flow depends on its data, so that the model itself has to run"

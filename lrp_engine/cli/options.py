@@ -38,6 +38,13 @@ TargetPosition = Annotated[
 DrawSeed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Seed for a model that draws random numbers.")
 ]
+ReferenceText = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        help="What to compare with under preset delta: a file of arrays, or a number.",
+    ),
+]
 PresetName = Annotated[str, typer.Option("--preset", help="Name or .toml file: see lrp presets.")]
 SourceNames = Annotated[
     list[str] | None,

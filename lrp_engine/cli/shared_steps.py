@@ -35,16 +35,29 @@ def prepare(
     return engine, inputs
 
 
+def read_reference(model: str, reference: str | None) -> object:
+    """Read what inputs are compared with: a number, or a file of arrays that the model takes."""
+    if reference is None:
+        return None
+    try:
+        return float(reference)
+    except ValueError:
+        return load_inputs(Path(reference), load_model(model))
+
+
 def explain(
     engine: Engine,
     inputs: object,
     target: Target,
     position: int | None,
     seed: int | None = None,
+    reference: object = None,
 ) -> Explanation:
     """Explain one batch, with the ledger; `seed` is that of the model's random draws."""
     with working("explaining"):
-        return engine.explain(inputs, target, position=position, ledger=True, seed=seed)
+        return engine.explain(
+            inputs, target, position=position, ledger=True, seed=seed, reference=reference
+        )
 
 
 def imbalance(explanation: Explanation, tolerance: float | None = None) -> ConservationError | None:

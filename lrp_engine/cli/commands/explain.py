@@ -38,6 +38,7 @@ def explain(
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
     seed: o.DrawSeed = None,
+    reference: o.ReferenceText = None,
     save: Annotated[Path | None, typer.Option(help="Write a .safetensors file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a sample's first source.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page.")] = None,
@@ -53,7 +54,8 @@ def explain(
 
         files = OutputFiles(save, plot, html, sample)
         engine, given = shared_steps.prepare(model, inputs, preset, source, output_name)
-        explanation = shared_steps.explain(engine, given, chosen, position, seed)
+        base = shared_steps.read_reference(model, reference)
+        explanation = shared_steps.explain(engine, given, chosen, position, seed, base)
         with working("writing"):
             written = write(explanation, files, engine, given)
     problem = shared_steps.imbalance(explanation)
