@@ -21,6 +21,7 @@ NO_PAPER = {
     "own: by definition of the op",
     "own: the preset's choice",
     "own: Euler's theorem on homogeneous functions",
+    "own: exact differences, docs/two-runs.md",
 }
 
 

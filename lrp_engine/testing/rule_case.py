@@ -89,11 +89,14 @@ def defaults(rule: Rule) -> list[dict[str, object]]:
 
 
 def rules_for(op: Op, registry: Registry) -> list[Rule]:
-    """Return the rules that can serve a record and pass something on."""
+    """Return the rules of one run that can serve a record and pass something on."""
     return [
         r
         for (family, _), r in registry.rules.items()
-        if family == op.family and not r.stops and (r.serves is None or r.serves(op))
+        if family == op.family
+        and not r.stops
+        and r.runs == 1
+        and (r.serves is None or r.serves(op))
     ]
 
 

@@ -68,7 +68,13 @@ def slopes(call: Call[Attention], c: Tensor) -> tuple[Tensor, ...]:
     )
 
 
-@rule("delta", family=Attention, cites="own: midpoint, logarithmic means", absorbs=choice, runs=2)
+@rule(
+    "delta",
+    family=Attention,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=choice,
+    runs=2,
+)
 def attention(call: Call[Attention], c: Tensor) -> Coefficients:
     """Pass through weights times values, softmax, and query times key, exactly."""
     return over_settings(call, lambda one: slopes(one, c))

@@ -178,7 +178,13 @@ def left(call: Call[Homogeneous], c: Arriving, passed: Passed) -> dict[str, Tens
     return remainder(call, c, passed, "integration")
 
 
-@rule("delta", family=Homogeneous, cites="own: closed forms", absorbs=left, runs=2)
+@rule(
+    "delta",
+    family=Homogeneous,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=left,
+    runs=2,
+)
 def homogeneous(call: Call[Homogeneous], c: Arriving) -> Coefficients:
     """Pass the difference on by closed forms: of squares 2 xm dx, of roots 1/(f_a + f_b)."""
     return over_settings(call, lambda one: slopes(one, c))

@@ -18,25 +18,37 @@ def adjoint(call: Call[OpT], c: Arriving) -> Coefficients:
     return over_settings(call, lambda one: one.vjp(c))
 
 
-@rule("delta", family=Move, cites="own: linear", absorbs=choice, runs=2)
+@rule(
+    "delta", family=Move, cites="own: exact differences, docs/two-runs.md", absorbs=choice, runs=2
+)
 def move(call: Call[Op], c: Arriving) -> Coefficients:
     """Move coefficients back to where entries came from; a detached value changed all the same."""
     return over_settings(call, lambda one: definite(moves.adjoint.propagate(one, c)))
 
 
-@rule("delta", family=Lookup, cites="own: linear", absorbs=choice, runs=2)
+@rule(
+    "delta", family=Lookup, cites="own: exact differences, docs/two-runs.md", absorbs=choice, runs=2
+)
 def lookup(call: Call[Op], c: Arriving) -> Coefficients:
     """Give a table what its rows got."""
     return over_settings(call, lambda one: definite(tables.adjoint.propagate(one, c)))
 
 
-@rule("delta", family=Linear, cites="own: linear", absorbs=choice, runs=2)
+@rule(
+    "delta", family=Linear, cites="own: exact differences, docs/two-runs.md", absorbs=choice, runs=2
+)
 def linear(call: Call[Linear], c: Arriving) -> Coefficients:
     """Apply the adjoint, c_in = A^T c."""
     return over_settings(call, lambda one: definite(one_run.adjoint.propagate(one, c)))
 
 
-@rule("delta", family=WeightedSum, cites="own: linear", absorbs=choice, runs=2)
+@rule(
+    "delta",
+    family=WeightedSum,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=choice,
+    runs=2,
+)
 def weighted_sum(call: Call[WeightedSum], c: Tensor) -> Coefficients:
     """Apply the adjoint, c_in = W^T c."""
     return adjoint(call, c)

@@ -103,7 +103,13 @@ def _gathered(c: Tensor, layout: Layout, like: Tensor) -> Tensor:
     return c.sum_to_size(layout.along(like).shape).reshape(like.shape)
 
 
-@rule("delta", family=Normalisation, cites="own: both runs' scales", absorbs=choice, runs=2)
+@rule(
+    "delta",
+    family=Normalisation,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=choice,
+    runs=2,
+)
 def normalisation(call: Call[Normalisation], c: Arriving) -> Coefficients:
     """Pass relevance through entries and scale at the mean of both runs."""
     return over_settings(call, lambda one: slopes(one, at_result(c)))

@@ -11,7 +11,13 @@ from lrp_engine.rules.two_runs.quadrature import integrate
 from lrp_engine.rules.two_runs.runs import choice, over_settings
 
 
-@rule("delta", family=Product, cites="own: midpoint", absorbs=choice, runs=2)
+@rule(
+    "delta",
+    family=Product,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=choice,
+    runs=2,
+)
 def product(call: Call[Product], c: Tensor) -> Coefficients:
     """Give each of two factors the mean of the other: x_b y_b - x_a y_a = ym dx + xm dy."""
     factors = sum(o.name in call.op.factors for o in call.live)
@@ -32,7 +38,13 @@ def quotient_slopes(call: Call[Quotient], c: Tensor) -> tuple[Tensor, ...]:
     )
 
 
-@rule("delta", family=Quotient, cites="own: midpoint of x and 1/y", absorbs=choice, runs=2)
+@rule(
+    "delta",
+    family=Quotient,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=choice,
+    runs=2,
+)
 def quotient(call: Call[Quotient], c: Tensor) -> Coefficients:
     """Treat x / y as the product x (1/y), where 1/y_b - 1/y_a = -(y_b - y_a) / (y_a y_b)."""
     return over_settings(call, lambda one: quotient_slopes(one, c))

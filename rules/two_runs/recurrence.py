@@ -21,7 +21,13 @@ def slopes(call: Call[Recurrence], c: Tensor) -> tuple[Tensor, ...]:
     return definite(coefficients_of(call, u * state, u))
 
 
-@rule("delta", family=Recurrence, cites="own: midpoint", absorbs=choice, runs=2)
+@rule(
+    "delta",
+    family=Recurrence,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=choice,
+    runs=2,
+)
 def recurrence(call: Call[Recurrence], c: Tensor) -> Coefficients:
     """Treat every step as a product of two means and a sum."""
     return over_settings(call, lambda one: slopes(one, c))

@@ -15,7 +15,13 @@ def rounded(call: Call[Rounding], c: Arriving, passed: Passed) -> dict[str, Tens
     return remainder(call, c, passed, "rounding")
 
 
-@rule("delta", family=Rounding, cites="own: identity", absorbs=rounded, runs=2)
+@rule(
+    "delta",
+    family=Rounding,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=rounded,
+    runs=2,
+)
 def rounding(call: Call[Rounding], c: Tensor) -> Coefficients:
     """Take the op for the identity, c_in = c: a slope through steps would be of no size at all."""
     return tuple(c.sum_to_size(call.operand(o).shape).to(c.dtype) for o in call.live)

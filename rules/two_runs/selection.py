@@ -155,7 +155,13 @@ def left_by_choice(call: Call[Selection], c: Arriving, passed: Passed) -> dict[s
     return choice(call, c, passed) if exact else remainder(call, c, passed)
 
 
-@rule("delta", family=Selection, cites="own: chain of rectifiers", absorbs=left_by_choice, runs=2)
+@rule(
+    "delta",
+    family=Selection,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=left_by_choice,
+    runs=2,
+)
 def selection(call: Call[Selection], c: Arriving) -> Coefficients:
     """Share a maximum by its chain of rectifiers, other choices by the mean of both runs'."""
     return over_settings(call, lambda one: slopes(one, c))

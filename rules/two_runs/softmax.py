@@ -90,7 +90,13 @@ def _restored(c: Tensor, like: Tensor, dims: Sequence[int]) -> Tensor:
     return c
 
 
-@rule("delta", family=Softmax, cites="own: logarithmic means", absorbs=choice, runs=2)
+@rule(
+    "delta",
+    family=Softmax,
+    cites="own: exact differences, docs/two-runs.md",
+    absorbs=choice,
+    runs=2,
+)
 def softmax(call: Call[Softmax], c: Tensor) -> Coefficients:
     """Pass on L (c - mean of c by L), L the logarithmic mean of both runs' weights."""
     return over_settings(call, lambda one: slopes(one, c))

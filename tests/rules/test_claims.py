@@ -24,7 +24,7 @@ aten = torch.ops.aten
 RULES = [
     rule
     for (family, name), rule in standard().rules.items()
-    if family == "weighted_sum" and not rule.stops
+    if family == "weighted_sum" and not rule.stops and rule.runs == 1
 ]
 CLAIMED = {"bias", "stabiliser", "filter"}
 

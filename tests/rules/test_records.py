@@ -50,7 +50,8 @@ def test_every_record_has_a_sample_that_it_serves(op: Op) -> None:
 
 def test_every_rule_that_passes_relevance_is_run() -> None:
     run = {(case.op.family, case.rule.name) for case in all_cases()}
-    assert run == {key for key, rule in standard().rules.items() if not rule.stops}
+    rules = standard().rules.items()
+    assert run == {key for key, rule in rules if not rule.stops and rule.runs == 1}
 
 
 @pytest.mark.parametrize("op", [o for o in RECORDS if o.at_zero is not AtZero.OTHER], ids=name)
