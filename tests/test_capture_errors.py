@@ -40,6 +40,19 @@ class Sparse(nn.Module):
         return torch.sparse.mm(self.a, self.linear(x))
 
 
+class Packs(nn.Module):
+    """Runs an LSTM on a packed sequence; the lengths are data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(1, 3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = x.sum(1).long()
+        packed = nn.utils.rnn.pack_padded_sequence(x[..., None], lengths, True, False)
+        return self.lstm(packed)[1][0][-1]
+
+
 class Fails(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x @ x
@@ -50,6 +63,7 @@ class Fails(nn.Module):
     [
         (Skips(), r"by the values of its data.*torch\.where"),
         (Sparse(), r"sparse tensors.*to_dense"),
+        (Packs(), r"packed sequences.*torch\.gather"),
         (Fails(), r"the model itself fails on these inputs: RuntimeError"),
     ],
 )

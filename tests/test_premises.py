@@ -12,6 +12,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from lrp_engine import Engine
 from lrp_engine.capture.premises import Premises
+from lrp_engine.capture.snapshots import StandIns
 from lrp_engine.errors import CaptureError, InputError
 from lrp_engine.run.proof import Proof
 from tests.support import draw, seeded
@@ -271,3 +272,53 @@ def test_sizes_stay_free_whatever_the_signature(model, inputs):
     engine = Engine(model.eval(), inputs(X), preset="gradient")
     assert engine.captured.shapes.free()
     assert engine.explain(inputs(X[:3]), target=0).explained.shape == (3,)
+
+
+class Containers(nn.Module):
+    """Keeps parameters in containers as well, as recurrent layers of torch do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+        self.shared = {"pair": [self.layer.weight, self.layer.bias]}
+        self.scales = [torch.ones(3), torch.full((3,), 2.0)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.shared["pair"]
+        return nn.functional.linear(x, weight, bias) * self.scales[1]
+
+
+RECURRENT = [nn.LSTM, nn.GRU, nn.RNN]
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_weights_in_a_list_are_the_models_parameters(kind):
+    model = seeded(lambda: kind(6, 3, batch_first=True))
+    x = draw(4, 5, 6)
+    engine = Engine(model, x, preset="gradient")
+    torch.testing.assert_close(engine.explain(x, target=0, position=-1).output[0], model(x)[0])
+    assert not engine.captured.notes
+    weights = [w for place in engine.captured.premises.contents for w in place.contents]
+    assert any(w is model.weight_hh_l0 for w in weights)
+    model._flat_weights = list(model._flat_weights)  # what torch does when it flattens them again
+    engine.explain(x, target=0, position=-1)
+    another = entry(model._flat_weights, 1, nn.Parameter(torch.ones(3, 3)))
+    with another, pytest.raises(InputError, match="'_flat_weights' was"):
+        engine.explain(x, target=0, position=-1)
+
+
+def test_tensors_in_containers_are_watched_by_what_they_are():
+    model = seeded(Containers)
+    engine = Engine(model, X, preset="gradient")
+    assert torch.equal(engine.explain(X, target=0).output, model(X))
+    assert not engine.captured.notes
+    another = entry(model.scales, 1, torch.full((3,), 2.0))
+    with another, pytest.raises(InputError, match="'scales'"):
+        engine.explain(X, target=0)
+    engine.explain(X, target=0)
+
+
+def test_without_the_stand_ins_weights_in_a_list_seem_to_be_written(monkeypatch):
+    monkeypatch.setattr(StandIns, "look", lambda self: None)
+    engine = Engine(seeded(lambda: nn.LSTM(6, 3, batch_first=True)), draw(4, 5, 6))
+    assert "changes '_flat_weight_refs'" in " ".join(engine.captured.notes)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from .premises import Absent, Watched, WatchedEntries, watch_inside
+from .snapshots import StandIns
 
 # Training flags and hooks of all modules are watched anyway; hooks of the backward pass do not
 # matter; parameters and buffers are looked up when the graph is known.
@@ -29,18 +30,17 @@ _TRACED_THROUGH = {"torch.nn.modules.module", "torch.fx.experimental.proxy_tenso
 
 
 class _Read(NamedTuple):
-    """One name in one dictionary; its value at the first read, and what was in that."""
+    """One name in one dictionary, and the description of its value at the first read."""
 
     home: Mapping[str, object]
     key: str
     owner: str
-    value: object
-    inside: tuple[Watched, ...]
+    first: object
 
-    def is_same(self) -> bool:
-        """Return whether the value, and what is inside it, is what it was."""
-        same = self.home.get(self.key, Absent.ABSENT) is self.value
-        return same and all(place.is_same() for place in self.inside)
+    @property
+    def value(self) -> object:
+        """The value now."""
+        return self.home.get(self.key, Absent.ABSENT)
 
 
 @dataclass
@@ -53,6 +53,7 @@ class AttributeReads:
     """
 
     names: Mapping[int, str]
+    stand_ins: StandIns
     view: Mapping[int, dict[str, object]] = field(default_factory=dict)
     written: dict[str, None] = field(default_factory=dict)
     _reads: dict[tuple[int, str], _Read | None] = field(default_factory=dict)
@@ -61,11 +62,12 @@ class AttributeReads:
     def of(cls, root: nn.Module, view: nn.Module) -> AttributeReads:
         """Prepare to record what is read of a module that is called through a view of it."""
         names = {id(vars(m)): f"module {name or '(root)'!r}" for name, m in root.named_modules()}
-        return cls(names, {id(vars(view)): vars(root)})
+        return cls(names, StandIns.of(root), {id(vars(view)): vars(root)})
 
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record what this thread reads of any module, for the time of the block."""
+        self.stand_ins.look()
         before = vars(nn.Module).get("__getattribute__")
         setattr(nn.Module, "__getattribute__", _Recorder(self, threading.get_ident()))  # noqa: B010
         try:
@@ -86,7 +88,8 @@ class AttributeReads:
             if read is None:
                 continue
             homes.setdefault(home, []).append(read)
-            inside |= {place.identity: place for place in read.inside}
+            places = watch_inside(read.value, f"{read.owner}: {read.key!r}")
+            inside |= {place.identity: place for place in places}
         return (*map(_entries, homes.values()), *inside.values())
 
     def note(self, module: nn.Module, name: str) -> None:
@@ -97,6 +100,8 @@ class AttributeReads:
         attributes = self.view.get(id(attributes), attributes)
         if (id(attributes), name) in self._reads or _is_tensor_of(attributes, name):
             return
+        if type(module) is nn.Module and id(attributes) not in self.names:
+            return  # where torch's tracer keeps its constants
         owner = self._owner(module)
         self._add(id(attributes), attributes, name, owner)
         if name in attributes:
@@ -114,14 +119,13 @@ class AttributeReads:
         return self.names.get(id(attributes), f"a module of class {type(module).__name__}")
 
     def _add(self, identity: int, home: Mapping[str, object], key: str, owner: str) -> None:
-        value = home.get(key, Absent.ABSENT)
-        inside = tuple(watch_inside(value, f"{owner}: {key!r}"))
-        self._reads.setdefault((identity, key), _Read(home, key, owner, value, inside))
+        first = self.stand_ins.describe(home.get(key, Absent.ABSENT))
+        self._reads.setdefault((identity, key), _Read(home, key, owner, first))
 
     def _drop_written(self) -> None:
         """Forget what the model has changed by itself, before that is undone."""
         for key, read in self._reads.items():
-            if read is not None and not read.is_same():
+            if read is not None and self.stand_ins.describe(read.value) != read.first:
                 self.written[f"{read.key!r} of {read.owner}"] = None
                 self._reads[key] = None
 

@@ -6,6 +6,7 @@ torch reports every way of tracing that was tried in its own terms. Each known c
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -38,9 +39,19 @@ def _inside(*functions: str) -> Test:
     return lambda fault: any(frame.name in functions for frame in frames_of(fault))
 
 
+_PACKING = _inside("pack_padded_sequence", "pack_sequence", "pad_packed_sequence")
+
+
+def _packed(fault: BaseException) -> bool:
+    """Return whether packing failed, or a recurrent layer on what was packed."""
+    frames = [frame for frame, _ in traceback.walk_tb(fault.__traceback__)]
+    layers = [f for f in frames if f.f_globals.get("__name__") == nn.RNNBase.__module__]
+    return _PACKING(fault) or any(f.f_locals.get("batch_sizes") is not None for f in layers)
+
+
 CAUSES = (
     Cause(
-        _inside("pack_padded_sequence", "pack_sequence", "pad_packed_sequence"),
+        _packed,
         "packed sequences take their shape from the lengths, which are data",
         "Run the layer over the padded batch, and read each sample's state at its length"
         " (torch.gather); or explain one sequence at a time without packing.",

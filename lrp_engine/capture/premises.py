@@ -24,13 +24,13 @@ from ..graphs.randomness import describe_draws
 from .ambient import Ambient, modes_now
 
 _NUMBERS = (int, float, complex)
-_PLAIN = (
+PLAIN = (
     *(bool, str, bytes, type(None), range, slice, Enum, *_NUMBERS),
     *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
 )
-_CONTAINERS = (list, tuple, set, frozenset, dict)
+CONTAINERS = (list, tuple, set, frozenset, dict)
 # Larger containers, and what lies deeper, are compared as objects, not by their contents.
-_LARGEST, _DEEPEST = 1000, 3
+LARGEST, DEEPEST = 1000, 3
 _IS_TRAINING = itemgetter("training")
 _HOOKS = {"_forward_pre_hooks": "forward pre-hooks", "_forward_hooks": "forward hooks"}
 _GLOBAL_HOOKS: Mapping[str, Mapping[int, object]] = {
@@ -91,7 +91,7 @@ class WatchedContents:
     @classmethod
     def of(cls, container: Collection[object], owner: str) -> WatchedContents:
         """Watch a container as it is now."""
-        return cls(container, _contents(container), owner)
+        return cls(container, contents_of(container), owner)
 
     @property
     def identity(self) -> int:
@@ -100,11 +100,11 @@ class WatchedContents:
 
     def is_same(self) -> bool:
         """Return whether the very same objects are in it, in the same order."""
-        return list(map(id, _contents(self.container))) == list(map(id, self.contents))
+        return list(map(id, contents_of(self.container))) == list(map(id, self.contents))
 
     def change(self) -> str | None:
         """Return what has changed; None if what is in it is equal."""
-        now = _contents(self.container)
+        now = contents_of(self.container)
         if len(now) == len(self.contents) and all(map(_is_equal, self.contents, now)):
             return None
         return f"{self.owner}: {_change(self.contents, now)}"
@@ -223,41 +223,48 @@ def watch_inside(value: object, owner: str, depth: int = 0) -> Iterator[Watched]
 
     Modules and tensors are watched by themselves.
     """
-    if depth >= _DEEPEST or isinstance(value, (*_PLAIN, Tensor, nn.Module)):
+    if depth >= DEEPEST or isinstance(value, (*PLAIN, Tensor, nn.Module)):
         return
-    if isinstance(value, _CONTAINERS):
-        if len(value) <= _LARGEST:
+    if isinstance(value, CONTAINERS):
+        if len(value) <= LARGEST:
             if not isinstance(value, (tuple, frozenset)):
                 yield WatchedContents.of(value, owner)
-            for element in _contents(value):
+            for element in contents_of(value):
                 yield from watch_inside(element, owner, depth + 1)
-    elif depth == 0 and _has_fields(value):
-        fields = {k: v for k, v in vars(value).items() if isinstance(v, (*_PLAIN, *_CONTAINERS))}
+    elif depth == 0 and has_fields(value):
+        fields = {k: v for k, v in vars(value).items() if isinstance(v, (*PLAIN, *CONTAINERS))}
         yield WatchedEntries.of(vars(value), fields, owner)
         for name, part in fields.items():
             yield from watch_inside(part, f"{owner}.{name}", depth + 1)
 
 
-def _has_fields(value: object) -> bool:
+def has_fields(value: object) -> bool:
     """Return whether a value is an object with attributes of its own, such as a configuration."""
     return isinstance(getattr(value, "__dict__", None), dict) and not callable(value)
 
 
-def _contents(container: Collection[object]) -> tuple[object, ...]:
+def contents_of(container: Collection[object]) -> tuple[object, ...]:
+    """Return what is inside a container, keys included."""
     if isinstance(container, dict):
         return (*container, *container.values())
     return tuple(container)
 
 
 def _is_equal(was: object, now: object) -> bool:
-    """Return whether a value is the same object, or an equal one that cannot be written to."""
+    """Return whether a value is the same object, or an equal one.
+
+    What was inside a container is watched by itself, so it may be compared as it is now. A tensor
+    or a module is equal to no other.
+    """
     if was is now:
         return True
     if type(was) is not type(now):
         return False
-    if isinstance(was, (tuple, frozenset)) and isinstance(now, (tuple, frozenset)):
-        return len(was) == len(now) and all(map(_is_equal, was, now))
-    return isinstance(was, _PLAIN) and (was == now or was != was)
+    if isinstance(was, CONTAINERS) and isinstance(now, CONTAINERS):
+        if not len(was) == len(now) <= LARGEST or isinstance(was, set):
+            return False
+        return all(map(_is_equal, contents_of(was), contents_of(now)))
+    return isinstance(was, PLAIN) and (was == now or was != was)
 
 
 def _change(was: object, now: object) -> str:
