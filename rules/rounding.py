@@ -19,14 +19,14 @@ from lrp_engine.method.call import Call, Coefficients, Passed
 from lrp_engine.method.op import AtZero, Op, Rounding
 from lrp_engine.method.relevance import sum_in_double
 from lrp_engine.method.rule import rule
-from lrp_engine.method.samples import Sample, integers, positive, real, sample
+from lrp_engine.method.samples import Sample, TensorSpec, real, sample
 
 Step = Tensor | float
 
 
 def rounding(target: Target, *samples: Sample, **facts: Any) -> Rounding:
     """Return one table row: an op that rounds its first operand, sample calls, further facts."""
-    return Rounding(target=target, operands=("self",), samples=samples, **facts)
+    return Rounding(target=target, samples=samples, **{"operands": ("self",), **facts})
 
 
 def scale_of(arguments: Arguments, x: Tensor) -> Step:
@@ -51,26 +51,53 @@ WHOLE = (
     rounding(aten.round.decimals, sample(real(2, 3), decimals=1), at_zero=AtZero.ZERO),
 )
 
+
+def scales(*shape: int) -> TensorSpec:
+    """Draw steps between 0.05 and 0.15, in float32 whatever the tensor's dtype, as torch asks."""
+    return TensorSpec(lambda g, dtype: torch.rand(shape, generator=g) / 10 + 0.05)
+
+
+def zeros(*shape: int) -> TensorSpec:
+    """Give zero points."""
+    return TensorSpec(lambda g, dtype: torch.zeros(shape, dtype=torch.int32))
+
+
+def fake_by_tensor(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    """Fake-quantise by tensors, always enabled."""
+    on = torch.ones(1, dtype=torch.int64, device=x.device)
+    found = aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams(
+        x, *arguments[:2], on, *arguments[2:]
+    )
+    return found[0], found[1]
+
+
+def fake(target: Target, with_range: Any, *samples: Sample, **facts: Any) -> Rounding:
+    """Return one row: an op that rounds to the nearest code and cuts off at the ends."""
+    return rounding(target, *samples, step=scale_of, with_range=with_range, **facts)
+
+
+# Their scale may be live, and no rule passes anything to it.
+MEASURED = ("self", "scale")
+
 FAKE = (
-    rounding(
+    fake(
         aten.fake_quantize_per_tensor_affine.default,
+        aten.fake_quantize_per_tensor_affine_cachemask.default,
         sample(real(2, 3), 0.1, 0, -8, 7),
-        step=scale_of,
-        straight_through=True,
     ),
-    rounding(
+    fake(
         aten.fake_quantize_per_tensor_affine.tensor_qparams,
-        sample(real(2, 3), positive(), integers(1), -8, 7),
-        step=scale_of,
-        straight_through=True,
-        selectors=("scale", "zero_point"),
+        fake_by_tensor,
+        sample(real(2, 3), scales(), zeros(), -8, 7),
+        operands=MEASURED,
+        selectors=("zero_point",),
     ),
-    rounding(
+    fake(
         aten.fake_quantize_per_channel_affine.default,
-        sample(real(2, 3), positive(3), integers(1, 3), 1, -8, 7),
-        step=scale_of,
-        straight_through=True,
-        selectors=("scale", "zero_point"),
+        aten.fake_quantize_per_channel_affine_cachemask.default,
+        sample(real(2, 3), scales(3), zeros(3), 1, -8, 7),
+        operands=MEASURED,
+        selectors=("zero_point",),
     ),
 )
 
@@ -94,7 +121,12 @@ def remainder(call: Call[Rounding], c: Tensor, passed: Passed) -> dict[str, Tens
     return found
 
 
-@rule("identity", family=Rounding, cites="bengio2013, sec. 4", absorbs=remainder)
+def rounded(op: Op) -> tuple[str, ...]:
+    """Return the operand that is rounded; a scale is none."""
+    return op.operands[:1]
+
+
+@rule("identity", family=Rounding, cites="bengio2013, sec. 4", absorbs=remainder, carries=rounded)
 def identity(call: Call[Rounding], c: Tensor) -> Coefficients:
     """Pass c straight through; entries that were cut off pass nothing, like clipped ones."""
     if call.op.step is None:
@@ -104,10 +136,12 @@ def identity(call: Call[Rounding], c: Tensor) -> Coefficients:
 
 def differentiable(op: Op) -> tuple[str, ...]:
     """Return the operand of an op that torch differentiates as the identity; none else."""
-    return op.operands if isinstance(op, Rounding) and op.straight_through else ()
+    return op.operands[:1] if isinstance(op, Rounding) and op.with_range else ()
 
 
 @rule("gradient", family=Rounding, cites="simonyan2014", absorbs="gradient", carries=differentiable)
 def gradient(call: Call[Rounding], c: Tensor) -> Coefficients:
-    """Return the plain gradient: zero, but for ops that torch differentiates straight through."""
-    return call.vjp(c)
+    """Return torch's own derivative: 1 for every code that is not cut off, however little."""
+    assert call.op.with_range is not None
+    _, in_range = call.op.with_range(*call.arguments.values())
+    return call.only(c.masked_fill(~in_range, 0.0))

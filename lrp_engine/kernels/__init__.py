@@ -1,3 +1,4 @@
-"""Define the engine's own ops, where torch has none, and their kernels."""
+"""Define the engine's own ops, where torch has none, and kernels that torch's own ops lack."""
 
+from .fake_quantisation import describe_fake_quantisers as describe_fake_quantisers
 from .recurrence import linear_recurrence as linear_recurrence

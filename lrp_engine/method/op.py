@@ -289,14 +289,15 @@ class Rounding(Op):
 
     `step(arguments, x)` is the distance between neighbouring results where an entry may be cut off:
     one that was moved by more was cut off, by less rounded. None: nothing is cut off.
-    `straight_through`: torch's own derivative is that of the identity.
+    `with_range(*arguments)` gives the result and a mask of the entries that torch differentiates as
+    the identity. None: its derivative is zero.
     """
 
     family: ClassVar[str] = "rounding"
     reason: ClassVar[str] = "rounding is a step function: its gradient is zero"
     elementwise: bool = True
     step: Callable[[Arguments, Tensor], Tensor | float] | None = None
-    straight_through: bool = False
+    with_range: Callable[..., tuple[Tensor, Tensor]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -92,6 +92,7 @@ OF_OP: Mapping[tuple[str, str], WholeRange] = {
     ("OneHot", "axis"): WholeRange(is_axis=True, beyond=1),
     ("Unsqueeze", "axes"): _FREE,  # counts the axes of its result
     ("ConcatFromSequence", "axis"): _FREE,  # counts the axes of what is in the sequence
+    ("QLinearConcat", "axis"): _FREE,  # its first input is a scale
     ("ScatterND", "axis"): _FREE,
     ("Slice", "axes"): _AXIS,
     ("LayerNormalization", "axis"): _AXIS,

@@ -201,6 +201,27 @@ def _affine(call: Call, y: Tensor) -> Tensor:
     return y if bias is None else y + bias
 
 
+def rounded_codes(call: Call, c: Any, beyond: float) -> Relevance:
+    """c x for every entry whose unrounded code ends at most `beyond` outside the allowed codes."""
+    given, x = call.arguments, call.arguments["self"].double()
+    allowed = torch.ones_like(x, dtype=torch.bool)
+    if "quant_min" in given:
+        scale = torch.as_tensor(given["scale"]).double()  # per channel: here, the last axis
+        codes = x / scale + given["zero_point"]
+        allowed = (codes >= given["quant_min"] - beyond) & (codes <= given["quant_max"] + beyond)
+    return {o: torch.where(allowed, x * c.double(), 0.0) for o in call.live}
+
+
+def straight_through(call: Call, c: Any) -> Relevance:
+    """Rounding passes c; what was cut off by more than a code passes nothing."""
+    return rounded_codes(call, c, 1.0)
+
+
+def within_codes(call: Call, c: Any) -> Relevance:
+    """Torch differentiates what rounds to an allowed code as the identity."""
+    return rounded_codes(call, c, 0.5)
+
+
 REFERENCES: dict[tuple[str, str], Reference] = {
     ("move", "adjoint"): zero,
     ("linear", "adjoint"): zero,
@@ -248,6 +269,8 @@ REFERENCES: dict[tuple[str, str], Reference] = {
     ("attention", "attnlrp"): reference_attention.attnlrp,
     ("attention", "softmax_stopped"): reference_attention.softmax_stopped,
     ("attention", "gradient"): zero,
+    ("rounding", "identity"): straight_through,
+    ("rounding", "gradient"): within_codes,
     ("recurrence", "uniform"): reference_recurrence.uniform,
     ("recurrence", "gradient"): reference_recurrence.gradient,
     ("recurrence", "norm"): reference_recurrence.norm,

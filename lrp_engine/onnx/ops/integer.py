@@ -321,4 +321,6 @@ def qlinear_concat(*values: OnnxValue, axis: int) -> Tensor:
     scale, zero, *rest = values
     triples = [rest[i : i + 3] for i in range(0, len(rest), 3)]
     parts = [dequantise_codes(x, as_tensor(s), _scalar(z)) for x, s, z in triples]
+    if not -parts[0].dim() <= axis < parts[0].dim():
+        raise Refused(f"axis {axis} is none of its operands' {parts[0].dim()}")
     return requantise(torch.cat(parts, axis), as_tensor(scale), zero)
