@@ -175,6 +175,8 @@ def _differences(captured: Captured, outputs: Sequence[Any], own: Sequence[Any])
 def _distance(mine: Tensor, theirs: Tensor) -> str:
     if mine.shape != theirs.shape:
         return f"its shape, {tuple(mine.shape)} for {tuple(theirs.shape)}"
+    if mine.dtype != theirs.dtype:
+        return f"its dtype, {mine.dtype} for {theirs.dtype}"
     return f"{float((mine.double() - theirs.double()).abs().max()):.3g}"
 
 
@@ -185,7 +187,7 @@ def agree(mine: Any, theirs: Any, slack: float = 0.0) -> bool:
     """
     if not isinstance(mine, Tensor):
         return True
-    if mine.shape != theirs.shape:
+    if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
         return False
     if not mine.dtype.is_floating_point:
         return torch.equal(mine, theirs)

@@ -19,7 +19,7 @@ from lrp_engine.method.op import Homogeneous
 from lrp_engine.method.relevance import widen
 from lrp_engine.method.rule import rule
 from lrp_engine.rules.two_runs.quadrature import integrate
-from lrp_engine.rules.two_runs.runs import both, over_settings, remainder
+from lrp_engine.rules.two_runs.runs import both, choice, over_settings, remainder
 from lrp_engine.rules.two_runs.secant import entrywise_slopes, secant
 
 Slopes = tuple[Tensor, ...]
@@ -173,8 +173,18 @@ def slopes(call: Call[Homogeneous], c: Arriving) -> Slopes:
     return tuple(k.to(call.operand(o).dtype) for o, k in zip(call.live, found, strict=True))
 
 
+def is_closed(call: Call[Homogeneous]) -> bool:
+    """Return whether a call has a closed form."""
+    orders = [call.arguments.get(name) for name in ("ord", "p")]
+    if call.op.target in (aten._cdist_forward.default, aten._pdist_forward.default):
+        return call["p"] == 2
+    return call.op.target in FORMS and not set(orders) & {torch.inf, -torch.inf, 0}
+
+
 def left(call: Call[Homogeneous], c: Arriving, passed: Passed) -> dict[str, Tensor]:
     """Return what is left where the gradient along the segment was summed at points."""
+    if is_closed(call) or call.op.elementwise:
+        return choice(call, c, passed)
     return remainder(call, c, passed, "integration")
 
 

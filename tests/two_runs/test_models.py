@@ -57,9 +57,9 @@ def test_differences_of_architectures_arrive(name: str) -> None:
         engine = lrp.Engine(
             model, inputs, preset="delta", output=entry.output, dynamic=entry.dynamic
         )
-    found = engine.explain(
-        inputs, entry.target, position=entry.position, reference=base, ledger=True
-    )
+        found = engine.explain(
+            inputs, entry.target, position=entry.position, reference=base, ledger=True
+        )
     assert_balances(found.ledger, 1e-9 if entry.dtype == torch.float64 else 1e-4)
     booked = {cause for cause, amount in found.ledger.absorbed.items() if amount}
     assert booked <= CHOICES | {"stopped", "control", "other input", "unreached input"}

@@ -64,7 +64,8 @@ def captured(
 def explained(
     entry: Entry, engine: lrp.Engine, inputs: Inputs, ledger: bool = True
 ) -> lrp.Explanation:
-    return engine.explain(inputs, entry.target, position=entry.position, ledger=ledger)
+    with entry.precision():  # the first call runs the model itself
+        return engine.explain(inputs, entry.target, position=entry.position, ledger=ledger)
 
 
 def tolerance(entry: Entry, double: float = 1e-12, single: float = 1e-5) -> float:
