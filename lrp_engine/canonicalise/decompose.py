@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import fx
@@ -12,13 +13,18 @@ from torch.fx.node import Argument, Target
 
 from ..capture import Captured
 from ..graphs.decomposition import Traces, is_composite, write_parts
-from ..graphs.nodes import holds_tensors, is_getitem, part_of
+from ..graphs.nodes import WHOLE, Whole, holds_tensors, is_getitem, part_of, whole_of
 from .recipes import RECIPES, Recipe
 from .rewriting import Copies, Rewritten, rewrite
 
 
-def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Rewritten | None:
-    """Decompose the given nodes; return None if none can be, or one gives a Python number."""
+def decompose(captured: Captured, nodes: Mapping[fx.Node, str]) -> Rewritten | None:
+    """Decompose the given nodes; return None if none can be, or one gives a Python number.
+
+    Args:
+        captured: The model; it is not changed.
+        nodes: What to decompose, and why: the parts remember which op of the user's they are of.
+    """
     if not all(map(holds_tensors, nodes)):
         return None  # relevance is lost there, whatever becomes of the others
     recipes = {node: recipe for node in nodes if (recipe := find_recipe(node.target))}
@@ -33,7 +39,9 @@ def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Rewritten | Non
             return parts_of_producer[index] if isinstance(parts_of_producer, list) else None
         if node not in recipes:
             return None
+        before = next(iter(reversed(graph.nodes)), None)
         written: Argument = write_parts(node, recipes[node], graph, copies, traces)
+        _mark_parts(graph, before, whole_of(node, nodes[node]))
         return written
 
     # A composite kernel is what torch runs anyway; any other recipe may round differently.
@@ -41,6 +49,12 @@ def decompose(captured: Captured, nodes: Collection[fx.Node]) -> Rewritten | Non
     apart = tuple(sorted({*captured.taken_apart, *inexact}))
     rewritten = rewrite(captured, parts)
     return rewritten._replace(captured=replace(rewritten.captured, taken_apart=apart))
+
+
+def _mark_parts(graph: fx.Graph, before: fx.Node | None, whole: Whole) -> None:
+    """Let the nodes that were written since remember which op they are parts of."""
+    for made in itertools.takewhile(lambda node: node is not before, reversed(graph.nodes)):
+        made.meta[WHOLE] = whole
 
 
 def find_recipe(target: Target) -> Recipe | None:
