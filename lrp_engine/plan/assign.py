@@ -11,6 +11,8 @@ from torch import fx
 from ..capture import Captured, OutputPort
 from ..errors import CoverageError, PresetError, SourceError
 from ..graphs.nodes import (
+    WHOLE,
+    Whole,
     carries_values,
     describe,
     holds_tensors,
@@ -19,6 +21,7 @@ from ..graphs.nodes import (
     is_getitem,
     module_stack,
     target_name,
+    whole_of,
 )
 from ..graphs.schema import (
     Arguments,
@@ -46,6 +49,21 @@ from .plan import (
 from .signs import find_never_negative
 from .sources import Sources
 
+COMPLEX = "complex values: no rule passes relevance through them"
+INSTEAD_OF_COMPLEX = (
+    "\nWrite this part of the model in real numbers: rotary positions as (u cos - v sin,"
+    " u sin + v cos), a convolution by FFT as torch.nn.functional.conv1d or a product with the"
+    " Toeplitz matrix of its kernel, others with real and imaginary parts in tensors of their own."
+)
+ADD_A_RECORD = (
+    "\nAdd an op record (CONTRIBUTING.md shows how) and pass it as Engine(..., rules=[...]), choose"
+    " a preset that serves the family, or write it in the model with ops that have rules."
+)
+A_DRAW = (
+    "it draws random numbers, and relevance arrives at it: there is no rule for how a draw depends"
+    " on its parameters. Switch the noise off, draw outside of the model and give it the numbers as"
+    " an input, or write the draw as mean + scale * noise"
+)
 A_NUMBER = (
     "a Python number is taken out of a live tensor (.item(), float(), a number argument), and"
     " relevance cannot pass through numbers: keep it a tensor, without .item()"
@@ -53,17 +71,32 @@ A_NUMBER = (
 
 
 class Uncovered(CoverageError):
-    """The ops that have no rule; `nodes` lets a pass decompose them."""
+    """The ops that have no rule.
+
+    Attributes:
+        reasons: Why each node has none; a pass may decompose them.
+        ops: The ops that the user wrote, of which these nodes are parts if they are not the op.
+    """
 
     def __init__(self, gaps: Mapping[fx.Node, str]) -> None:
-        self.nodes: tuple[fx.Node, ...] = tuple(gaps)
-        lines = [f"  {describe(node)}\n    {reason}" for node, reason in gaps.items()]
+        self.reasons = dict(gaps)
+        parts: dict[Whole, list[fx.Node]] = {}
+        for node, reason in gaps.items():
+            parts.setdefault(whole_of(node, reason), []).append(node)
+        self.ops: tuple[Whole, ...] = tuple(parts)
+        lines = [f"  {op.description}\n    {op.reason}{_of_parts(parts[op])}" for op in parts]
+        complex_values = COMPLEX in gaps.values()
         super().__init__(
-            f"{len(gaps)} live op(s) without a rule; nothing was computed:\n"
+            f"{len(parts)} live op(s) without a rule; nothing was computed:\n"
             + "\n".join(lines)
-            + "\nAdd an op record (CONTRIBUTING.md shows how) and pass it as"
-            " Engine(..., rules=[...]), or choose a preset that serves the family."
+            + (INSTEAD_OF_COMPLEX if complex_values else ADD_A_RECORD)
         )
+
+
+def _of_parts(nodes: Iterable[fx.Node]) -> str:
+    """Say at which parts of an op that was taken apart there is no rule."""
+    parts = sorted({target_name(n) for n in nodes if WHOLE in n.meta and not is_complex(n)})
+    return f"\n    nor has what it is made of ({', '.join(parts)})" if parts else ""
 
 
 @dataclass
@@ -87,11 +120,11 @@ class _Walk:
         if not any(operand in self.alive for operand in node.all_input_nodes):
             return
         if node in self.choices.constant:
-            self.stopped[node] = self.choices.constant[node]
+            self.stopped[node] = self.choices.constant[node].value
         elif not holds_tensors(node):
             self._number(node)
         elif is_complex(node):
-            self._gap(node, "complex values: no rule passes relevance through them")
+            self._gap(node, COMPLEX)
         elif not is_floating(node):
             self.stopped[node] = "integer or boolean values carry no relevance"
         elif is_getitem(node):
@@ -113,7 +146,8 @@ class _Walk:
         names = names_of(o for o in entering if carries_values(pick(arguments, o)))
         op = self.registry.find(node.target, arguments, names)
         if op is None:
-            return self._gap(node, self.registry.explain_gap(node.target, arguments, names))
+            why = self.registry.explain_gap(node.target, arguments, names)
+            return self._gap(node, A_DRAW if node in self.captured.draws else why)
         op = self.choices.with_slack(node, op)
         entry = self.preset.choose(node, op.family, self.places)
         if entry is None:
@@ -213,7 +247,13 @@ def _influence(walk: _Walk, needed: set[fx.Node], wanted: Sources) -> Influence:
     """Say what the inputs are to this plan."""
     passing = needed.intersection(walk.assigned)
     follow = InfluenceWalk(
-        walk.captured, walk.registry, needed, passing, walk.stopped, wanted.controls
+        walk.captured,
+        walk.registry,
+        needed,
+        passing,
+        walk.stopped,
+        wanted.controls,
+        walk.choices.rounded,
     )
     follow.start(InputKind.UNREACHED if wanted.by_default else InputKind.LEFT_OUT)
     return find_influence(follow, wanted.names_by_input(needed))

@@ -11,7 +11,7 @@ from torch import fx
 from ..method.op import Op, Selection
 from ..method.registry import Registry
 from .quantisation import Quantisation, find_quantisation
-from .straight_through import find_constant_choices
+from .straight_through import Why, find_constant_choices
 
 _ONE_CODE = 1.001  # a little more than a step: what was rounded before need not be whole
 
@@ -20,8 +20,13 @@ _ONE_CODE = 1.001  # a little more than a step: what was rounded before need not
 class Choices:
     """The detached and rounded values that are constants, with the reason; the quantisation."""
 
-    constant: Mapping[fx.Node, str] = field(default_factory=dict)
+    constant: Mapping[fx.Node, Why] = field(default_factory=dict)
     quantisation: Quantisation = field(default_factory=Quantisation)
+
+    @property
+    def rounded(self) -> frozenset[fx.Node]:
+        """The detached values that are nothing but what rounding changed."""
+        return frozenset(n for n, why in self.constant.items() if why is Why.ROUNDED)
 
     def with_slack(self, node: fx.Node, op: Op) -> Op:
         """Return the record of a limit; one that ends the range of codes may round by a step."""

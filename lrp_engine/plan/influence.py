@@ -29,6 +29,7 @@ class InputKind(Enum):
 
     SOURCE = "source"
     CONTROL = "control"
+    ROUNDED = "rounding"
     STOPPED = "stopped"
     LEFT_OUT = "other input"
     UNREACHED = "unreached input"
@@ -89,7 +90,8 @@ class InfluenceWalk:
     """The marks of all values without relevance.
 
     `live` values carry relevance; at those in `passing`, it is passed on to operands. `stopped`
-    has the reasons of the ops where relevance ends, `controls` values that only scale others.
+    has the reasons of the ops where relevance ends, `controls` values that only scale others,
+    `rounded` those that are what rounding changed.
     """
 
     captured: Captured
@@ -98,6 +100,7 @@ class InfluenceWalk:
     passing: Collection[fx.Node]
     stopped: Mapping[fx.Node, str]
     controls: Collection[fx.Node]
+    rounded: Collection[fx.Node] = ()
     marks: dict[fx.Node, _Marks] = field(default_factory=dict)
     met: _Marks = field(default_factory=dict)
     causes: dict[fx.Node, str] = field(default_factory=dict)
@@ -153,6 +156,8 @@ class InfluenceWalk:
         """Return what a mark becomes by one use."""
         if mark.kind is InputKind.CONTROL:
             return mark
+        if node in self.rounded:
+            return _Mark(InputKind.ROUNDED, self.stopped.get(node, ""), node)
         if node in self.controls:
             return _Mark(InputKind.CONTROL, _SCALES, node)
         if use.chooses and not self._looks_up(node, uses, use):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 import torch
@@ -33,9 +34,16 @@ from ..method.op import Linear, Normaliser, Op, Product, Quotient
 from ..method.registry import Registry
 from .quantisation import Quantisation, is_rounding
 
-STRAIGHT_THROUGH = "straight through: the same value is added undetached, so the rest is constant"
-WHOLE_PART = "subtracted from the same value: how much is a step function, so a constant"
 _MOST_TERMS = 64
+
+
+class Why(Enum):
+    """The reason for which a detached or rounded value is a constant."""
+
+    STRAIGHT_THROUGH = "straight through: the same value is added undetached; the rest is constant"
+    ROUNDED = "straight through: what rounding added to the same value is constant"
+    WHOLE_PART = "subtracted from the same value: how much is a step function, so a constant"
+
 
 Factors = frozenset[tuple[fx.Node, int]]  # scales, with the power that each has
 
@@ -132,11 +140,11 @@ def _weight(
 
 def find_constant_choices(
     graph: fx.Graph, registry: Registry, quantisation: Quantisation
-) -> dict[fx.Node, str]:
+) -> dict[fx.Node, Why]:
     """Return the detached and rounded values that are constants, each with the reason."""
     sums = Sums(registry, quantisation)
     choices = [node for node in graph.nodes if sums.is_choice(node)]
-    found: dict[fx.Node, str] = {}
+    found: dict[fx.Node, Why] = {}
     for node in downstream(choices):
         op = sums.op(node)
         if isinstance(op, Linear) and op.elementwise and len(node.all_input_nodes) > 1:
@@ -144,23 +152,25 @@ def find_constant_choices(
     return found
 
 
-def _cancelled(terms: tuple[Term, ...]) -> Iterator[tuple[fx.Node, str]]:
+def _cancelled(terms: tuple[Term, ...]) -> Iterator[tuple[fx.Node, Why]]:
     """Yield the choices of a sum in which a term takes away what another one gives."""
     by_value: dict[tuple[fx.Node, Factors], list[Term]] = defaultdict(list)
     for term in terms:
         by_value[term.node, term.factors].append(term)
-    detached, rounded = False, list[Term]()
+    detached, rounded = list[Term](), list[Term]()
     for group in by_value.values():
         free = sum(t.weight for t in group if not t.held)
-        by_detaching = [t for t in group if t.held and all(map(_detaches, t.held))]
-        by_rounding = [t for t in group if t.held and not any(map(_detaches, t.held))]
-        detached |= _takes_away(free, by_detaching)
+        by_detaching = [t for t in group if t.held and any(map(_detaches, t.held))]
+        purely = [t for t in by_detaching if all(map(_detaches, t.held))]
+        by_rounding = [t for t in group if t.held and t not in by_detaching]
+        detached += by_detaching if _takes_away(free, purely) else []
         rounded += by_rounding if _takes_away(free, by_rounding) else []
     if detached:
         # What is detached beside it is meant to be added as a constant, too.
-        choices = {node for term in terms for node in term.held if _detaches(node)}
-        yield from ((node, STRAIGHT_THROUGH) for node in choices)
-    yield from ((node, WHOLE_PART) for term in rounded for node in term.held)
+        beside = [term for term in terms if any(map(_detaches, term.held))]
+        why = Why.ROUNDED if len(beside) == len(detached) else Why.STRAIGHT_THROUGH
+        yield from ((node, why) for term in beside for node in term.held if _detaches(node))
+    yield from ((node, Why.WHOLE_PART) for term in rounded for node in term.held)
 
 
 def _takes_away(free: float, held: list[Term]) -> bool:

@@ -2,8 +2,8 @@
 
 An integer tensor could carry no relevance. So the codes that QuantizeLinear makes stay in a float
 tensor (exact up to 2^24), and rounding is written as x + constant: the coefficient passes as it is,
-and the ledger books what rounding added or took as a constant. Codes that were cut off at the ends
-of their range pass nothing, like a clipped activation.
+and the ledger books what was added or taken as `rounding`. Codes that were cut off at the ends of
+their range pass nothing, like a clipped activation. Scales and zero points are constants.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from ..values import (
 )
 
 MICROSOFT = "com.microsoft"
-_BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 _FLOAT8 = (
     torch.float8_e4m3fn,
     torch.float8_e4m3fnuz,
@@ -31,17 +30,12 @@ _FLOAT8 = (
 )
 
 
-def stop_relevance(x: Tensor) -> Tensor:
-    """Return x, bit for bit, as a value that carries no relevance: viewed as integers and back."""
-    return x.view(_BITS[x.dtype.itemsize]).view(x.dtype)
-
-
 def round_straight_through(x: Tensor) -> Tensor:
     """Round to the nearest whole number, ties to even, with the gradient of the identity.
 
     x + (round(x) - x) is exact below 2^23.
     """
-    return x + stop_relevance(torch.round(x) - x)
+    return x + (torch.round(x) - x).detach()
 
 
 def quantise_to(x: Tensor, scale: Tensor, zero: OnnxValue | None, dtype: torch.dtype) -> Tensor:
@@ -210,6 +204,6 @@ def quantise_dynamically(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     low, high = torch.clamp_max(x.amin(), 0.0), torch.clamp_min(x.amax(), 0.0)
     scale = (high - low) / 255
-    scale = stop_relevance(torch.where(scale == 0, torch.ones_like(scale), scale))
-    zero = stop_relevance(torch.clamp(torch.round(0.0 - low / scale), 0, 255))
+    scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+    zero = torch.clamp(torch.round(0.0 - low / scale), 0, 255)
     return quantise_to(x, scale, zero, torch.uint8), scale, zero
