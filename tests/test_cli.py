@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import lrp_engine as lrp
+from lrp_engine.checks import CHECKS
 from lrp_engine.cli import console
 from lrp_engine.cli.app import app
 
@@ -50,7 +51,7 @@ class Tokens(nn.Module):
 
 class Uncovered(nn.Module):
     def forward(self, x):
-        return torch.cumprod(torch.cumprod(x, 1), 0)
+        return torch.special.i1(torch.special.i1(x))
 
 def two():
     torch.manual_seed(0)
@@ -189,7 +190,8 @@ def test_exported_program_with_its_own_and_with_other_inputs(run: Run, inputs: P
 def test_check_says_ok(run: Run) -> None:
     result = run("check", "cli_models:with_example", "--target", 0)
     assert result.exit_code == 0, result.output
-    assert "ok: 5 checks of 1 model(s) passed" in result.stdout
+    passed = len(CHECKS) - len({"plan drift", "drift"})  # these need a golden result
+    assert f"ok: {passed} checks of 1 model(s) passed" in result.stdout
 
 
 def test_check_names_the_op_that_is_out_of_tolerance(run: Run) -> None:

@@ -36,7 +36,7 @@ def batches():
 def uncovered():
     class Uncovered(nn.Module):
         def forward(self, x):
-            return torch.cumprod(x, 1)
+            return torch.special.i1(x)
     return Uncovered(), torch.ones(2, 3)
 """
 
@@ -94,7 +94,13 @@ def cases(result: Result) -> dict[str, dict[str, dict[str, object]]]:
     return {c["name"]: {f["check"]: f for f in c["findings"]} for c in data["cases"]}
 
 
+def _write_golden_results(run: Run) -> None:
+    result = run("--only", "dense[mine]", "--only", "dense[attnlrp]", "--update")
+    assert result.exit_code == 0, result.output
+
+
 def test_all_of_a_file(run: Run) -> None:
+    _write_golden_results(run)
     result = run("--json")
     assert result.exit_code == 0, result.output
     found = cases(result)
@@ -105,7 +111,7 @@ def test_all_of_a_file(run: Run) -> None:
 
 
 def test_golden_results_are_written_compared_and_updated(run: Run, folder: Path) -> None:
-    assert run("--only", "dense[mine]", "--only", "dense[attnlrp]", "--update").exit_code == 0
+    _write_golden_results(run)
     names = {path.name for path in (folder / "golden").iterdir()}
     assert "dense-mine.json" in names
     assert len(names) == 2
@@ -126,7 +132,7 @@ def test_update_without_a_golden_result_to_write(run: Run) -> None:
 
 def test_reports_are_written_beside_the_output(run: Run, folder: Path) -> None:
     result = run(
-        "checked_models:uncovered",
+        *("checked_models:uncovered", "--target", 0),
         *("--report", "junit=out/report.xml", "--report", "markdown=out/summary.md"),
         *("--report", "github=-", "--format", "json"),
     )
@@ -159,14 +165,17 @@ def test_images_of_one_size_need_no_options(run: Run) -> None:
         (("amplification", "amplificaton"), "did you mean 'amplification'"),
         (("model =", "modle ="), "did you mean 'model'"),
         (('name = "pictures"', 'name = "dense[mine]"'), "two checks are called"),
-        (("size = 8", "size = [8, 8, 8]"), "images.size"),
+        (("size = 8", "size = [8, 8, 8]"), "images: size is one number"),
         (("1 = 1.0", "cat = 1.0"), "names no class"),
         (("absorbed.bias = 50", 'absorbed.bias = "much"'), "a number of at least 0"),
         (('"pictures"\nimages', '"nowhere"\nimages'), "there are no inputs"),
-        (("[[check]]", "[[check]"), "cannot be read"),
+        (("golden/dense", "golden/none"), "there is no golden result"),
+        (("[[check]]", "[[check]"), "is not valid TOML"),
     ],
 )
 def test_mistakes_in_a_file(run: Run, folder: Path, change: tuple[str, str], words: str) -> None:
+    if words == "there are no inputs":  # of the second check: the first has to pass
+        _write_golden_results(run)
     (folder / "lrp.toml").write_text(CHECKS.replace(*change))
     result = run()
     assert result.exit_code == 1
