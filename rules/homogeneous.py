@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from lrp_engine.graphs.aten import aten
+from lrp_engine.graphs.nodes import value
 from lrp_engine.graphs.schema import Arguments
 from lrp_engine.method.call import Arriving, Call, Coefficients
 from lrp_engine.method.claims import never_zero
@@ -78,6 +80,14 @@ DISTANCES = (
     ),
 )
 
+
+def count_factors(call: Call[Homogeneous]) -> Tensor:
+    """Return how many factors each entry of a running product has, along its axis."""
+    n, axis = call.out.shape[call["dim"]], call["dim"] % call.out.dim()
+    counts = torch.arange(1, n + 1, dtype=call.out.dtype, device=call.out.device)
+    return counts.view(-1, *([1] * (call.out.dim() - 1 - axis)))
+
+
 # Each of n factors gets 1/n of what the product received.
 PRODUCTS = (
     Homogeneous(
@@ -91,6 +101,13 @@ PRODUCTS = (
         operands=("self",),
         samples=(sample(real(2, 3), 1), sample(real(2, 3), 0, True)),
         degree=lambda call: call["self"].shape[call["dim"]],
+    ),
+    Homogeneous(
+        target=aten.cumprod.default,
+        operands=("self",),
+        samples=(sample(real(2, 3), 1), sample(real(2, 3, 2), -2)),
+        when=lambda arguments, _: value(arguments["self"]).dim() > 0,
+        degree=count_factors,
     ),
 )
 
@@ -110,8 +127,11 @@ def euler(call: Call[Homogeneous], c: Arriving) -> Coefficients:
     if isinstance(k, tuple):
         parts = [None if part is None else part / n for part, n in zip(c, k, strict=True)]
         return derivative(call, parts)
-    k = k(call) if callable(k) else k
-    return tuple(g / k for g in derivative(call, c))
+    degree = k(call) if callable(k) else k
+    if isinstance(degree, Tensor):  # each entry has its own
+        assert isinstance(c, Tensor)
+        return derivative(call, c / degree)
+    return tuple(g / degree for g in derivative(call, c))
 
 
 @rule("gradient", family=Homogeneous, cites="simonyan2014", absorbs="gradient")

@@ -173,15 +173,17 @@ ZERO_AT_ZERO = tuple(
     ]
 )
 
+NARROW: dict[Target, dict[str, Any]] = {
+    aten.tan.default: {},
+    aten.asin.default: {"flat_at": at(-1.0, 1.0)},
+    aten.atanh.default: {},
+    aten.erfinv.default: {},
+    aten.log1p.default: {"regular": never_zero("self")},
+}
+
 NARROW_ZERO_AT_ZERO = tuple(
     curve(target, sample(between(-0.5, 0.5, 2, 3)), at_zero=AtZero.ZERO, **facts)
-    for target, facts in [
-        (aten.tan.default, {}),
-        (aten.asin.default, {"flat_at": at(-1.0, 1.0)}),
-        (aten.atanh.default, {}),
-        (aten.erfinv.default, {}),
-        (aten.log1p.default, {"regular": never_zero("self")}),
-    ]
+    for target, facts in NARROW.items()
 )
 
 NEVER_NEGATIVE = {
@@ -222,6 +224,12 @@ OTHERS = (
     curve(aten.acosh.default, sample(between(1.5, 2.5, 2, 3)), flat_at=at(1.0)),
     curve(aten.logit.default, sample(between(0.2, 0.8, 2, 3))),
     Pointwise(target=aten.pow.Scalar, operands=("exponent",), samples=(sample(2.0, real(2, 3)),)),
+    # Not of the base: only the values of a tensor tell an activation, x^3, from a scale, x^(-1/2).
+    Pointwise(
+        target=aten.pow.Tensor_Tensor,
+        operands=("exponent",),
+        samples=(sample(positive(3), real(2, 3)),),
+    ),
     # torch's own derivative multiplies by 1/6 in single precision, whatever the dtype.
     Pointwise(
         target=aten.hardsigmoid.default,

@@ -108,7 +108,8 @@ def cut_off(call: Call[Rounding]) -> Tensor:
     if call.op.step is None:
         return torch.zeros_like(x, dtype=torch.bool)
     # A little more than a step: the distance itself is rounded.
-    return (call.out - x).abs() > call.op.step(call.arguments, x) * 1.001
+    cut: Tensor = (call.out - x).abs() > call.op.step(call.arguments, x) * 1.001
+    return cut
 
 
 def remainder(call: Call[Rounding], c: Tensor, passed: Passed) -> dict[str, Tensor]:

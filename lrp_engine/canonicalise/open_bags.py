@@ -13,6 +13,7 @@ def open_bags(captured: Captured) -> Captured:
     Requires nothing. Ensures that no such op is left. As with every decomposition, results may
     differ in the last bits: the model is compared once.
     """
-    nodes = [node for node in captured.graph.nodes if node.target in BAGS]
+    why = "every row has its own relevance"
+    nodes = {node: why for node in captured.graph.nodes if node.target in BAGS}
     opened = decompose(captured, nodes) if nodes else None
     return captured if opened is None else opened.captured

@@ -37,7 +37,8 @@ def dequantise(
     out_dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Return (codes - zero) * scale."""
-    return (codes.to(out_dtype or torch.float32) - zero) * scale
+    values: Tensor = (codes.to(out_dtype or torch.float32) - zero) * scale
+    return values
 
 
 def quantise_channels(

@@ -92,6 +92,7 @@ def _call_with(
     def put(operand: Operand, argument: Argument) -> Argument:
         return casts.get(operand) or fx.node.map_arg(argument, copies.__getitem__)
 
+    assert callable(node.target)
     names = [a.name for a in declared_arguments(node.target)]
     args = tuple(convert(name, a) for name, a in zip(names, node.args, strict=False))
     kwargs = {name: convert(name, a) for name, a in node.kwargs.items()}

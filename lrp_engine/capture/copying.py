@@ -91,7 +91,8 @@ class Copier:
         The same numbers are drawn as by the model, whatever kernel it takes on its device.
         """
         operand, *rest = node.args
-        assert isinstance(operand, fx.Node) and isinstance(node.target, OpOverload)
+        assert isinstance(operand, fx.Node)
+        assert isinstance(node.target, OpOverload)
         copy = self.copies[operand]
         ones = self.graph.call_function(ONES_LIKE, (copy,))
         draw = self.graph.call_function(node.target, (ones, *rest), node.kwargs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..errors import CoverageError
-from ..graphs.nodes import describe
 from ..plan.assign import Uncovered
 from .budget import Budget
 from .evidence import Evidence
@@ -25,15 +24,15 @@ def check_coverage(evidence: Evidence, budget: Budget) -> Finding:
 
 def describe_uncovered(error: CoverageError) -> Finding:
     """Return the finding for a model whose ops have not all a rule, so that it has no engine."""
-    nodes = error.nodes if isinstance(error, Uncovered) else ()
+    ops = error.ops if isinstance(error, Uncovered) else ()
     return Finding(
         "coverage",
         Status.FAILED,
-        f"{len(nodes)} live op(s) without a rule; nothing was computed",
-        measured=float(len(nodes)),
+        f"{len(ops)} live op(s) without a rule; nothing was computed",
+        measured=float(len(ops)),
         limit=0.0,
         unit="ops without a rule",
-        place=Place.of(nodes[0]) if nodes else None,
+        place=Place.at(ops[0].name, ops[0].op, ops[0].origin) if ops else None,
         advice=ADVICE,
-        details=tuple(describe(node) for node in nodes),
+        details=tuple(op.description for op in ops),
     )

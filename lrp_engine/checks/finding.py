@@ -8,7 +8,7 @@ from enum import Enum
 
 from torch import fx
 
-from ..graphs.nodes import origin, target_name
+from ..graphs.nodes import Origin, origin, target_name
 from ..plan.provenance import Provenance
 from ..propagate.ledger import Ledger
 
@@ -36,11 +36,15 @@ class Place:
     @classmethod
     def of(cls, node: fx.Node) -> Place:
         """Locate a node of the captured graph in the model and its source code."""
-        found = origin(node)
+        return cls.at(node.name, target_name(node), origin(node))
+
+    @classmethod
+    def at(cls, node: str, op: str, found: Origin) -> Place:
+        """Locate an op by the name of its node and where it comes from."""
         file, _, line = found.source.rpartition(":")
         return cls(
-            node=node.name,
-            op=target_name(node),
+            node=node,
+            op=op,
             module=found.module,
             module_type=found.module_type,
             file=file,

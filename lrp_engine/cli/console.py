@@ -151,15 +151,14 @@ def report(error: LrpError) -> None:
 
 
 def _error_data(error: LrpError) -> dict[str, object]:
-    from ..graphs.nodes import origin, target_name
     from ..onnx import Unsupported
     from ..plan.assign import Uncovered
 
     data: dict[str, object] = {"type": _kind(error), "message": str(error)}
     if isinstance(error, Uncovered):
         data["uncovered"] = [
-            {"node": node.name, "op": target_name(node), "place": str(origin(node))}
-            for node in error.nodes
+            {"node": op.name, "op": op.op, "place": str(op.origin), "reason": op.reason}
+            for op in error.ops
         ]
     if isinstance(error, Unsupported):
         data["refused"] = [asdict(refusal) for refusal in error.refusals]

@@ -15,6 +15,9 @@ from torch.utils import _pytree as pytree
 # Marks a node that stands for another one, for the rules to see: its value is that node's.
 VALUE_OF = "value_of"
 
+# Marks a part of an op that was taken apart: what there is to say of the op that the user wrote.
+WHOLE = "whole"
+
 _NEVER_THE_USERS = ("/lrp_engine/capture/", "<eval_with_key>")  # the second: code of torch's own
 _GUESS = 1024
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
@@ -31,6 +34,17 @@ class Origin:
     def __str__(self) -> str:
         place = f"{self.module or '(root)'} ({self.module_type})" if self.module_type else "(root)"
         return f"{place}, {self.source}" if self.source else place
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An op that the user wrote, and why it has no rule or was taken apart."""
+
+    name: str
+    op: str
+    description: str
+    origin: Origin
+    reason: str
 
 
 def value(argument: object) -> Any:
@@ -100,6 +114,12 @@ def describe(node: fx.Node) -> str:
     """Return one line for an error: name, op, shapes, place."""
     shapes = ", ".join(shape_text(value(a)) for a in node.all_input_nodes)
     return f"{node.name} = {target_name(node)}({shapes}) in {origin(node)}"
+
+
+def whole_of(node: fx.Node, reason: str = "") -> Whole:
+    """Return the op that the user wrote and that a node is a part of, or is itself."""
+    known: Whole | None = node.meta.get(WHOLE)
+    return known or Whole(node.name, target_name(node), describe(node), origin(node), reason)
 
 
 def shape_text(v: object) -> str:

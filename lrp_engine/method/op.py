@@ -220,7 +220,7 @@ class Homogeneous(Op):
     family: ClassVar[str] = "homogeneous"
     axes: ClassVar[str | None] = "dim"
     regular: Claim | None = always
-    degree: float | tuple[float, ...] | Callable[[Call[Homogeneous]], float] = 1.0
+    degree: float | tuple[float, ...] | Callable[[Call[Homogeneous]], float | Tensor] = 1.0
     flat_at_zero: bool = False
 
 

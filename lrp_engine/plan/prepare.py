@@ -140,7 +140,7 @@ class PreparedModel:
             try:
                 return PlanWithNodes(self._assign(captured, nodes, preset, choose), nodes)
             except Uncovered as gap:
-                simpler = decompose(captured, gap.nodes)
+                simpler = decompose(captured, gap.reasons)
                 if simpler is None:
                     raise
                 captured, nodes = simpler.captured, _follow(nodes, simpler)

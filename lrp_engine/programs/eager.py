@@ -31,6 +31,8 @@ _Dispatched: TypeAlias = list[tuple[object, ...]]
 _Spelling: TypeAlias = tuple[str, fx.node.Target]  # what fx calls the kind of call; its target
 _Size: TypeAlias = int | torch.SymInt
 
+# To compare symbols would be to decide something about them.
+_NUMBERS = (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
 _NAMESPACES = (torch, torch._C._nn)  # where torch keeps its built-in functions
 _OWN: dict[fx.node.Target, _Spelling] = {dense_rows: ("call_function", with_dense_rows)}
 
@@ -156,12 +158,12 @@ def _spelling_key(node: fx.Node) -> Hashable:
 def _kind_of(leaf: object) -> object:
     if isinstance(leaf, Tensor):
         return leaf.dtype, leaf.device, leaf.dim()
-    return type(leaf) if type(leaf) in (int, float, torch.SymInt) else leaf
+    return type(leaf) if isinstance(leaf, _NUMBERS) and not isinstance(leaf, bool) else leaf
 
 
 def _at_example_size(leaf: object) -> object:
     """Return a value at the sizes of the example, as a program meets it when it runs."""
-    if isinstance(leaf, torch.SymInt):
+    if isinstance(leaf, (torch.SymInt, torch.SymFloat)):
         return leaf.node.hint
     if not isinstance(leaf, Tensor):
         return leaf

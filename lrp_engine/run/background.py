@@ -128,7 +128,7 @@ class _Mean:
         if self.output is None:
             each = part.explained.shape[0] // self.samples
             self.output = _on_tensors(lambda t: t[::each], part.output)
-        rest = {"stored_output": None, "require_finite": None}
+        rest: dict[str, Any] = {"stored_output": None, "require_finite": None}
         self.parts.append(replace(part, relevance={}, coefficient={}, **rest))
 
     def _over_references(self, value: Tensor) -> Tensor:

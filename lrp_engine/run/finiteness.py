@@ -13,8 +13,8 @@ from ..propagate.ledger import Ledger
 
 ADVICE = (
     "Look at what this op divides by and at its dtype. A stabilised rule (a larger epsilon), a"
-    " preset that stops this op, or a wider dtype keeps its relevance finite; where the model itself"
-    " takes the logarithm or the root of 0, clamp the operand in the model"
+    " preset that stops this op, or a wider dtype keeps its relevance finite; where the model"
+    " itself takes the logarithm or the root of 0, clamp the operand in the model"
 )
 
 
@@ -103,7 +103,8 @@ def require_finite(ledger: Ledger) -> None:
     if account is not None:
         raise NotFiniteError(
             "relevance is not finite. In the order of the backward pass it began at"
-            f" {account.name()}: received {account.received:.6g}, passed on {account.passed:.6g}. {ADVICE}",
+            f" {account.name()}: received {account.received:.6g}, passed on {account.passed:.6g}."
+            f" {ADVICE}",
             account.node,
         )
 

@@ -177,7 +177,7 @@ def is_closed(call: Call[Homogeneous]) -> bool:
     """Return whether a call has a closed form."""
     orders = [call.arguments.get(name) for name in ("ord", "p")]
     if call.op.target in (aten._cdist_forward.default, aten._pdist_forward.default):
-        return call["p"] == 2
+        return bool(call["p"] == 2)
     return call.op.target in FORMS and not set(orders) & {torch.inf, -torch.inf, 0}
 
 
