@@ -42,6 +42,14 @@ class Contrasted(Classifier):
         return 50 * logits - 49 * logits.relu() + 49 * (-logits).relu()
 
 
+class Binarised(Classifier):
+    """Concentration: only the scale, which is the brightest pixel, carries relevance."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        scale = images.flatten(1).max(1).values.view(-1, 1, 1, 1)
+        return super().forward(images.sign() * scale)
+
+
 def _trained(model: Classifier) -> Classifier:
     model.load_state_dict(build().state_dict())
     return model.eval()
@@ -69,6 +77,10 @@ def op_without_rule() -> nn.Module:
 
 def cancelling() -> nn.Module:
     return _trained(Contrasted())
+
+
+def binarised() -> nn.Module:
+    return _trained(Binarised())
 
 
 def weight_nan() -> nn.Module:

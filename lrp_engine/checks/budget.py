@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
 from ..errors import BudgetError, suggest
 from ..propagate.explosions import AMPLIFICATION, GROWTH
 
-_TOP = {"residual", "amplification", "growth", "unreached", "absorbed", "drift"}
-_RATIOS = ("residual", "amplification", "growth")
+_RATIOS = ("residual", "amplification", "growth", "concentration")
+_TOP = {*_RATIOS, "unreached", "absorbed", "drift"}
+CONCENTRATION = 0.9  # docs/design/checks.md has what sound models show
 _DRIFT = {"correlation", "relative_error", "rules"}
 
 # A golden result is often made on another machine, whose kernels round in another order.
@@ -31,6 +33,7 @@ class Budget:
         residual: largest |residual| of an op relative to its sum of |R|; default by dtype.
         amplification: largest sum of |R| passed on over sum of |R| received, per op; default 1e4.
         growth: largest sum of |R| at an op over that which set out from the output; default 1e5.
+        concentration: largest share of |R| at the largest entry of each row of 16 or more; default 0.9.
         absorbed: largest share of the relevance that set out from the output, by cause (bias,
             constant, stabiliser, taylor, stopped, ... and `total`).
         unreached: how many inputs may influence the explained output and be no source.
@@ -42,6 +45,7 @@ class Budget:
     residual: float | None = None
     amplification: float = AMPLIFICATION
     growth: float = GROWTH
+    concentration: float = CONCENTRATION
     unreached: int = 0
     absorbed: Mapping[str, float] = field(default_factory=dict)
     correlation: float = 0.999
@@ -67,7 +71,8 @@ class Budget:
             name: _whole(limits.pop(name, getattr(base, name)), f"{where}: {name}")
             for name in ("rules", "unreached")
         }
-        return replace(base, **limits, **counts, absorbed={**base.absorbed, **found})
+        changed: dict[str, Any] = {**limits, **counts}
+        return replace(base, **changed, absorbed={**base.absorbed, **found})
 
 
 def relative_error_for(dtype: str) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from ..errors import InputError, NotFiniteError, TargetError
 from ..propagate.ledger import Ledger
 from ..run.finiteness import ADVICE
 from ..run.target import Position, Target
+from .concentration import RowSums, add_rows
 from .finding import Place
 from .first_nonfinite import NonFinite, find_first_nonfinite
 from .golden import Golden, KeptRelevance, keep_batch
@@ -34,7 +35,7 @@ class Evidence:
     """The results that the checks judge.
 
     `ledgers` has one per batch. `nonfinite` is set if the model's own values, or relevance, are not
-    finite; the batches after it are not explained.
+    finite; the batches after it are not explained. `rows` says by source how relevance is spread.
     """
 
     engine: Engine
@@ -43,6 +44,14 @@ class Evidence:
     kept: KeptRelevance
     nonfinite: NonFinite | None = None
     golden: Golden | None = None
+    rows: Mapping[str, RowSums] = field(default_factory=dict)
+
+    def reader(self, source: str) -> Place | None:
+        """Return the first op that reads a source; None if the plan has no such source."""
+        plan = self.engine.plan
+        node = next((port.node for port in plan.sources if port.name == source), None)
+        readers = (a.node for a in plan.assignments if node in a.node.all_input_nodes)
+        return next(map(Place.of, readers), None)
 
     def place(self, node: str) -> Place | None:
         """Return the op of an account by its node's name; None if the plan has no such node."""
@@ -73,6 +82,7 @@ def gather(
     """
     ledgers: list[Ledger] = []
     kept, samples = KeptRelevance(), 0
+    rows: dict[str, RowSums] = {}
     for given in batches:
         try:
             explanation = engine.explain(
@@ -82,13 +92,14 @@ def gather(
             nonfinite = _find_nonfinite(engine, given, error)
             if nonfinite is None:
                 raise
-            return Evidence(engine, tuple(ledgers), samples, kept, nonfinite, golden)
+            return Evidence(engine, tuple(ledgers), samples, kept, nonfinite, golden, rows)
         ledgers.append(explanation.ledger)
         samples += int(explanation.explained.numel())
+        rows = add_rows(rows, explanation)
         kept = keep_batch(kept, explanation, given.inputs, given.target, position)
     if not samples:
         raise InputError("there is no sample to explain, so that nothing would be checked")
-    return Evidence(engine, tuple(ledgers), samples, kept, None, golden)
+    return Evidence(engine, tuple(ledgers), samples, kept, None, golden, rows)
 
 
 def _find_nonfinite(

@@ -10,6 +10,7 @@ from ..run.target import Position, Target
 from .absorbed import check_absorbed
 from .amplification import check_amplification, check_growth
 from .budget import Budget
+from .concentration import check_concentration
 from .coverage import check_coverage, describe_uncovered
 from .drift import check_drift
 from .evidence import Evidence, Given, gather
@@ -31,6 +32,7 @@ CHECKS: Mapping[str, Check] = {
     "absorbed": check_absorbed,
     "amplification": check_amplification,
     "growth": check_growth,
+    "concentration": check_concentration,
     "plan drift": check_plan_drift,
     "drift": check_drift,
     "randomness": check_randomness,
