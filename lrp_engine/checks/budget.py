@@ -33,7 +33,7 @@ class Budget:
         residual: largest |residual| of an op relative to its sum of |R|; default by dtype.
         amplification: largest sum of |R| passed on over sum of |R| received, per op; default 1e4.
         growth: largest sum of |R| at an op over that which set out from the output; default 1e5.
-        concentration: largest share of |R| at the largest entry of each row of 16 or more; default 0.9.
+        concentration: largest share of |R| at the largest entry of each row; default 0.9.
         absorbed: largest share of the relevance that set out from the output, by cause (bias,
             constant, stabiliser, taylor, stopped, ... and `total`).
         unreached: how many inputs may influence the explained output and be no source.

@@ -6,18 +6,10 @@ from which its scale is computed, takes what belongs to all of them.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
-
-from torch import Tensor
-
-from ..results.explanation import Explanation
 from .budget import Budget
+from .evidence import Evidence
 from .finding import Finding, Status
-
-if TYPE_CHECKING:
-    from .evidence import Evidence
+from .row_sums import MANY
 
 UNIT = "of |R| at the largest entry of a row"
 ADVICE = (
@@ -25,48 +17,6 @@ ADVICE = (
     " carries relevance beside the values that it scales, or a stopped path that leaves only one"
     " (lrp coverage lists them). If the model does read a single entry, raise `concentration`"
 )
-_MANY = 16  # entries: of fewer, one may well carry most of the relevance
-
-
-class RowSums(NamedTuple):
-    """Sums over the rows of a source that have many entries, in the unit of the explained number.
-
-    `largest` sums |R| of the largest entry of each row, `total` that of all entries.
-    """
-
-    largest: float = 0.0
-    total: float = 0.0
-
-    @property
-    def share(self) -> float:
-        """The share of the largest entries; 0 without rows."""
-        return self.largest / self.total if self.total else 0.0
-
-
-def add_rows(before: Mapping[str, RowSums], explanation: Explanation) -> dict[str, RowSums]:
-    """Return the sums of all sources with one batch added."""
-    found = dict(before)
-    for name, relevance in explanation.relevance.items():
-        sums = _sum_rows(relevance.detach(), explanation.coefficient[name].detach())
-        old = found.get(name, RowSums())
-        found[name] = RowSums(old.largest + sums.largest, old.total + sums.total)
-    return found
-
-
-def _sum_rows(relevance: Tensor, c: Tensor) -> RowSums:
-    """Sum over rows, each with at least 16 entries that are not merely 0.
-
-    A row is the last axis, or as many of the last axes as have 16 entries. An entry of value 0 has
-    no relevance, however large its coefficient: where most are 0, relevance did not collapse.
-    """
-    axis = relevance.dim() - 1
-    while axis > 1 and math.prod(relevance.shape[axis:]) < _MANY:
-        axis -= 1
-    if axis < 1 or not relevance.numel():
-        return RowSums()
-    count = ((relevance != 0) | (c == 0)).flatten(axis).sum(-1)
-    rows = relevance.double().abs().flatten(axis)[count >= _MANY]
-    return RowSums(float(rows.amax(-1).sum()), float(rows.sum())) if len(rows) else RowSums()
 
 
 def check_concentration(evidence: Evidence, budget: Budget) -> Finding:
@@ -74,7 +24,7 @@ def check_concentration(evidence: Evidence, budget: Budget) -> Finding:
     limit, rows = budget.concentration, evidence.rows
     worst = max(rows, key=lambda name: rows[name].share, default=None)
     if worst is None or not rows[worst].total:
-        return Finding("concentration", Status.PASSED, f"no row has {_MANY} entries that count")
+        return Finding("concentration", Status.PASSED, f"no row has {MANY} entries that count")
     share = rows[worst].share
     if share <= limit:
         return Finding("concentration", Status.PASSED, f"most at {worst}", share, limit, UNIT)

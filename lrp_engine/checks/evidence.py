@@ -14,10 +14,10 @@ from ..errors import InputError, NotFiniteError, TargetError
 from ..propagate.ledger import Ledger
 from ..run.finiteness import ADVICE
 from ..run.target import Position, Target
-from .concentration import RowSums, add_rows
 from .finding import Place
 from .first_nonfinite import NonFinite, find_first_nonfinite
 from .golden import Golden, KeptRelevance, keep_batch
+from .row_sums import RowSums, add_rows
 
 SEED = 0  # of the draws of models that draw random numbers
 
