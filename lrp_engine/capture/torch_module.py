@@ -22,6 +22,7 @@ from .exported import from_exported, written_buffers
 from .failures import capture_error
 from .functional import Functional, make_functional, retrace
 from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
+from .own_derivatives import note_own_derivatives
 from .premises import Premises, premise_notes, premises_of
 from .scans import allow_scans, scan_notes
 from .shape_contract import batch_size, dynamic_spec, fixed_batch_notes, with_distinct_batch
@@ -108,7 +109,11 @@ def _capture_module(
     for attempt in _attempts(view.module, call, dynamic, shown):
         reads = AttributeReads.of(module, view.module)
         try:
-            with preserve_attributes(module, view.module), view.record_reads(reads):
+            with (
+                preserve_attributes(module, view.module),
+                view.record_reads(reads),
+                note_own_derivatives() as derivatives,
+            ):
                 program, note = attempt.run()
         except Exception as error:
             problems.append(f"{attempt.name}: {_first_line(error)}")
@@ -127,6 +132,7 @@ def _capture_module(
             notes=(
                 *captured.notes,
                 *scan_notes(captured.graph),
+                *derivatives,
                 *premise_notes(captured.draws, ambient, reads.written),
             ),
         )

@@ -1,0 +1,59 @@
+"""Note where a model's gradient is not that of what it computes: own backward passes, no_grad.
+
+The captured graph has only the forward ops. Rules are derived from these, so relevance is right,
+but the preset `gradient` then differs from the model's autograd.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from unittest import mock
+
+import torch
+
+_INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+
+
+@contextmanager
+def note_own_derivatives() -> Iterator[list[str]]:
+    """Yield a list that fills with a note for each function and region that the code inside uses.
+
+    The caller holds the lock around tracing: classes of torch are replaced meanwhile.
+    """
+    notes: list[str] = []
+    apply, enter = torch.autograd.Function.__dict__["apply"].__func__, torch.no_grad.__enter__
+
+    def watched_apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if not cls.__module__.startswith("torch."):
+            _add(notes, f"{cls.__qualname__} has a backward pass of its own, which is not used:"
+                        " rules see the ops of its forward pass")  # fmt: skip
+        return apply(cls, *args, **kwargs)
+
+    def watched_enter(region: torch.no_grad) -> None:
+        place = _outside(sys._getframe(1))
+        if place:
+            _add(notes, f"computed under torch.no_grad() at {place}: a gradient stops there,"
+                        " and relevance passes it under every preset")  # fmt: skip
+        enter(region)
+
+    with (
+        mock.patch.object(torch.autograd.Function, "apply", classmethod(watched_apply)),
+        mock.patch.object(torch.no_grad, "__enter__", watched_enter),
+    ):
+        yield notes
+
+
+def _outside(frame: FrameType) -> str:
+    """Return file:line of code that is neither torch's nor the engine's; empty for theirs."""
+    file = frame.f_code.co_filename
+    return "" if file.startswith(_INTERNAL) else f"{file}:{frame.f_lineno}"
+
+
+def _add(notes: list[str], note: str) -> None:
+    if note not in notes:
+        notes.append(note)
