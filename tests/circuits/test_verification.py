@@ -62,7 +62,7 @@ def test_scores_of_the_right_order_and_the_wrong_size_are_not_trusted_as_values(
     assert found is not None
     assert found.pearson == pytest.approx(1)
     assert found.trust is Trust.ORDER
-    assert "magnitudes are off" in found.statement
+    assert "Magnitudes are off" in found.statement
 
 
 def test_relp_mid_carries_a_warning(model: CircuitModel, pairs: Pairs) -> None:
