@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from lrp_engine.method.call import Call, Coefficients
 from lrp_engine.method.op import Attention
 from lrp_engine.method.relevance import widen
 from lrp_engine.method.rule import rule
+from lrp_engine.rules.two_runs.attention_blocks import scores, two_run_attention
 from lrp_engine.rules.two_runs.runs import choice, over_settings
 from lrp_engine.rules.two_runs.softmax import log_weights, softmax_adjoint
 
@@ -19,18 +19,6 @@ def repeated(call: Call[Attention], name: str) -> Tensor:
     """Return keys or values with one head for every head of the queries."""
     x, heads = widen(call[name]), call["query"].shape[-3] if call["query"].dim() > 2 else 1
     return x.repeat_interleave(heads // x.shape[-3], -3) if call.arguments["enable_gqa"] else x
-
-
-def scores(call: Call[Attention]) -> Tensor:
-    """Return query key^T * scale + mask, -inf where nothing is looked at."""
-    query, key, mask = widen(call["query"]), repeated(call, "key"), call["attn_mask"]
-    found = query @ key.transpose(-2, -1) * scale_of(call)
-    if call["is_causal"]:
-        later = torch.ones(found.shape[-2:], dtype=torch.bool, device=found.device).triu(1)
-        found = found.masked_fill(later, -torch.inf)
-    if mask is None:
-        return found
-    return found.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else found + mask
 
 
 def scale_of(call: Call[Attention]) -> float:
@@ -47,23 +35,30 @@ def gathered(c: Tensor, like: Tensor, repeats: bool) -> Tensor:
     return c.sum_to_size(like.shape).to(like.dtype)
 
 
+def at_mask(call: Call[Attention], c: Tensor) -> Tensor:
+    """Return the coefficient of an additive mask that carries relevance: that of the scores."""
+    logs = []
+    for run in (call, call.base):
+        found = scores(widen(run["query"]), repeated(run, "key"), run["attn_mask"], scale_of(run))
+        logs.append(log_weights(found, -1))
+    value = (repeated(call, "value") + repeated(call.base, "value")) / 2
+    return softmax_adjoint(c @ value.transpose(-2, -1), logs[0], logs[1], -1)
+
+
 def slopes(call: Call[Attention], c: Tensor) -> tuple[Tensor, ...]:
     """Return the coefficients of query, key, value and an additive mask."""
-    c = widen(c)
-    logs = [log_weights(scores(one), -1) for one in (call, call.base)]
-    weights = (logs[0].exp() + logs[1].exp()).nan_to_num(0.0) / 2
-    query = (widen(call["query"]) + widen(call.base["query"])) / 2
-    key, value = ((repeated(call, n) + repeated(call.base, n)) / 2 for n in ("key", "value"))
-    at_scores = softmax_adjoint(c @ value.transpose(-2, -1), logs[0], logs[1], -1)
-    inside, shares = at_scores * scale_of(call), call.arguments["enable_gqa"]
-    found = {
-        "query": lambda: inside @ key,
-        "key": lambda: inside.transpose(-2, -1) @ query,
-        "value": lambda: weights.transpose(-2, -1) @ c,
-        "attn_mask": lambda: at_scores,
-    }
+    c, shares = widen(c), call.arguments["enable_gqa"]
+    runs = [
+        [widen(run["query"]), repeated(run, "key"), repeated(run, "value")]
+        for run in (call, call.base)
+    ]
+    masks = (call["attn_mask"], call.base["attn_mask"])
+    passed = two_run_attention(c, *runs, *masks, call["is_causal"], scale_of(call))
+    found = dict(zip(("query", "key", "value"), passed, strict=True))
+    if call.is_live("attn_mask"):
+        found["attn_mask"] = at_mask(call, c)
     return tuple(
-        gathered(found[o.name](), call.operand(o), shares and o.name in ("key", "value"))
+        gathered(found[o.name], call.operand(o), shares and o.name in ("key", "value"))
         for o in call.live
     )
 

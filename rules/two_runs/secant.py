@@ -24,12 +24,24 @@ from lrp_engine.rules.two_runs.runs import both, choice, over_settings
 _NOISE = 16.0  # units of rounding within which a quotient of differences says nothing
 
 
-def secant(f: Callable[[Tensor], Tensor], b: Tensor, a: Tensor) -> Tensor:
-    """Return (f(b) - f(a)) / (b - a), or f'((a + b) / 2) where rounding hides the difference."""
+def secant(
+    f: Callable[[Tensor], Tensor],
+    b: Tensor,
+    a: Tensor,
+    known: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Return (f(b) - f(a)) / (b - a), or f'((a + b) / 2) where rounding hides the difference.
+
+    Args:
+        f: An elementwise function.
+        b: Where the explained run is.
+        a: Where the reference is.
+        known: f(b) and f(a), if they are there in full precision.
+    """
     b, a = widen(b), widen(a)
     middle, step = torch.lerp(a, b, 0.5), b - a
     slope = derivative(f, middle)
-    f_b, f_a = f(b), f(a)
+    f_b, f_a = known or (f(b), f(a))
     quotient = (f_b - f_a) / step.masked_fill(step == 0, 1.0)
     size = f_b.abs() + f_a.abs() + (slope * middle).abs()
     hidden = (quotient - slope).abs() * step.abs() <= _NOISE * torch.finfo(b.dtype).eps * size
@@ -58,6 +70,9 @@ def orders(operands: Sequence[Operand]) -> Iterator[tuple[Operand, frozenset[Ope
 
 def entrywise_slopes(call: Call[OpT], c: Tensor) -> tuple[Tensor, ...]:
     """Return c times each live operand's mean secant, summed where the operand was repeated."""
+    known = None
+    if len(call.live) == 1 and c.dtype == widen(c).dtype:
+        known = (call.out, call.base.out)
     values = {o: [widen(x).expand(c.shape) for x in both(call, o)] for o in call.live}
     total: dict[Operand, Tensor] = {}
     for operand, moved, share in orders(call.live):
@@ -67,7 +82,8 @@ def entrywise_slopes(call: Call[OpT], c: Tensor) -> tuple[Tensor, ...]:
             found: Tensor = invoke(call.op.target, substitute(call.arguments, {**rest, operand: x}))
             return found
 
-        part = share * secant(f, *values[operand])
+        part = secant(f, values[operand][0], values[operand][1], known)
+        part = part if share == 1.0 else share * part
         total[operand] = total[operand] + part if operand in total else part
     return tuple(
         (c * total[o]).masked_fill(c == 0, 0.0).sum_to_size(call.operand(o).shape).to(c.dtype)
