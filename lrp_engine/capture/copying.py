@@ -10,7 +10,7 @@ from torch import fx
 from torch._ops import OpOverload
 from torch.fx.node import Argument
 
-from ..graphs.aten import ONES_LIKE, PRODUCT, SIZE
+from ..graphs.aten import DETACH, LIFTED, ONES_LIKE, PRODUCT, SIZE
 from ..graphs.decomposition import Traces, is_composite, write_parts
 from ..graphs.nodes import holds_tensors, is_getitem, part_of, value
 from .in_place import Write, is_dropout, may_alias_silently, only_detaches
@@ -55,7 +55,7 @@ class Copier:
         if node.target is SIZE and (known := self._size(value(node))) is not None:
             return known
         if only_detaches(node):
-            return self.copies[node.all_input_nodes[0]]
+            return self._detached(node)
         if is_getitem(node):
             producer, index = part_of(node)
             results = self.copies[producer]
@@ -65,6 +65,16 @@ class Copier:
         if _is_undecided(node):
             return self._parts(node)
         return self._copy_as_is(node)
+
+    def _detached(self, node: fx.Node) -> Argument:
+        """Write a detachment in place as one that returns; from here on, its operand is that."""
+        (operand,) = node.all_input_nodes
+        if operand.target is LIFTED:
+            return self.copies[operand]  # a constant: torch writes this for torch.tensor(...)
+        made = self.graph.call_function(DETACH, (self.copies[operand],))
+        made.meta = dict(node.meta)
+        self.copies[operand] = made
+        return made
 
     def _copy_as_is(self, node: fx.Node) -> fx.Node:
         copy = self.graph.node_copy(node, lambda n: self.copies[n])

@@ -11,7 +11,9 @@ from torch.fx.node import Argument, Target
 aten: torch._ops._OpNamespace = torch.ops.aten
 
 ALIAS = torch.ops.aten.alias.default
-TRANSPARENT = {torch.ops.aten.detach.default, ALIAS}
+DETACH = torch.ops.aten.detach.default
+LIFTED = torch.ops.aten.lift_fresh_copy.default  # a tensor written in the model's code
+TRANSPARENT = {DETACH, ALIAS}
 SAME_STORAGE = TRANSPARENT | {torch.ops.aten._unsafe_view.default}  # views, though not declared so
 DROPOUT = "dropout_p"  # the argument without which a random op is none
 # Dropout that multiplies its operand by what it draws.
