@@ -40,7 +40,7 @@ def calling(what: str) -> Iterator[None]:
         >>> with calling("the metric"):
         ...     1 / 0
         Traceback (most recent call last):
-        lrp_engine.errors.UserCodeError: the metric failed: ZeroDivisionError: division by zero ...
+        lrp_engine.errors.UserCodeError: the metric failed: ZeroDivisionError: division by zero...
     """
     try:
         yield

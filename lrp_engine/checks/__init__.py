@@ -6,7 +6,7 @@
 >>> engine = lrp.Engine(model, torch.ones(1, 4))
 >>> report = checks.check(engine, torch.ones(2, 4), target=0)
 >>> report.ok, [finding.check for finding in report.findings][:3]
-(True, ['coverage', 'finite', 'residual'])
+(True, ['coverage', 'inputs', 'finite'])
 """
 
 from .budget import Budget

@@ -30,7 +30,8 @@ def test_the_sound_model_passes_every_check() -> None:
 
 
 def test_there_is_a_change_for_every_check() -> None:
-    assert {case.name.partition(":")[0] for case in CHANGES} == set(CHECKS)
+    never_fail = {"randomness"}  # it reports what the model draws, and has no limit
+    assert {case.name.partition(":")[0] for case in CHANGES} == set(CHECKS) - never_fail
 
 
 def test_changes_meet_the_budget_of_the_sound_model() -> None:
