@@ -59,7 +59,16 @@ def chosen(cases: Iterable[RuleCase]) -> tuple[RuleCase, ...]:
 GROUPS = {name: chosen(cases) for name, cases in groupby(sorted(all_cases(), key=key), key)}
 
 
-@pytest.mark.parametrize("name", GROUPS)
+def is_variant(name: str) -> bool:
+    """Whether a group has other parameters than the rule's own: test_ops.py runs those as well."""
+    rule = GROUPS[name][0].rule
+    return dict(GROUPS[name][0].parameters) != dict(rule.parameters)
+
+
+NAMES = [pytest.param(n, marks=[pytest.mark.slow] if is_variant(n) else []) for n in GROUPS]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_captured_and_propagated_as_defined(name: str, tmp_path: Path) -> None:
     cases, rule = GROUPS[name], GROUPS[name][0].rule
     row = {"family": rule.family, "use": rule.name, **plain_parameters(cases[0])}
