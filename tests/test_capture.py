@@ -207,8 +207,8 @@ def test_every_op_knows_its_module_and_its_line():
 
 
 def test_a_model_without_inputs_to_explain_says_so():
-    with pytest.raises(SourceError, match="no floating-point input and no embedding"):
-        Engine(lambda n: torch.ones(2, 3) * n, torch.tensor(3))
+    with pytest.raises(SourceError, match="no input can carry relevance"):
+        Engine(lambda n: torch.zeros(n.shape), torch.ones(2, 3).long())
 
 
 @pytest.mark.parametrize("preset", ["attnlrp", "epsilon_plus"])

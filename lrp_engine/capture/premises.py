@@ -272,6 +272,8 @@ def _change(was: object, now: object) -> str:
         return "is gone"
     if was is Absent.ABSENT:
         return f"is new: {_text(now)}"
+    if _text(was) == _text(now):
+        return f"is another {_text(now)} than it was"
     return f"was {_text(was)} and is {_text(now)}"
 
 

@@ -122,9 +122,9 @@ def check_premises(captured: Captured) -> None:
     Compared are training flags, the attributes that its code reads, its modules, and where its
     parameters are. Hooks are not: where there are others, the model runs beside its programs.
     """
+    check_parameters(captured)
     if captured.premises and (changed := captured.premises.broken()):
         raise stale(changed)
-    check_parameters(captured)
 
 
 def check_parameters(captured: Captured) -> None:
@@ -176,7 +176,7 @@ def guard_run(captured: Captured, leaves: Sequence[Any]) -> Iterator[None]:
         if captured.mode is CaptureMode.RECORDED:
             raise other_path(str(error)) from error
         if isinstance(error, IndexError):
-            raise InputError(f"{error}: {_ranges(captured, leaves)}") from error
+            raise InputError(f"{error}: {describe_ranges(captured, leaves)}") from error
         raise
     check_premises(captured)
 
@@ -206,7 +206,8 @@ def _moved(name: str, device: torch.device, dtype: torch.dtype, now: Tensor) -> 
     )
 
 
-def _ranges(captured: Captured, leaves: Sequence[Any]) -> str:
+def describe_ranges(captured: Captured, leaves: Sequence[Any]) -> str:
+    """Return which numbers the integer inputs hold: the likely cause of an index out of range."""
     found = [
         f"input {port.name!r} holds {int(leaf.min())} to {int(leaf.max())}"
         for port, leaf in zip(captured.inputs, leaves, strict=True)

@@ -15,7 +15,7 @@ from ..errors import CaptureError, InputError
 from ..graphs.precision import largest_finite, split_flat
 from ..graphs.randomness import describe_draws
 from ..graphs.tracing_lock import one_at_a_time
-from .inputs import other_path, stale
+from .inputs import check_layouts, describe_ranges, other_path, stale
 from .randomness import RandomState
 
 
@@ -112,9 +112,11 @@ def _run_model(rerun: Callable[..., Any], captured: Captured, leaves: Sequence[A
     except Exception as error:
         if captured.mode is CaptureMode.RECORDED:
             raise
+        check_layouts(captured)
+        hint = f". {describe_ranges(captured, leaves)}" if isinstance(error, IndexError) else ""
         raise InputError(
             "the model itself fails on these inputs, so that what was captured cannot be compared"
-            f" with it: {type(error).__name__}: {str(error).strip()}"
+            f" with it: {type(error).__name__}: {str(error).strip()}{hint}"
         ) from error
 
 
