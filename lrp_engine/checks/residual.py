@@ -13,6 +13,8 @@ ADVICE = (
     " with its formula, and let `absorbs` name what it keeps. If the error is near the limit and"
     " the op sums very many terms, a wider dtype helps; see docs/tolerances.md before you raise it"
 )
+NOTHING = "relevance is 0 at every op in every sample, so that nothing was checked"
+CHOOSE = "explain an output that is not 0: another target, or other inputs"
 LOST = (
     "a rule returned None for an operand that was live, or relevance arrived where no source is:"
     " compare the plan (lrp coverage --plan) with what you expect"
@@ -26,6 +28,8 @@ def check_residual(evidence: Evidence, budget: Budget) -> Finding:
         imbalance = ledger.find_imbalance(limit)
         if imbalance is not None:
             return _failed(imbalance, evidence)
+    if not any(a.size for ledger in evidence.ledgers for a in ledger.accounts):
+        return Finding("residual", Status.FAILED, NOTHING, 0.0, limit, UNIT, advice=CHOOSE)
     worst = max((a.error for ledger in evidence.ledgers for a in ledger.accounts), default=0.0)
     count = len(evidence.ledgers[0].accounts)
     return Finding("residual", Status.PASSED, f"all {count} accounts balance", worst, limit, UNIT)

@@ -7,10 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .. import circuits
+from ..boundary.writing import require_ending
 from ..circuits.agreement import Agreement
 from .circuit_inputs import CircuitInputs
 from .circuit_search import CircuitResult
 from .console import note, print_table, say
+from .output_files import PAGES, PICTURES, SAVED
 
 
 def write(found: CircuitResult, inputs: CircuitInputs, files: Mapping[str, Path | None]) -> None:
@@ -29,6 +31,23 @@ def write(found: CircuitResult, inputs: CircuitInputs, files: Mapping[str, Path 
     if "save" in paths:
         found.scores.save(paths["save"])
     found.written.extend(paths.values())
+
+
+ENDINGS = {
+    "html": PAGES,
+    "plot": PICTURES,
+    "graphml": (".graphml", ".xml"),
+    "dot": (".dot", ".gv"),
+    "eap": (".json", ".eap"),
+    "save": SAVED,
+}
+
+
+def require_endings(files: Mapping[str, Path | None]) -> None:
+    """Raise InputError for a file whose name does not end as its kind does."""
+    for kind, path in files.items():
+        if path is not None:
+            require_ending(path, ENDINGS[kind])
 
 
 def show(found: CircuitResult) -> None:

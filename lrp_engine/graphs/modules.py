@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, fx
 
+from .leftovers import short_lived
+
 
 def tensors_of(tensors: Mapping[str, Tensor], graph: fx.Graph) -> dict[str, Tensor]:
     """Return those of the named parameters, buffers and constants that a graph reads."""
@@ -15,7 +17,7 @@ def tensors_of(tensors: Mapping[str, Tensor], graph: fx.Graph) -> dict[str, Tens
 
 def module_of(tensors: Mapping[str, Tensor], graph: fx.Graph) -> fx.GraphModule:
     """Return a module that runs a graph and holds those of the tensors that the graph reads."""
-    return fx.GraphModule(tensors_of(tensors, graph), graph)
+    return short_lived(fx.GraphModule(tensors_of(tensors, graph), graph))
 
 
 def copy_graph(graph: fx.Graph) -> fx.Graph:

@@ -22,6 +22,7 @@ from .aten import (
     CAST,
     TRANSPARENT,
 )
+from .leftovers import short_lived
 from .schema import bind
 from .tracing_lock import one_at_a_time
 from .walk import upstream
@@ -58,7 +59,7 @@ def trace(function: Callable[..., object], examples: Sequence[object]) -> Templa
 
     # The Python dispatcher gives composite ops kernels that know symbolic sizes.
     with _fake_mode_of(given), enable_python_dispatcher(), torch.no_grad():
-        traced = make_fx(flat)(*given)
+        traced = short_lived(make_fx(flat)(*given))
         if any(_mutates(node) for node in traced.graph.nodes):
             again = fx.Interpreter(traced).run
             traced = make_fx(torch.func.functionalize(again, remove="mutations"))(*given)

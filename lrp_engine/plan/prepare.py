@@ -16,6 +16,7 @@ from ..capture import Captured, OutputPort, capture
 from ..capture.ambient import leave_modes
 from ..capture.captured import CapturesItself
 from ..errors import InputError, SourceError, TargetError
+from ..graphs.leftovers import clear_caches_with
 from ..graphs.tracing_lock import one_at_a_time
 from ..method.op import Op
 from ..method.registry import Registry, standard
@@ -182,7 +183,9 @@ def prepare(
     captured = _capture(model, example_inputs, dynamic, output)
     with leave_modes():
         captured = canonicalise(captured, registry)
-    return PreparedModel(captured, registry, find_output(captured, output), recipe)
+    prepared = PreparedModel(captured, registry, find_output(captured, output), recipe)
+    clear_caches_with(prepared, captured.graph)
+    return prepared
 
 
 def _capture(model: ModelSource, example: Any, dynamic: Any, output: str | None) -> Captured:

@@ -11,6 +11,7 @@ from torch.fx.graph import CodeGen
 
 from ..errors import InputError
 from ..graphs.aten import PRODUCT, SUM
+from ..graphs.leftovers import short_lived
 from ..graphs.modules import copy_graph
 from ..graphs.nodes import value
 from ..graphs.precision import coarsest_dtype, rounding_tolerance
@@ -89,7 +90,7 @@ def prepare_for_compiler(module: fx.GraphModule) -> fx.GraphModule:
             product = graph.call_function(PRODUCT, (b, factor))
         product.meta["val"] = value(b)
         node.args, node.kwargs = (a, product), {}
-    return fx.GraphModule(module, graph)
+    return short_lived(fx.GraphModule(module, graph))
 
 
 def _list_options(mode: str | None) -> dict[str, _Option]:

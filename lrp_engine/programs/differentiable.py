@@ -13,6 +13,7 @@ from torch import Tensor, fx
 
 from ..errors import InputError
 from ..graphs.aten import WHOLLY_DIFFERENTIABLE, WRITTEN_OUT
+from ..graphs.leftovers import short_lived
 from ..graphs.modules import copy_graph
 from ..graphs.nodes import describe, is_floating, is_getitem, part_of, value
 from ..graphs.tracing import inline, trace
@@ -40,7 +41,7 @@ def _rewrite(module: fx.GraphModule) -> fx.GraphModule:
         if is_getitem(node) and _is_by_product(node):
             _write_out(graph, node)
     graph.eliminate_dead_code()
-    return fx.GraphModule(module, graph)
+    return short_lived(fx.GraphModule(module, graph))
 
 
 def _is_by_product(node: fx.Node) -> bool:

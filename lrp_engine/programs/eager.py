@@ -22,6 +22,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..graphs.aten import CAST, FLATTENED_MATMUL
+from ..graphs.leftovers import short_lived
 from ..graphs.modules import copy_graph
 from ..graphs.nodes import value, values
 from ..kernels.dense_rows import dense_rows, with_dense_rows
@@ -66,7 +67,7 @@ def generate_eager(module: fx.GraphModule) -> EagerProgram:
             node.op, node.target = known[key]
     names = [str(node.target) for node in graph.find_nodes(op="get_attr")]
     tensors = {name: getattr(module, name) for name in names}
-    spelled = fx.GraphModule(tensors, graph)
+    spelled = short_lived(fx.GraphModule(tensors, graph))
     return EagerProgram(spelled.code, SimpleNamespace(**tensors), type(spelled).forward)
 
 

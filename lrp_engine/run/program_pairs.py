@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..capture.captured import CaptureMode
 from ..errors import InputError, PromiseError
+from ..graphs.leftovers import clear_caches_with
 from ..graphs.tracing_lock import once
 from ..plan.plan import Plan
 from ..plan.provenance import Provenance, provenance_of
@@ -99,6 +100,7 @@ class ProgramPairs:
         self._traces = traces
         self._sizes = sizes
         self._within_budget: set[tuple[int, tuple[int, ...]]] = set()
+        clear_caches_with(self, plan.captured.graph)  # an explanation may outlive its engine
 
     def with_plan(self, plan: Plan) -> ProgramPairs:
         """Return the programs of another plan of the same model; traces are shared."""

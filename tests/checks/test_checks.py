@@ -247,9 +247,7 @@ def test_damaged_golden_result(tmp_path: Path) -> None:
         checks.Golden.load(tmp_path / "none")
 
 
-def test_golden_result_is_whole_or_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_golden_result_is_whole_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "small"
     golden = golden_of(small(), path)
     file = tmp_path / "small.json"
@@ -332,6 +330,16 @@ def test_uncovered_ops_are_reported(tmp_path: Path) -> None:
     assert failed(report) == ["coverage"]
     assert report.failed[0].place is not None
     assert report.failed[0].place.file == __file__
+
+
+def test_no_relevance_at_all_is_no_pass() -> None:
+    engine = lrp.Engine(nn.Sequential(nn.Linear(6, 3), nn.ReLU()).eval(), draw(4, 6))
+    with torch.no_grad():
+        for parameter in engine.captured.tensors.values():
+            parameter.fill_(-1.0)
+    report = check_batches(engine, [Given(draw(4, 6).abs(), 1)])
+    assert "residual" in failed(report)
+    assert "nothing was checked" in report.failed[0].message
 
 
 def test_monitor_follows_training() -> None:

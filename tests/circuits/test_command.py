@@ -69,6 +69,14 @@ def test_the_command_writes_what_is_asked_for(prompts: Path, tmp_path: Path) -> 
     assert "exact patching" in files["html"].read_text()
 
 
+@pytest.mark.parametrize("kind", ["html", "plot", "graphml", "dot", "eap", "save"])
+def test_a_wrong_ending_is_refused_before_anything_is_computed(kind, monkeypatch) -> None:
+    monkeypatch.setattr("lrp_engine.cli.circuit_inputs.load_demo", None)
+    result = CliRunner().invoke(app, ["circuit", "--demo", f"--{kind}=out.txt"])
+    assert result.exit_code == 1
+    assert "name it so" in result.stderr
+
+
 def test_wrong_usage() -> None:
     result = CliRunner().invoke(app, ["circuit"])
     assert result.exit_code == 2

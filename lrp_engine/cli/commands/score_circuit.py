@@ -90,6 +90,9 @@ def circuit(
     with reporting(as_json, debug):
         from .. import circuit_inputs, circuit_report, circuit_search
 
+        files = {"html": html, "plot": plot, "graphml": graphml, "dot": dot}
+        files |= {"eap": eap, "save": save}
+        circuit_report.require_endings(files)
         with working("loading the model and the prompts"):
             if model is None or prompts is None:
                 inputs = circuit_inputs.load_demo()
@@ -97,9 +100,8 @@ def circuit(
                 inputs = circuit_inputs.load_circuit_inputs(model, prompts, tokenizer, metric)
         search = circuit_search.CircuitSearch(estimator, edges, threshold, choose, sample)
         found = search.run(inputs, with_curve=with_curve)
-        files = {"html": html, "plot": plot, "graphml": graphml, "dot": dot}
         with working("writing"):
-            circuit_report.write(found, inputs, files | {"eap": eap, "save": save})
+            circuit_report.write(found, inputs, files)
     if as_json:
         print_json(circuit_report.as_json(found))
     else:

@@ -51,8 +51,12 @@ def plan(
     Bytes are those alive at once beside parameters and inputs. Nothing is computed.
     """
     with reporting(as_json, debug):
+        from ...boundary.writing import require_ending
+        from ..output_files import PICTURES
         from ..shared_steps import prepare
 
+        if plot is not None:
+            require_ending(plot, PICTURES)
         engine, _ = prepare(model, inputs, preset, source, output_name)
         names = policy or ["keep", "balanced", "low_memory"]
         programs = {name: _program(engine.with_policy(name), row) for name in names}
