@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -141,12 +142,14 @@ class _Recorder:
         self.reads, self.thread = reads, thread
 
     def __get__(self, module: Any, owner: Any = None) -> Any:
-        def look_up(name: str) -> object:
-            if threading.get_ident() == self.thread:
-                self.reads.note(module, name)
-            return object.__getattribute__(module, name)
+        # Looked up in a class, it takes the module as well: so does torch._dynamo use it.
+        return self.look_up if module is None else partial(self.look_up, module)
 
-        return look_up
+    def look_up(self, module: Any, name: str) -> object:
+        """Return the attribute."""
+        if threading.get_ident() == self.thread:
+            self.reads.note(module, name)
+        return object.__getattribute__(module, name)
 
 
 def _is_tensor_of(attributes: Mapping[str, Any], name: str) -> bool:
