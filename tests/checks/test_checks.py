@@ -333,7 +333,7 @@ def test_uncovered_ops_are_reported(tmp_path: Path) -> None:
 
 
 def test_no_relevance_at_all_is_no_pass() -> None:
-    engine = lrp.Engine(nn.Sequential(nn.Linear(6, 3), nn.ReLU()).eval(), draw(4, 6))
+    engine = lrp.Engine(nn.Sequential(nn.Linear(6, 3), nn.ReLU()).eval().double(), draw(4, 6))
     with torch.no_grad():
         for parameter in engine.captured.tensors.values():
             parameter.fill_(-1.0)
