@@ -29,6 +29,7 @@ FUSED = (
     Attention(
         target=aten.scaled_dot_product_attention.default,
         operands=("query", "key", "value", "attn_mask"),
+        switches=("attn_mask",),
         samples=(
             sample(*_QKV),
             sample(real(1, 2, 4, 3), real(1, 2, 4, 3), real(1, 2, 4, 3), is_causal=True),

@@ -26,6 +26,7 @@ from ..graphs.schema import (
     schema_of,
 )
 from ..graphs.walk import downstream
+from ..method.op import Op
 from ..method.registry import Registry
 from .rewriting import Copies, rewrite
 
@@ -68,7 +69,14 @@ def _mixed(node: fx.Node, arguments: Arguments, registry: Registry) -> tuple[Ope
     if op is None or not any(o.name in op.operands for o in floating):
         return ()
     others = [o for o in entering if o.name in op.operands and o not in floating]
-    return tuple(o for o in others if isinstance(value(pick(arguments, o)), Tensor))
+    return tuple(o for o in others if _is_number(value(pick(arguments, o)), o, op))
+
+
+def _is_number(operand: object, asked: Operand, op: Op) -> bool:
+    """Return whether the entries of an operand are numbers to an op, booleans among them."""
+    if not isinstance(operand, Tensor):
+        return False
+    return operand.dtype != torch.bool or asked.name not in op.switches
 
 
 def _cast(operand: Argument, dtype: torch.dtype, asks: fx.Node, graph: fx.Graph) -> fx.Node:

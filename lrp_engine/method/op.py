@@ -39,7 +39,8 @@ class Op:
     `operands` are the schema's argument names that can carry relevance. `templates` are those of
     which shape, dtype and device count and no entry. A live tensor in any other argument: the
     record does not serve that call. `selectors` are those that only choose among entries by number
-    (indices); arguments of booleans need no declaration.
+    (indices); arguments of booleans need no declaration. `switches` are those operands of which
+    booleans are no numbers but switch entries on and off.
     `when`, if given, restricts the record to calls for which `when(arguments, names of live
     operands)` holds; one target may have several records, the first that holds and declares all
     that is live is taken.
@@ -66,11 +67,17 @@ class Op:
     scales: ClassVar[bool] = False
     reads_operands: ClassVar[bool] = True
     axes: ClassVar[str | None] = None
-    names_arguments: ClassVar[tuple[str, ...]] = ("operands", "templates", "selectors")
+    names_arguments: ClassVar[tuple[str, ...]] = (
+        "operands",
+        "templates",
+        "selectors",
+        "switches",
+    )
     target: Target
     operands: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
     selectors: tuple[str, ...] = ()
+    switches: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
     when: Condition | None = None
     elementwise: bool = False
