@@ -170,6 +170,21 @@ def test_blocks_that_say_more_than_their_mask_are_noticed(monkeypatch: pytest.Mo
         engine.explain(draw(2, 6, 5), target=0)
 
 
+def test_what_a_mask_reads_of_its_model_is_watched() -> None:
+    """Masks are traced by torch._dynamo, which looks attributes up in its own way."""
+
+    def window(seen: Any, padding: Any, b: Any, h: Any, i: Any, j: Any) -> Any:
+        return (i >= j) & (i - j <= model.groups + model.query.reach)
+
+    model = seeded(lambda: Layer(window))
+    model.query.reach = 1  # type: ignore[assignment]
+    engine = lrp.Engine(model, draw(2, 6, 5))
+    engine.explain(draw(2, 6, 5), target=2)
+    model.query.reach = 2  # type: ignore[assignment]
+    with pytest.raises(InputError, match=r"module 'query': 'reach' was 1 and is 2"):
+        engine.explain(draw(2, 6, 5), target=2)
+
+
 def test_a_transformer_explains_as_with_its_other_attention() -> None:
     engines = []
     with models.FullDouble():
