@@ -1,7 +1,7 @@
 """Say what each tensor argument of a call does there: carry relevance, choose, or be computed with.
 
 It is the records that say so (`operands`, `selectors`, `templates`), and the dtype: a boolean that
-is no operand only chooses.
+is no operand, or one that switches, only chooses.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def uses_of(node: fx.Node, registry: Registry, live: Collection[fx.Node]) -> Use
     each = []
     for operand in entering:
         found, declared = pick(arguments, operand), operand.name in op.operands
-        chooses = operand.name in op.selectors or (is_boolean(found) and not declared)
+        switches = operand.name in op.switches or not declared
+        chooses = operand.name in op.selectors or (is_boolean(found) and switches)
         if operand.name not in op.templates:
             each.append(Use(found, declared and passes, chooses))
     factors = operands_of(op.multiplied(), arguments, fx.Node)
