@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lrp_engine.method.call import Arriving, Call, Coefficients, OpT
+from lrp_engine.method.call import Arriving, Call, Coefficients
 from lrp_engine.method.op import Linear, Lookup, Move, Op, WeightedSum
 from lrp_engine.method.rule import rule
+from lrp_engine.rules import epsilon, moves
 from lrp_engine.rules import linear as one_run
-from lrp_engine.rules import moves
 from lrp_engine.rules import stop as tables
 from lrp_engine.rules.two_runs.runs import choice, definite, over_settings
-
-
-def adjoint(call: Call[OpT], c: Arriving) -> Coefficients:
-    """Return A^T c for f(x) = A x + b: f(x_b) - f(x_a) = A (x_b - x_a)."""
-    return over_settings(call, lambda one: one.vjp(c))
 
 
 @rule(
@@ -51,4 +46,4 @@ def linear(call: Call[Linear], c: Arriving) -> Coefficients:
 )
 def weighted_sum(call: Call[WeightedSum], c: Tensor) -> Coefficients:
     """Apply the adjoint, c_in = W^T c."""
-    return adjoint(call, c)
+    return over_settings(call, lambda one: definite(epsilon.zero.propagate(one, c)))
