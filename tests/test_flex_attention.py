@@ -163,9 +163,9 @@ def test_the_result_says_that_another_kernel_computed_it() -> None:
 
 def test_blocks_that_say_more_than_their_mask_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a compiled kernel skips blocks that the mask does not: the first call compares."""
-    model, plain = pair(causal)
+    model, _ = pair(causal)
     engine = lrp.Engine(model, draw(2, 6, 5), dynamic=False)
-    monkeypatch.setattr(model, "flexible", lambda q, k, v, padding: plain.plain(q, k, v, None) * 2)
+    monkeypatch.setitem(globals(), "flex_attention", lambda q, k, v, **_: 2 * v)
     with pytest.raises(CaptureError, match="flex_attention was decomposed"):
         engine.explain(draw(2, 6, 5), target=0)
 
@@ -259,12 +259,12 @@ def test_another_op_with_a_graph_of_its_own_is_refused() -> None:
 def test_a_model_that_does_not_run_itself_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where no compiled kernel serves the dtype: there is nothing then to compare with."""
 
-    def fails(*args: Any) -> None:
+    def fails(*args: Any, **kwargs: Any) -> None:
         raise NotImplementedError("no kernel for float64")
 
     model, _ = pair(causal)
     engine = lrp.Engine(model, draw(2, 6, 5), dynamic=False)
-    monkeypatch.setattr(model, "flexible", fails)
+    monkeypatch.setitem(globals(), "flex_attention", fails)
     with pytest.raises(InputError, match=r"the model itself fails .* no kernel for float64"):
         engine.explain(draw(2, 6, 5), target=0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lrp_engine.method.registry import standard
 
-from .core_gaps import GAPS, without_record
+from .core_gaps import GAPS, core_ops, without_record
 from .coverage_list import LIST, lines
 
 
@@ -17,4 +17,5 @@ def test_the_committed_list_is_the_registry() -> None:
 def test_every_core_op_has_a_record_or_a_reason() -> None:
     missing = without_record(standard())
     assert missing - GAPS.keys() == set(), "core ops without a record and without a reason"
-    assert GAPS.keys() - missing == set(), "listed as gaps, and yet there"
+    core = {str(op) for op in core_ops()}  # which ops are core differs between torch releases
+    assert GAPS.keys() & core - missing == set(), "listed as gaps, and yet there"
