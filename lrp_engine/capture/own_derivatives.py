@@ -6,6 +6,7 @@ but the preset `gradient` then differs from the model's autograd.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ def note_own_derivatives() -> Iterator[list[str]]:
 
 def _outside(frame: FrameType) -> str:
     """Return file:line of code that is neither torch's nor the engine's; empty for theirs."""
+    while frame.f_code.co_filename == contextlib.__file__ and frame.f_back:
+        frame = frame.f_back  # an ExitStack enters for whoever fills it
     file = frame.f_code.co_filename
     return "" if file.startswith(_INTERNAL) else f"{file}:{frame.f_lineno}"
 
