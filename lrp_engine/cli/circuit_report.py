@@ -33,7 +33,7 @@ def write(found: CircuitResult, inputs: CircuitInputs, files: Mapping[str, Path 
     found.written.extend(paths.values())
 
 
-ENDINGS = {
+ENDINGS: dict[str, tuple[str, ...]] = {
     "html": PAGES,
     "plot": PICTURES,
     "graphml": (".graphml", ".xml"),

@@ -79,7 +79,7 @@ class Uncovered(CoverageError):
     """
 
     def __init__(self, gaps: Mapping[fx.Node, str]) -> None:
-        self.reasons = dict(gaps)
+        self.reasons: dict[fx.Node, str] = dict(gaps)
         parts: dict[Whole, list[fx.Node]] = {}
         for node, reason in gaps.items():
             parts.setdefault(whole_of(node, reason), []).append(node)
