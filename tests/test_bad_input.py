@@ -56,9 +56,9 @@ BAD_INPUTS: dict[str, tuple[Any, list[str]]] = {
     "NaN": (X.masked_fill(X > 1, torch.nan), ["'input'", "NaN"]),
     "no tensor": (X.numpy(), ["'input'", "a tensor is expected, got ndarray"]),
     "None": (None, ["'input'", "got NoneType"]),
-    "one too many": ((X, X), ["inputs ['input']", "2 leaves"]),
-    "another name": ({"x": X}, ["inputs ['input']", "'x'"]),
-    "given twice": (((X,), {"input": X}), ["inputs ['input']", "2 leaves"]),
+    "one too many": ((X, X), ["with inputs input;", "has input_1, which it"]),
+    "another name": ({"x": X}, ["lacks input", "has x, which it does not take"]),
+    "given twice": (((X,), {"input": X}), ["with inputs input;", "an argument twice"]),
 }
 
 

@@ -65,11 +65,18 @@ class Signature:
         """Flatten a call's arguments in the order of `names`; raise ValueError on a mismatch."""
         leaves, spec = pytree.tree_flatten(self._bind(tuple(args), dict(kwargs)))
         if len(leaves) != len(self.names) or spec != self.in_spec:
-            raise ValueError(
-                f"the model was captured with inputs {list(self.names)}, this call has"
-                f" {len(leaves)} leaves of structure {spec}"
-            )
+            raise ValueError(self._mismatch((tuple(args), dict(kwargs))))
         return leaves
+
+    def _mismatch(self, call: CallArguments) -> str:
+        """Return how a call differs from the captured one."""
+        given = leaf_names(call, self.argument_names)
+        lacking = [name for name in self.names if name not in given]
+        unknown = [name for name in given if name not in self.names]
+        parts = [f"lacks {', '.join(lacking)}"] if lacking else []
+        parts += [f"has {', '.join(unknown)}, which it does not take"] if unknown else []
+        differs = " and ".join(parts) or "has them in other containers, or an argument twice"
+        return f"the model was captured with inputs {', '.join(self.names)}; this call {differs}"
 
     def _bind(self, args: tuple[object, ...], kwargs: dict[str, object]) -> CallArguments:
         """Move arguments between positional and keyword form, as they were at capture."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..capture.signature import as_call
 from ..errors import InputError
 from ..preset.preset import Preset
 from .inputs import check_inputs, flatten_inputs
+
+_KINDS = (Tensor, tuple, list, Mapping, UserDict, int, float)
 
 
 def require_reference(preset: Preset, reference: Any) -> None:
@@ -44,7 +47,12 @@ def flatten_reference(captured: Captured, reference: Any, inputs: Any) -> list[A
         InputError: The reference does not fit the inputs.
     """
     own = flatten_inputs(captured, inputs)
-    if isinstance(reference, (int, float)) and not isinstance(reference, bool):
+    if isinstance(reference, bool) or not isinstance(reference, _KINDS):
+        raise InputError(
+            "a reference is a tensor, a tuple or a mapping like the inputs, a number, or a"
+            f" Background, not {type(reference).__name__}"
+        )
+    if isinstance(reference, (int, float)):
         return [_filled(leaf, float(reference)) for leaf in own]
     args, kwargs = as_call(_completed(captured, reference, inputs))
     try:
@@ -65,7 +73,8 @@ def _filled(leaf: Any, number: float) -> Any:
 
 def _completed(captured: Captured, reference: Any, inputs: Any) -> Any:
     """Return the reference with what it omits, as the inputs have it."""
-    if not isinstance(reference, Mapping) or not isinstance(inputs, Mapping):
+    mappings = (Mapping, UserDict)
+    if not isinstance(reference, mappings) or not isinstance(inputs, mappings):
         return reference
     unknown = [str(name) for name in reference if name not in inputs]
     if unknown:

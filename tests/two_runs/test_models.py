@@ -181,6 +181,9 @@ def test_a_reference_is_needed_and_refused_where_it_means_nothing() -> None:
         engine.with_preset("attnlrp").explain(x, 1, reference=base)
     with pytest.raises(InputError, match=r"shape \(2, 4\); the input's \(3, 4\)"):
         engine.explain(x, 1, reference=base[:2])
+    for odd in (True, "zero"):
+        with pytest.raises(InputError, match="a reference is a tensor, a tuple or a mapping"):
+            engine.explain(x, 1, reference=odd)
     with pytest.raises(InputError, match="holds NaN"):
         engine.explain(x, 1, reference=torch.full_like(x, torch.nan))
 
