@@ -126,7 +126,7 @@ def _batched(
     """Add one more axis in front of what arrives: the runs are the same for all targets."""
     at_c, *others = torch.utils._pytree.tree_leaves(in_dims, is_leaf=lambda x: x is None)
     if not isinstance(at_c, int) or any(d is not None for d in others):
-        raise NotImplementedError("two_run_attention: only coefficients differ between targets")
+        raise ValueError("two_run_attention: only coefficients differ between targets")
     return two_run_attention(c.movedim(at_c, 0), run, base, *settings), (0, 0, 0)
 
 

@@ -20,12 +20,6 @@ def both(call: Call[OpT], operand: Operand) -> tuple[Tensor, Tensor]:
     return call.operand(operand), call.base.operand(operand)
 
 
-def results(call: Call[OpT]) -> tuple[Tensor, Tensor]:
-    """Return the op's first result in the explained run and in the reference."""
-    first = [c.out if isinstance(c.out, Tensor) else c.out[0] for c in (call, call.base)]
-    return first[0], first[1]
-
-
 def settings(call: Call[OpT]) -> tuple[Call[OpT], ...]:
     """Return the call once, or once for each run's constants where those differ.
 

@@ -33,10 +33,9 @@ class TwoRunCase:
         name = str(self.op.target).removeprefix("aten.")
         return f"{name}-{self.sample}-{'+'.join(map(str, self.live))}"
 
-    def call(self, seeds: tuple[int, int] | None = None) -> Call[Op]:
+    def call(self) -> Call[Op]:
         """Return the call with its reference; both runs are the sample's, of different draws."""
-        first, second = seeds or (self.sample, self.sample + 100)
-        drawn = [self._arguments(seed) for seed in (first, second)]
+        drawn = [self._arguments(seed) for seed in (self.sample, self.sample + 100)]
         other = {o: pick(drawn[1], o) for o in self.live}
         return two_runs(self.op, self.live, drawn[0], substitute(drawn[0], other))
 

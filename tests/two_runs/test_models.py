@@ -91,6 +91,16 @@ def test_policies_agree() -> None:
         torch.testing.assert_close(other.relevance["input"], keep.relevance["input"])
 
 
+@pytest.mark.slow
+def test_compiled_programs_agree() -> None:
+    model, x, base = two_batches()
+    plain, compiled = (
+        lrp.Engine(model, x, preset="delta", compile=c).explain(x, 1, reference=base)
+        for c in (False, True)
+    )
+    torch.testing.assert_close(compiled.relevance["input"], plain.relevance["input"])
+
+
 def test_targets_together_give_what_each_gives_alone() -> None:
     model, x, base = two_batches()
     engine = lrp.Engine(model, x, preset="delta")

@@ -10,6 +10,7 @@ import torch
 from lrp_engine.graphs.schema import substitute
 from lrp_engine.method.op import Move, Rounding, Selection
 from lrp_engine.method.registry import standard
+from lrp_engine.rules.two_runs import attention_blocks
 from lrp_engine.rules.two_runs.secant import is_entrywise_choice
 from lrp_engine.rules.two_runs.selection import candidates_of
 from tests.two_runs.calls import (
@@ -63,6 +64,30 @@ def test_difference_is_passed_on_exactly(name: str) -> None:
         assert abs(came_in - went - booked) <= 1e-12 * max(1.0, abs(came_in)), str(case)
         if is_exact(case):
             assert abs(came_in - went) <= 1e-12 * max(1.0, abs(came_in)), str(case)
+
+
+def test_a_wrong_rule_would_be_noticed() -> None:
+    """The gradient of one run in the place of each rule: exact for what is linear, else not."""
+    wrong = set()
+    for case in all_cases():
+        rule = standard().rules.get((case.op.family, "gradient"))
+        if rule is not None and not rule.stops and not isinstance(case.op, Rounding):
+            call = case.call()
+            with torch.no_grad():
+                passed = rule.propagate(call, arriving(call))
+            if abs(came(call) - left(call, passed)) > 1e-12 * max(1.0, abs(came(call))):
+                wrong.add(case.op.family)
+    assert wrong >= {"pointwise", "product", "quotient", "softmax", "attention", "normalisation"}
+    assert not wrong & {"linear", "weighted_sum"}
+
+
+def test_blocks_of_queries_are_one_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [case for case in all_cases() if case.op.family == "attention"]
+    whole = [passed_on(case, case.call()) for case in cases]
+    monkeypatch.setattr(attention_blocks, "BLOCK_ENTRIES", 1)
+    for case, once in zip(cases, whole, strict=True):
+        for k, other in zip(once, passed_on(case, case.call()), strict=True):
+            assert close(k, other, 1e-14), str(case)
 
 
 @pytest.mark.parametrize("name", GROUPS)
