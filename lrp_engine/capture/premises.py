@@ -76,7 +76,7 @@ class WatchedEntries:
 
     @property
     def identity(self) -> int:
-        """What tells this dictionary from others."""
+        """Return what tells this dictionary from others."""
         return id(self.home)
 
 
@@ -95,7 +95,7 @@ class WatchedContents:
 
     @property
     def identity(self) -> int:
-        """What tells this container from others."""
+        """Return what tells this container from others."""
         return id(self.container)
 
     def is_same(self) -> bool:
@@ -115,7 +115,7 @@ Watched = WatchedEntries | WatchedContents
 
 @dataclass(frozen=True)
 class Premises:
-    """What a capture relies on besides the model's tensors.
+    """Hold what a capture relies on besides the model's tensors.
 
     Attributes:
         ambient: torch's modes at capture.

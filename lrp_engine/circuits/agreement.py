@@ -105,7 +105,7 @@ class Verification:
 
     @property
     def warning(self) -> str | None:
-        """What to think of the magnitudes where they are off; else None."""
+        """Advice where magnitudes are off; else None."""
         if self.sums.warning is not None:
             return self.sums.warning
         if self.measured.error <= _LARGE_ERROR:

@@ -103,7 +103,7 @@ class CircuitModel:
 
     @property
     def inputs(self) -> tuple[InputUse, ...]:
-        """What each input of `graph` is under RelP: a source, a control, or unreached, and why."""
+        """The use of each input of `graph` under RelP: source, control, or unreached, and why."""
 
         def find() -> tuple[InputUse, ...]:
             return self._prepared.plan(self._prepared.load_preset("relp")).influence.inputs

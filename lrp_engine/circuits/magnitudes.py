@@ -50,7 +50,7 @@ class CutSums:
 
     @property
     def warning(self) -> str | None:
-        """What to think of the magnitudes where sums are far from the gap; else None."""
+        """Advice where sums are far from the gap; else None."""
         wrong = {n: r for n, r in self.ratios.items() if not _LOWEST <= r <= _HIGHEST}
         if not wrong:
             return None

@@ -74,7 +74,7 @@ class RunValues:
 
 @dataclass(frozen=True)
 class NodeValues:
-    """What programs gave: one run, or the explained run and then its reference; coefficients."""
+    """Values of one run, or of the explained run and then its reference; coefficients."""
 
     runs: tuple[RunValues, ...]
     coefficients: Mapping[fx.Node, Tensor]

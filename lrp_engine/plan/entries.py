@@ -26,7 +26,7 @@ Origins = frozenset[str]
 
 
 class Rank(IntEnum):
-    """How a number enters the floating-point arithmetic, the clearest way first."""
+    """Ways for a number to enter the floating-point arithmetic, the clearest first."""
 
     LOOKED_UP = 0  # rows of a table, by integers of an input
     NUMBER = 1  # integers as numbers; rows by an index that was computed from floating point
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass
 class EntryWalk:
-    """What is known of the values that depend on inputs, and on which inputs each depends.
+    """Follow the values that depend on inputs, and note on which inputs each depends.
 
     `live` values can carry relevance; `lost` ones are floating-point, and relevance has ended
     before them. `numbers` are integers, `drawn` those of them that were computed from

@@ -44,7 +44,7 @@ _SCALES = "it only scales what others contribute"
 
 @dataclass(frozen=True)
 class InputUse:
-    """What one input is to an explanation: a source, or why it is none.
+    """Describe one input's part in an explanation: a source, or why it is none.
 
     `node`, `op` and `module` say where its way ended; `sources` are the names of its sources.
     """
@@ -74,7 +74,7 @@ class Influence:
 
 @dataclass(frozen=True)
 class _Mark:
-    """What is known of a value that depends on one input; `node` is where its relevance ended."""
+    """Describe a value that depends on one input; `node` is where its relevance ended."""
 
     kind: InputKind
     reason: str

@@ -41,7 +41,7 @@ class PlanWithNodes(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """What a model was prepared from, with which another process prepares it again."""
+    """Hold what a model was prepared from, for another process to prepare it again."""
 
     model: ModelSource
     example_inputs: Any

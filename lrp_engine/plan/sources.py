@@ -20,7 +20,7 @@ from .plan import SourcePort
 
 @dataclass(frozen=True)
 class Sources:
-    """Where relevance is wanted, and what is known of the inputs.
+    """Hold the places where relevance is wanted, and what is known of the inputs.
 
     `origins` are the names of the inputs that a source explains. `controls` are floating-point
     values that are computed from integers or booleans and only scale what others contribute.

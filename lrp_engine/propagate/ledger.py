@@ -79,7 +79,7 @@ class Account:
 
     @property
     def is_finite(self) -> bool:
-        """Whether no number of the account is infinite or undefined."""
+        """True if no number of the account is infinite or undefined."""
         sizes = (self.received, self.passed, self.size_received, self.size_passed)
         return all(map(math.isfinite, (*sizes, *self.absorbed.values())))
 

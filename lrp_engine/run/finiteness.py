@@ -19,7 +19,7 @@ ADVICE = (
 
 
 class Answer:
-    """Whether tensors are finite; a GPU answers while it works on what follows."""
+    """The answer whether tensors are finite; a GPU gives it while it works on what follows."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._tensors = tuple(tensor.detach() for tensor in tensors)

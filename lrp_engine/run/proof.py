@@ -78,7 +78,7 @@ class Proof:
 
 
 class Doubt(NamedTuple):
-    """What is in doubt at a call: a graph, at sizes of these classes, and whether at every call."""
+    """The doubt at a call: a graph, at sizes of these classes, and whether at every call."""
 
     graph: int
     sizes: frozenset[str]

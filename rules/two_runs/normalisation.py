@@ -20,7 +20,7 @@ from lrp_engine.rules.two_runs.runs import choice, over_settings
 
 
 class Layout(NamedTuple):
-    """How a normalisation arranges its input.
+    """Describe how a normalisation arranges its input.
 
     `rows` moves what is normalised together to a last axis, `back` undoes that; `along` spreads a
     weight over the input's shape.
