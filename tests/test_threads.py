@@ -58,8 +58,21 @@ def test_a_fresh_engine_serves_all_threads_from_its_first_call() -> None:
 
 def test_captures_side_by_side() -> None:
     expected = Engine(small(), X).explain(X, 1).relevance["input"]
-    engines = side_by_side([lambda: Engine(small(), X)] * 4)
+    models = [small() for _ in range(4)]  # made in turn: threads share the seed
+    engines = side_by_side([lambda m=m: Engine(m, X) for m in models])
     assert all(torch.equal(e.explain(X, 1).relevance["input"], expected) for e in engines)
+
+
+def test_a_device_is_the_captures_while_another_thread_traces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fake tensor says "meta" of itself while any thread runs an op on tensors of its mode."""
+    engine = Engine(small(), X)
+    expected = engine.explain(X, 1).relevance["input"]
+    fake = engine.captured.inputs[0].node.meta["val"]
+    monkeypatch.setattr(fake.fake_mode, "in_kernel_invocation", True)
+    assert fake.device.type == "meta"
+    assert torch.equal(engine.explain(X, 1).relevance["input"], expected)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from ..graphs.nodes import device_of
 from ..graphs.randomness import find_draws
 from .premises import Premises
 from .shape_contract import ShapeContract, Symbol
@@ -97,7 +98,7 @@ class Captured:
             TensorRecord(
                 self.tensors[str(n.target)],
                 n.meta["tensor_name"],
-                n.meta["val"].device,
+                device_of(n.meta["val"]),
                 n.meta["val"].dtype,
             )
             for n in self.graph.find_nodes(op="get_attr")

@@ -92,7 +92,7 @@ class Scores:
     def cut_sums(self) -> CutSums:
         """The sum of all scores at each full cut, beside the gap; per prompt."""
         sums = {
-            " + ".join(cut): torch.stack([self.values[n].flatten(1).sum(1) for n in cut]).sum(0)
+            " + ".join(cut): torch.stack([_per_prompt(self.values[n]) for n in cut]).sum(0)
             for cut in self.cuts
         }
         return CutSums(sums, self.clean - self.corrupt)
@@ -160,6 +160,11 @@ class Scores:
         extra = {"metric:clean": self.clean, "metric:corrupt": self.corrupt}
         settings = {"estimator": self.estimator, "direction": self.direction.value}
         write_safetensors(path, tensors | extra, own | settings)
+
+
+def _per_prompt(values: Tensor) -> Tensor:
+    """Return the sum of a site's scores for each prompt, (batch,)."""
+    return values.reshape(len(values), -1).sum(1)
 
 
 def merge_scores(parts: Sequence[Scores]) -> Scores:

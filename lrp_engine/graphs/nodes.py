@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsInt
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 from torch.fx.node import Argument
 from torch.utils import _pytree as pytree
 
@@ -174,3 +174,12 @@ def part_of(node: fx.Node) -> tuple[fx.Node, int]:
 def is_getitem(node: fx.Node) -> bool:
     """Return whether a node takes one result out of several."""
     return node.op == "call_function" and node.target is operator.getitem
+
+
+def device_of(x: Tensor) -> torch.device:
+    """Return where a tensor is.
+
+    A fake tensor says "meta" of itself while any thread runs an op on tensors of its mode.
+    """
+    device: torch.device = getattr(x, "fake_device", None) or x.device
+    return device

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..capture import Captured
 from ..errors import InputError, TargetError
-from ..graphs.nodes import value
+from ..graphs.nodes import device_of, value
 from ..promises.costs import Costs
 from ..results.explanation import Explanation
 from .background import Background, Repeat, explain_background
@@ -166,7 +166,7 @@ class Explainer:
         sizes = Costs(self.captured.shapes.sizes(leaves))
         example = value(self.pairs.plan.output.node)
         batch, positions = (sizes.size_as_int(size) for size in example.shape[:2])
-        rows = rows_of(request.position, batch, positions, example.device)
+        rows = rows_of(request.position, batch, positions, device_of(example))
         with torch.no_grad(), guard_run(self.captured, leaves):
             # Before anything is kept: the comparison needs the whole output.
             own = self.proof.check(self.captured, leaves, self.pairs.output_alone)

@@ -14,7 +14,7 @@ from ..capture.ambient import leave_modes
 from ..capture.captured import CaptureMode, Claim
 from ..capture.signature import as_call
 from ..errors import InputError, LrpError
-from ..graphs.nodes import value
+from ..graphs.nodes import device_of, value
 
 _INDEX = (torch.int64, torch.int32)
 
@@ -48,7 +48,7 @@ def check_inputs(captured: Captured, leaves: Sequence[Any]) -> None:
         if not isinstance(fake, Tensor):
             check_constant(port.name, leaf, fake)
         elif isinstance(leaf, Tensor):
-            check_tensor(port.name, leaf, fake.dtype, fake.device)
+            check_tensor(port.name, leaf, fake.dtype, device_of(fake))
 
 
 def check_shapes(broken: str | None, names: Sequence[str]) -> None:

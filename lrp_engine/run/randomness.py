@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from ..capture import Captured
 from ..errors import InputError
-from ..graphs.nodes import value
+from ..graphs.nodes import device_of, value
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -76,7 +76,7 @@ def _devices(captured: Captured) -> tuple[torch.device, ...]:
 
 def _device_of(node: fx.Node) -> torch.device:
     tensors = [v for v in pytree.tree_leaves(value(node)) if isinstance(v, Tensor)]
-    return tensors[0].device if tensors else torch.device("cpu")
+    return device_of(tensors[0]) if tensors else torch.device("cpu")
 
 
 def _generator(device: torch.device) -> torch.Generator:
