@@ -11,7 +11,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 import lrp_engine as lrp
 
-ENGINES = 10
+ENGINES = 5
 X = torch.ones(3, 4)
 
 

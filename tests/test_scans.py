@@ -96,7 +96,16 @@ def compare(name: str, chosen: str) -> None:
 
 
 # delta compares with a second run, for which these models are given no reference.
-@pytest.mark.parametrize("chosen", [p for p in presets() if p != "delta"])
+CHOSEN = [
+    pytest.param(
+        p, marks=[] if p in ("attnlrp", "epsilon_plus", "mambalrp") else [pytest.mark.slow]
+    )
+    for p in presets()
+    if p != "delta"
+]
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
 def test_a_scan_gives_what_the_loop_gives(chosen: str) -> None:
     compare("mamba", chosen)
 

@@ -83,7 +83,7 @@ def _attention_once() -> tuple[nn.Module, Engine]:
     return model, Engine(model, qkv, preset="gradient")
 
 
-@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("captured", ["contiguous", "channels last"])
 def test_convolutions_may_return_what_they_return_in_any_layout(captured, compile):
     """In channels-last a batch of one is not told from contiguous, and kernels take it for that."""

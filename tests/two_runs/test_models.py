@@ -15,7 +15,6 @@ from tests.support import assert_balances, draw
 from tests.test_random_graphs import output_of, quietly
 from tests.zoo.entry import Entry, Inputs
 from tests.zoo.table import ZOO
-from tests.zoo.test_zoo import SLOW
 
 X, Y, X0, Y0 = (draw(2, 3, 4, seed=s) for s in range(4))
 # Causes under which a part of the difference may be booked: choices that differ between the runs.
@@ -46,8 +45,12 @@ def other_run(inputs: Inputs) -> Inputs:
     }
 
 
+# One of each kind; the others with `pytest -m slow`.
+QUICK = ("vgg", "vit", "resnet", "graph", "two_tower")
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in ZOO]
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in ZOO]
 )
 def test_differences_of_architectures_arrive(name: str) -> None:
     entry: Entry = ZOO[name]
