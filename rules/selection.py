@@ -75,7 +75,7 @@ LIMITS = tuple(
     ]
 )
 
-# x less a multiple of the divisor: which multiple is a step function, so a constant.
+# x less a multiple of the divisor. The multiple is x rounded, and is booked so: it depends on x.
 REMAINDERS = tuple(
     Selection(
         target=target,
@@ -83,6 +83,7 @@ REMAINDERS = tuple(
         samples=(call,),
         elementwise=True,
         exact=False,
+        cut="rounding",
         regular=never_zero("other"),
     )
     for target, operands, call in [
@@ -145,7 +146,7 @@ def cut_off(call: Call[Selection], c: Arriving, passed: Passed) -> dict[str, Ten
     arrived = sum(
         flow_sum(call, k, call.operand(o)) for k, o in zip(passed, call.live, strict=True)
     )
-    return {"constant": all_amounts(call, c) - arrived}
+    return {call.op.cut: all_amounts(call, c) - arrived}
 
 
 def all_amounts(call: Call[Selection], c: Arriving) -> Tensor:

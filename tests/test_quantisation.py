@@ -61,3 +61,15 @@ def test_the_preset_gradient_is_autograds(quantise: Callable[[Tensor], Tensor]) 
     x = torch.randn(5, 6).requires_grad_()
     (gradient,) = torch.autograd.grad(Net(quantise)(x)[:, 0].sum(), x)
     torch.testing.assert_close(explain(quantise, "gradient"), (gradient * x).detach())
+
+
+def test_what_a_remainder_leaves_is_rounding_and_no_constant() -> None:
+    class Stepped(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x - x % 0.5).sum(-1, keepdim=True)
+
+    x = torch.rand(2, 4, dtype=torch.float64) + 1
+    found = lrp.Engine(Stepped().eval(), x).explain(x, 0, ledger=True)
+    booked = {cause for cause, amount in found.ledger.absorbed.items() if amount}
+    assert booked == {"rounding"}
+    assert found.ledger.absorbed["rounding"] == pytest.approx(float(found.explained.sum()))
