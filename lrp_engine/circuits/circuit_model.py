@@ -120,10 +120,11 @@ class CircuitModel:
         Raises InputError if the inputs do not fit the capture, or the model computes something else
         on them than what was captured.
         """
-        leaves = flatten_inputs(self.captured, inputs)
-        with enter_run(self.captured), torch.no_grad(), guard_run(self.captured, leaves):
-            self._proof.check(self.captured, leaves, self._forward_alone)
-            return [*leaves, *self._looked_up(*leaves)]
+        with enter_run(self.captured), torch.no_grad():
+            leaves = flatten_inputs(self.captured, inputs)
+            with guard_run(self.captured, leaves):
+                self._proof.check(self.captured, leaves, self._forward_alone)
+                return [*leaves, *self._looked_up(*leaves)]
 
     def embedding_places(self) -> list[int]:
         """Return which of `leaves` are the embeddings."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from ..capture import Captured
+from ..capture.ambient import leave_modes
 from ..errors import InputError
 from ..graphs.modules import module_of
 from ..graphs.nodes import value
@@ -33,6 +34,7 @@ class DownstreamProgram:
     boundary: tuple[fx.Node, ...]
     stacked: tuple[bool, ...]
 
+    @leave_modes()
     def run(
         self,
         inputs: Sequence[Tensor],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+from ..capture.ambient import leave_inference
 from ..graphs.modules import module_of
 from .ablation import Ablation, ablated_values
 from .circuit_model import CircuitModel
@@ -36,6 +37,7 @@ class FeatureCurve:
     without: tuple[float, ...]
 
 
+@leave_inference()
 def feature_curve(
     model: CircuitModel,
     pairs: Pairs,

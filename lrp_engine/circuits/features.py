@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, fx
 
+from ..capture.ambient import leave_inference
 from ..errors import InputError
 from ..method.relevance import widen
 from .circuit_model import CircuitModel
@@ -121,6 +122,7 @@ class PlacedDictionary:
             return decode(change) - decode(torch.zeros_like(change[:1, :1]))
 
 
+@leave_inference()
 def score_features(
     model: CircuitModel,
     pairs: Pairs,
@@ -234,6 +236,7 @@ def _require_affine(p: PlacedDictionary, x: Tensor) -> None:
         )
 
 
+@leave_inference()
 def patch_features(
     model: CircuitModel,
     pairs: Pairs,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+from ..capture.ambient import leave_modes
 from ..errors import RuleError
 from ..graphs.nodes import describe, value
 from ..method.call import Form
@@ -60,6 +61,7 @@ class ReaderPaths:
 
     programs: tuple[ReaderProgram, ...]
 
+    @leave_modes()
     def run(
         self, leaves: Sequence[Tensor], seeds: Mapping[fx.Node, Tensor]
     ) -> dict[fx.Node, Tensor]:
