@@ -32,9 +32,9 @@ app.add_typer(presets, name="presets")
 
 def _print_version(requested: bool) -> None:
     if requested:
-        import importlib.metadata
+        from lrp_engine.plan.provenance import engine_version
 
-        typer.echo(f"lrp-engine {importlib.metadata.version('lrp-engine')}")
+        typer.echo(f"lrp-engine {engine_version()}")
         raise typer.Exit
 
 

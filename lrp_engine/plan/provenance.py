@@ -47,13 +47,21 @@ class Provenance:
         return cls(**{**data, "notes": tuple(data["notes"]), "unreached": unreached})
 
 
+def engine_version() -> str:
+    """Return this package's version; "not installed" where it runs from a bare checkout."""
+    try:
+        return importlib.metadata.version("lrp-engine")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def provenance_of(plan: Plan) -> Provenance:
     """Return the versions and hashes of a plan."""
     captured, coverage = plan.captured, plan.coverage()
     apart = (f"taken apart: {op}" for op in captured.taken_apart)
     lines = [f"{target_name(n)} {shape_text(value(n))} {n.args}" for n in captured.graph.nodes]
     return Provenance(
-        engine=importlib.metadata.version("lrp-engine"),
+        engine=engine_version(),
         torch=torch.__version__,
         preset=plan.preset.name,
         preset_hash=plan.preset.hash,

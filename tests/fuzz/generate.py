@@ -60,15 +60,23 @@ def choices(
 def take(step: Step, at: int, values: list[Tensor]) -> bool:
     """Run a step and keep its result if it is sound; written operands are kept as they become."""
     before = [value.clone() for value in values]
-    operands = [values[i] for i in step.operands]
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        result = StepModule(step, operands, seed=weight_seed(at))(*operands)
-    if is_sound(result) and all(kind_of(v) is None or is_sound(v) for v in values):
+    result = run_alone(step, at, [values[i] for i in step.operands])
+    sound = result is not None and is_sound(result)
+    if sound and all(kind_of(v) is None or is_sound(v) for v in values):
         values.append(result)
         return True
     values[:] = before
     return False
+
+
+def run_alone(step: Step, at: int, operands: list[Tensor]) -> Tensor | None:
+    """Return what a step gives; None where torch itself refuses these operands."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            return StepModule(step, operands, seed=weight_seed(at))(*operands)
+        except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError):
+            return None
 
 
 @st.composite

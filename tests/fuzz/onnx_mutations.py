@@ -187,7 +187,7 @@ def move_outside(draw: Draw, model: ModelProto) -> None:
 
 
 def change_opset(draw: Draw, model: ModelProto) -> None:
-    if draw(st.booleans()):
+    if not model.opset_import or draw(st.booleans()):
         del model.opset_import[:]
     else:
         model.opset_import[0].version = draw(st.sampled_from([-1, 0, 1, 6, 9, 13, 99, 2**31]))
