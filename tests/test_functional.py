@@ -156,15 +156,7 @@ def test_a_users_own_export_may_hold_writes():
 # --- both ways to one graph --------------------------------------------------------------------
 
 QUICK = ("vgg", "resnet", "diffusion_block", "gpt2", "mamba2")
-# Known fault: after a second trace, idle dropout modules are missing from the list of modules.
-LOSES_DROPOUT = pytest.mark.xfail(strict=True, reason="idle dropout modules are not listed")
-
-
-def marks_of(name: str) -> list[pytest.MarkDecorator]:
-    return [LOSES_DROPOUT] if name == "vgg" else [] if name in QUICK else [pytest.mark.slow]
-
-
-BOTH = [pytest.param(n, marks=marks_of(n)) for n in ZOO]
+BOTH = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in ZOO]
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -172,6 +164,37 @@ def test_torchs_own_way_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatc
     ours = described(name)
     monkeypatch.setattr(torch_module, "make_functional", lambda program, **_: retrace(program))
     assert ours == described(name)
+
+
+class WritesAroundDropout(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.drop = torch.nn.ReLU(inplace=True), torch.nn.Dropout()
+        self.last = torch.nn.Linear(4, 2, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        self.relu(y)
+        z = self.drop(y)
+        z -= 1
+        self.relu(y)
+        return self.last(z) + y[:, :2]
+
+
+def test_a_second_trace_keeps_idle_dropout_among_the_modules() -> None:
+    model, x = WritesAroundDropout().eval(), draw(3, 4)
+    program = torch.export.export(model, (x,))
+    before = str(program.graph)
+    found = retrace(program)
+    assert str(program.graph) == before
+    assert any(is_alias_of_module(n, "drop") for n in found.program.graph.nodes)
+    engine = lrp.Engine(model, x)
+    assert torch.equal(forward(engine.captured, x), model(x))
+    assert "drop" in engine.captured.modules
+
+
+def is_alias_of_module(node: fx.Node, path: str) -> bool:
+    return node.target is torch.ops.aten.alias.default and module_stack(node)[-1][0] == path
 
 
 def described(name: str) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 
-from ..graphs.aten import ALIAS
+from ..graphs.aten import ALIAS, CHECK_METADATA
 from ..graphs.nodes import is_getitem, value
 from ..graphs.schema import bind
 from .in_place import (
@@ -66,17 +66,29 @@ def _aliases_declared(graph: fx.Graph) -> Iterator[None]:
     """Write ops that return their operand itself as the op that says so, and undo it at the end.
 
     Torch traces dropout that is switched off as a copy: a write through its result, or to its
-    operand, would not reach the other.
+    operand, would not reach the other. Each is read at once by an op that computes nothing:
+    otherwise torch writes the alias where it is read next, as if another module had returned it.
     """
     silent = [n for n in graph.nodes if n.op == "call_function" and is_its_operand(n)]
     before = [(n, n.target, n.args, n.kwargs) for n in silent]
+    reads: list[fx.Node] = []
     try:
         for node in silent:
             node.target, node.args, node.kwargs = ALIAS, node.args[:1], {}
+            reads.append(_read_at_once(graph, node))
         yield
     finally:
+        for read in reads:
+            graph.erase_node(read)
         for node, target, args, kwargs in before:
             node.target, node.args, node.kwargs = target, args, kwargs
+
+
+def _read_at_once(graph: fx.Graph, node: fx.Node) -> fx.Node:
+    with graph.inserting_after(node):
+        read = graph.call_function(CHECK_METADATA, (node,))
+    read.meta = dict(node.meta) | {"val": None}
+    return read
 
 
 def _is_flat(graph: fx.Graph) -> bool:

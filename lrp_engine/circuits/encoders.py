@@ -34,24 +34,25 @@ class EncoderModule(nn.Module):
 
 @dataclass(frozen=True)
 class EncoderPass:
-    """The relevance program of an encoder with the values of its forward pass."""
+    """The relevance program of an encoder with the values of its forward pass.
+
+    `read` and `features` are what it reads and returns, `promises` inputs and kept values.
+    """
 
     programs: NodePrograms
+    read: Tensor
+    features: Tensor
     promises: tuple[object, ...]
 
     def pass_back(self, c: Tensor) -> Tensor:
         """Return the coefficient at what the encoder reads, for one at its features."""
         if not self.programs.reached:
-            return torch.zeros_like(self._read())
+            return torch.zeros_like(self.read)
+        seed = c.to(self.features.dtype)
         with torch.no_grad():
-            (back,) = self.programs.program.relevance([c, *self.promises])
+            (back,) = self.programs.program.relevance([seed, *self.promises])
         found: Tensor = back
         return found
-
-    def _read(self) -> Tensor:
-        x = self.promises[0]
-        assert isinstance(x, Tensor)
-        return x
 
 
 def prepare_encoder(model: CircuitModel, p: PlacedDictionary, x: Tensor) -> CircuitModel:
@@ -89,4 +90,4 @@ def run_encoder(encoder: CircuitModel, term: Term, runs: Sequence[Tensor]) -> En
     with torch.no_grad():
         values = list(programs.program.forward(*given))
     kept = values[programs.runs * (1 + len(programs.nodes)) :]
-    return EncoderPass(programs, (*given, *kept))
+    return EncoderPass(programs, runs[0], values[0], (*given, *kept))

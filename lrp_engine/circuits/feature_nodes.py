@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
@@ -72,11 +73,19 @@ class NodeGroup:
         return features
 
 
+class Source(NamedTuple):
+    """What a dictionary or the output reads: an embedding, or the site of another dictionary."""
+
+    node: fx.Node
+    is_input: bool
+
+
 @dataclass(frozen=True)
 class FeatureGraph:
     """All nodes of a feature circuit in the order of the forward pass, and which edges exist.
 
-    `possible` is (writer, reader). An edge is a path that passes no other dictionary.
+    `possible` is (writer, reader). An edge is a path that passes no other dictionary. An embedding
+    at which there is a dictionary is read by that one alone.
     """
 
     model: CircuitModel
@@ -96,8 +105,8 @@ class FeatureGraph:
             return (self.model.output.node,)
         return tuple(dict.fromkeys([group.placed.site.node, group.placed.reads.node]))
 
-    def sources_of(self, group: NodeGroup | None) -> tuple[fx.Node, ...]:
-        """Return what a dictionary, or the output, reads: embeddings and other dictionaries."""
+    def sources_of(self, group: NodeGroup | None) -> tuple[Source, ...]:
+        """Return all that a dictionary, or the output, reads."""
         own = None if group is None else group.placed.site.node
         return _sources(self.model, self.starts_of(group), self.stops, own)
 
@@ -129,14 +138,22 @@ def feature_graph(
     inner = [node for g in groups for node in g.nodes]
     writers = (*(FeatureNode(s.name, NodeKind.INPUT) for s in embedded), *inner)
     readers = (*inner, FeatureNode(model.output.name, NodeKind.OUTPUT))
-    at = {s.name: s.node for s in [*embedded, *(g.placed.site for g in groups)]}
-    stops = frozenset(g.placed.site.node for g in groups)
-    columns: list[set[FeatureNode]] = []
-    for g in groups:
+    graph = FeatureGraph(model, tuple(groups), writers, readers, torch.empty(0))
+    at = [*((s.node, True) for s in embedded)]
+    at += [(g.placed.site.node, False) for g in groups for _ in g.nodes]
+    columns = list(_columns(graph))
+    return replace(graph, possible=torch.tensor([[w in seen for seen in columns] for w in at]))
+
+
+def _columns(graph: FeatureGraph) -> Iterator[tuple[Source, ...]]:
+    """Yield the sources of every reader: of a transcoder, features read less than the error."""
+    for g in graph.groups:
         place, read = g.placed.site.node, g.placed.reads.node
-        seen = _writers(at, stops, sources_of_nodes(model, (read,), stops, place), place)
-        columns += [{w for w in writers if (w.site, w.kind is NodeKind.INPUT) in seen}]
-    return FeatureGraph(model, tuple(groups), writers, readers, possible)
+        own = place if read is place else None
+        features = _sources(graph.model, (read,), graph.stops, own)
+        yield from [features] * (len(g.nodes) - 1)
+        yield graph.sources_of(g)
+    yield graph.sources_of(None)
 
 
 def _by_site(
@@ -162,12 +179,10 @@ def _by_site(
 
 def _sources(
     model: CircuitModel, starts: Iterable[fx.Node], stops: frozenset[fx.Node], own: fx.Node | None
-) -> tuple[fx.Node, ...]:
+) -> tuple[Source, ...]:
     """Return the embeddings and dictionaries that lead to `starts`; `own` is walked past."""
     ends = stops - {own}
     reached = closure(starts, inputs, stop=ends.__contains__)
-    return tuple(_in_order([*model.embeddings, *ends], reached))
-
-
-def _in_order(wanted: Iterable[fx.Node], reached: dict[fx.Node, None]) -> Iterator[fx.Node]:
-    return (node for node in dict.fromkeys(wanted) if node in reached)
+    embedded = (Source(n, True) for n in model.embeddings if n in reached and n not in ends)
+    before = (Source(n, False) for n in model.graph.graph.nodes if n in ends and n in reached)
+    return (*embedded, *before)

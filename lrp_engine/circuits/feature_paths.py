@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, fx
 
+from ..capture.ambient import leave_modes
 from ..graphs.nodes import value
 from ..method.call import Form
 from ..programs.batched import run_many
@@ -33,6 +35,7 @@ class FeaturePaths:
     program: Program | None
     reached: tuple[fx.Node, ...]
 
+    @leave_modes()
     def run(
         self, leaves: Sequence[Tensor], seeds: Sequence[Sequence[Tensor]], at_once: int
     ) -> list[dict[fx.Node, Tensor]]:
@@ -48,10 +51,11 @@ class FeaturePaths:
         """
         if self.program is None:
             return [{} for _ in seeds]
-        kept = self.program.forward(*leaves)
-        several = len(seeds) > 1
+        several = min(len(seeds), at_once) > 1
         relevance = self.program.batched if several else self.program.relevance
-        found = run_many(relevance, seeds, [*leaves, *kept], at_once)
+        with torch.no_grad():
+            kept = self.program.forward(*leaves)
+            found = run_many(relevance, seeds, [*leaves, *kept], at_once)
         named = [dict(zip(self.reached, one, strict=True)) for one in found]
         for one in named:
             require_finite_coefficients(one)

@@ -121,6 +121,20 @@ class PlacedDictionary:
             decode = self.dictionary.decode
             return decode(change) - decode(torch.zeros_like(change[:1, :1]))
 
+    def changes(self, runs: RunPair) -> tuple[Tensor, Tensor]:
+        """Return clean - corrupt features, and the same of the error term."""
+        base, other = self.encode(runs.base_values), self.encode(runs.other_values)
+        found = [runs.sign * (widen(o) - widen(b)) for b, o in zip(base, other, strict=True)]
+        return found[0], found[1]
+
+    def pull_back(self, c: Tensor, count: int) -> Tensor:
+        """Apply the decoder's transpose: c at the activation becomes c at its `count` features."""
+        zero = widen(c.new_zeros(*c.shape[:-1], count)).requires_grad_()
+        with torch.enable_grad():
+            out = self.dictionary.decode(zero)
+            (back,) = torch.autograd.grad(out, zero, c.to(out.dtype))
+        return back
+
 
 @leave_inference()
 def score_features(
@@ -168,7 +182,7 @@ def score_features(
     clean, corrupt = runs.metrics(pairs)
     features, errors = {}, {}
     for p in placed:
-        _require_affine(p, runs.base_values[p.reads.node])
+        require_affine(p, runs.base_values[p.reads.node])
         parts = [_score_dictionary(p, runs, c) for c in found]
         features[p.site.name], errors[p.site.name] = (
             chosen.combine(several, several, clean - corrupt)
@@ -181,9 +195,9 @@ def _score_dictionary(
     p: PlacedDictionary, runs: RunPair, coefficients: Mapping[fx.Node, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return the scores of the features, (batch, position, feature), and of the error term."""
-    change, lost = _changes(p, runs)
+    change, lost = p.changes(runs)
     c = coefficients.get(p.site.node, torch.zeros_like(lost)).to(lost.dtype)
-    return _pull_back(p, c, change) * change, p.site.sum_features(c * lost)
+    return p.pull_back(c, change.shape[-1]) * change, p.site.sum_features(c * lost)
 
 
 def place_dictionary(model: CircuitModel, splice: Splice) -> PlacedDictionary:
@@ -208,23 +222,8 @@ def nodes_of(placed: Iterable[PlacedDictionary]) -> tuple[fx.Node, ...]:
     return tuple(dict.fromkeys(n for p in placed for n in (p.site.node, p.reads.node)))
 
 
-def _changes(p: PlacedDictionary, runs: RunPair) -> tuple[Tensor, Tensor]:
-    """Return clean - corrupt features, and the same of the error term."""
-    base, other = p.encode(runs.base_values), p.encode(runs.other_values)
-    changes = [runs.sign * (widen(o) - widen(b)) for b, o in zip(base, other, strict=True)]
-    return changes[0], changes[1]
-
-
-def _pull_back(p: PlacedDictionary, c: Tensor, like: Tensor) -> Tensor:
-    """Apply the decoder's transpose: c at the activation becomes c at its features."""
-    zero = torch.zeros_like(like, requires_grad=True)
-    with torch.enable_grad():
-        out = p.dictionary.decode(zero)
-        (back,) = torch.autograd.grad(out, zero, c.to(out.dtype))
-    return back
-
-
-def _require_affine(p: PlacedDictionary, x: Tensor) -> None:
+def require_affine(p: PlacedDictionary, x: Tensor) -> None:
+    """Raise InputError if the decoder is not affine, for activations like x."""
     with torch.no_grad():
         f = p.dictionary.encode(x[:1, :1])
         f = f + torch.linspace(0, 1, f.shape[-1], dtype=f.dtype, device=f.device)
@@ -259,7 +258,7 @@ def patch_features(
     """
     direction, p = Direction(direction), place_dictionary(model, splice)
     runs = run_both(model, pairs, nodes_of([p]), direction)
-    change, lost = _changes(p, runs)
+    change, lost = p.changes(runs)
     rest = program_behind(model, p.site)
     _, boundary = model.activations(rest.boundary, runs.base)
     start = evaluate_metric(pairs.metric, runs.base_output)

@@ -11,6 +11,7 @@ from torch.fx.node import Argument, Target
 aten: torch._ops._OpNamespace = torch.ops.aten
 
 ALIAS = torch.ops.aten.alias.default
+CHECK_METADATA = torch.ops.aten._assert_tensor_metadata.default
 DETACH = torch.ops.aten.detach.default
 LIFTED = torch.ops.aten.lift_fresh_copy.default  # a tensor written in the model's code
 TRANSPARENT = {DETACH, ALIAS}
