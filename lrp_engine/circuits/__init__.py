@@ -29,7 +29,10 @@ from .exports import (
 )
 from .faithfulness import Curve, Quality, curve, quality
 from .feature_ablation import FeatureCurve, feature_curve
+from .feature_edge_ablation import feature_edge_curve
+from .feature_edges import FeatureEdges, feature_edges
 from .features import (
+    Feature,
     FeatureScores,
     Splice,
     patch_features,
@@ -55,7 +58,9 @@ __all__ = [
     "Drawing",
     "EdgeScores",
     "Estimator",
+    "Feature",
     "FeatureCurve",
+    "FeatureEdges",
     "FeatureScores",
     "LinearEstimator",
     "LogitDifference",
@@ -77,6 +82,8 @@ __all__ = [
     "eap_json",
     "edge_scores",
     "feature_curve",
+    "feature_edge_curve",
+    "feature_edges",
     "greedy",
     "logit_difference",
     "overlap",
