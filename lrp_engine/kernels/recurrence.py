@@ -6,14 +6,13 @@ before it holds. So one op serves the forward pass, rules and derivatives of any
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .has_triton import has_triton
 from .recurrence_torch import run_doubling, run_steps
 
 Kernel = Callable[[Tensor, Tensor, int, bool, bool, float], Tensor]
@@ -59,16 +58,11 @@ torch.library.register_fake(_NAME, _without_data)
 
 def _way(device: str) -> Kernel:
     """Choose one pass over memory where a loop is cheap, else log2(steps) passes."""
-    if device == "cuda" and _has_triton():
+    if device == "cuda" and has_triton():
         from .recurrence_triton import run_kernel
 
         return run_kernel
     return run_steps if device == "cpu" else run_doubling
-
-
-@cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
 
 
 def previous_states(h: Tensor, dim: int, reverse: bool = False) -> Tensor:

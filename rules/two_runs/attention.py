@@ -17,7 +17,7 @@ from lrp_engine.rules.two_runs.softmax import log_weights, softmax_adjoint
 
 def repeated(call: Call[Attention], name: str) -> Tensor:
     """Return keys or values with one head for every head of the queries."""
-    x, heads = widen(call[name]), call["query"].shape[-3] if call["query"].dim() > 2 else 1
+    x, heads = call[name], call["query"].shape[-3] if call["query"].dim() > 2 else 1
     return x.repeat_interleave(heads // x.shape[-3], -3) if call.arguments["enable_gqa"] else x
 
 
@@ -39,18 +39,18 @@ def at_mask(call: Call[Attention], c: Tensor) -> Tensor:
     """Return the coefficient of an additive mask that carries relevance: that of the scores."""
     logs = []
     for run in (call, call.base):
-        found = scores(widen(run["query"]), repeated(run, "key"), run["attn_mask"], scale_of(run))
+        query, key = widen(run["query"]), widen(repeated(run, "key"))
+        found = scores(query, key, run["attn_mask"], scale_of(run))
         logs.append(log_weights(found, -1))
-    value = (repeated(call, "value") + repeated(call.base, "value")) / 2
-    return softmax_adjoint(c @ value.transpose(-2, -1), logs[0], logs[1], -1)
+    value = (widen(repeated(call, "value")) + widen(repeated(call.base, "value"))) / 2
+    return softmax_adjoint(widen(c) @ value.transpose(-2, -1), logs[0], logs[1], -1)
 
 
 def slopes(call: Call[Attention], c: Tensor) -> tuple[Tensor, ...]:
     """Return the coefficients of query, key, value and an additive mask."""
-    c, shares = widen(c), call.arguments["enable_gqa"]
+    shares = call.arguments["enable_gqa"]
     runs = [
-        [widen(run["query"]), repeated(run, "key"), repeated(run, "value")]
-        for run in (call, call.base)
+        [run["query"], repeated(run, "key"), repeated(run, "value")] for run in (call, call.base)
     ]
     masks = (call["attn_mask"], call.base["attn_mask"])
     passed = two_run_attention(c, *runs, *masks, call["is_causal"], scale_of(call))

@@ -1,6 +1,8 @@
-"""Compute attention's difference coefficients in blocks of queries, as one op.
+"""Compute attention's difference coefficients as one op, whose memory grows with the length.
 
-Both runs' weights exist for one block at a time: memory grows with the length, not its square.
+On a GPU Triton kernels hold no weights at all, in single and half precision. Elsewhere, in double
+precision, and for what the kernels do not take (additive masks, wide heads), both runs' weights
+exist for one block of queries at a time.
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from lrp_engine.kernels.has_triton import has_triton
+from lrp_engine.method.relevance import widen
 from lrp_engine.rules.two_runs.softmax import log_weights, softmax_adjoint
 
 # Entries of one block of scores, over all heads and samples.
 BLOCK_ENTRIES = 2**23
+# Features of a head that a kernel can hold.
+WIDEST_HEAD = 128
 
 _NAME = "lrp_engine::two_run_attention"
 torch.library.define(
@@ -71,10 +77,13 @@ def _computed(
         is_causal: Queries look at themselves and what is before them.
         scale: What query key^T is multiplied by.
     """
-    query, key, value = ((b + a) / 2 for b, a in zip(run, base, strict=True))
+    if _suits_kernels(c, run, mask, base_mask):
+        return _by_kernels(c, run, base, mask, base_mask, is_causal, scale)
+    query, key, value = (widen(b).lerp(widen(a), 0.5) for b, a in zip(run, base, strict=True))
+    wide = query.dtype
     at_query = c.new_empty(*c.shape[:-1], query.shape[-1])
-    at_key = c.new_zeros(*c.shape[:-2], *key.shape[-2:])
-    at_value = c.new_zeros(*c.shape[:-2], *value.shape[-2:])
+    at_key = c.new_zeros(*c.shape[:-2], *key.shape[-2:], dtype=wide)
+    at_value = c.new_zeros(*c.shape[:-2], *value.shape[-2:], dtype=wide)
     for rows in blocks(query, key):
         here = slice(rows.start, rows.stop)
         logs = [
@@ -82,18 +91,62 @@ def _computed(
             for one, m in ((run, mask), (base, base_mask))
         ]
         weights = (logs[0].exp() + logs[1].exp()).nan_to_num_(0.0).div_(2)
-        mine = c[..., here, :]
+        mine = widen(c[..., here, :])
         back = softmax_adjoint(mine @ value.transpose(-2, -1), logs[0], logs[1], -1).mul_(scale)
         at_query[..., here, :] = back @ key
         at_key += back.transpose(-2, -1) @ query[..., here, :]
         at_value += weights.transpose(-2, -1) @ mine
-    return at_query, at_key, at_value
+    return at_query, at_key.to(c.dtype), at_value.to(c.dtype)
+
+
+def _suits_kernels(
+    c: Tensor, run: list[Tensor], mask: Tensor | None, base_mask: Tensor | None
+) -> bool:
+    """Return whether the Triton kernels take these operands."""
+    query, _, value = run
+    masks = [m for m in (mask, base_mask) if m is not None]
+    return (
+        c.device.type == "cuda"
+        and c.dtype in (torch.float32, torch.bfloat16)
+        and all(x.dtype == c.dtype for x in run)
+        and max(query.shape[-1], value.shape[-1]) <= WIDEST_HEAD
+        and all(m.dtype == torch.bool for m in masks)
+        and len(masks) != 1
+        and c.numel() > 0
+        and has_triton()
+    )
+
+
+def _by_kernels(
+    c: Tensor,
+    run: list[Tensor],
+    base: list[Tensor],
+    mask: Tensor | None,
+    base_mask: Tensor | None,
+    is_causal: bool,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the same with samples and heads as two axes, targets in front of the samples."""
+    from lrp_engine.kernels.two_run_attention_triton import run_kernels
+
+    lead = run[0].shape[:-2]
+    heads = lead[-1] if lead else 1
+    scores_shape = (*lead, run[0].shape[-2], run[1].shape[-2])
+    masks = [None if m is None else m.expand(scores_shape) for m in (mask, base_mask)]
+    four = [
+        None if x is None else x.reshape(-1, heads, *x.shape[-2:]) for x in (*run, *base, *masks)
+    ]
+    rows = [x if x is None or x.stride(-1) == 1 else x.contiguous() for x in four[:6]]
+    mine = c.reshape(-1, heads, *c.shape[-2:])
+    mine = mine if mine.stride(-1) == 1 else mine.contiguous()
+    found = run_kernels(mine, rows[:3], rows[3:], *four[6:], is_causal, scale)
+    return tuple(x.view(*c.shape[:-2], *x.shape[-2:]) for x in found)
 
 
 def _block_of_scores(
     run: list[Tensor], mask: Tensor | None, here: slice, is_causal: bool, scale: float
 ) -> Tensor:
-    query, key, _ = run
+    query, key, _ = (widen(x) for x in run)
     if mask is not None and mask.shape[-2] != 1:
         mask = mask[..., here, :]
     found = scores(query[..., here, :], key, mask, scale)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lrp_engine.kernels.two_run_norm import normalised, two_run_norm
 from lrp_engine.method.call import Arriving, Call, Coefficients, at_result
 from lrp_engine.method.op import Normalisation
 from lrp_engine.method.relevance import widen
@@ -62,40 +63,38 @@ def epsilon_of(call: Call[Normalisation]) -> float:
     return torch.finfo(widen(call["input"]).dtype).eps if given is None else given
 
 
-def normalised(x: Tensor, eps: float, centred: bool) -> tuple[Tensor, Tensor]:
-    """Return (entries, 1/sqrt(mean square + eps)) of rows (..., n)."""
-    u = widen(x)
-    u = u - u.mean(-1, keepdim=True) if centred else u
-    return u, torch.rsqrt(u.square().mean(-1, keepdim=True) + eps)
-
-
-def through_scale(
-    g: Tensor, run_b: tuple[Tensor, Tensor], run_a: tuple[Tensor, Tensor], centred: bool
-) -> Tensor:
-    """Return rm g - k um mean(um g), k = 2 r_a^2 r_b^2 / (r_a + r_b), centred where the norm is."""
-    (u_b, r_b), (u_a, r_a) = run_b, run_a
-    u, r = (u_b + u_a) / 2, (r_b + r_a) / 2
-    k = 2 * (r_a * r_b).square() / (r_a + r_b)
-    back = r * g - k * u * (u * g).mean(-1, keepdim=True)
-    return back - back.mean(-1, keepdim=True) if centred else back
-
-
 def slopes(call: Call[Normalisation], c: Tensor) -> tuple[Tensor, ...]:
     """Return the coefficients of input, weight and bias."""
     layout, eps = layout_of(call), epsilon_of(call)
-    run_b, run_a = (
-        normalised(layout.rows(one["input"]), eps, layout.centred) for one in (call, call.base)
-    )
     weights = [one.arguments.get("weight") for one in (call, call.base)]
-    wide = widen(c)
-    g = wide if weights[0] is None else wide * layout.along((weights[0] + weights[1]) / 2)
-    entries = layout.back((run_b[0] * run_b[1] + run_a[0] * run_a[1]) / 2)
+    weight = None if weights[0] is None else (weights[0] + weights[1]) / 2
     found = {
-        "input": lambda: layout.back(through_scale(layout.rows(g), run_b, run_a, layout.centred)),
-        "weight": lambda: _gathered(wide * entries, layout, call["weight"]),
-        "bias": lambda: _gathered(wide, layout, call["bias"]),
+        "input": lambda: at_input(call, c, weight, layout, eps),
+        "weight": lambda: _gathered(widen(c) * entries_of(call, layout, eps), layout, weight),
+        "bias": lambda: _gathered(widen(c), layout, call["bias"]),
     }
     return tuple(found[o.name]().to(call.operand(o).dtype) for o in call.live)
+
+
+def at_input(
+    call: Call[Normalisation], c: Tensor, weight: Tensor | None, layout: Layout, eps: float
+) -> Tensor:
+    """Return the coefficient of what is normalised."""
+    along_rows = weight is not None and "normalized_shape" in call.arguments
+    own = weight.flatten() if along_rows and weight is not None else None
+    if weight is not None and own is None:
+        c = widen(c) * layout.along(weight)
+    runs = [layout.rows(one["input"]) for one in (call, call.base)]
+    return layout.back(two_run_norm(layout.rows(c), *runs, own, eps, layout.centred))
+
+
+def entries_of(call: Call[Normalisation], layout: Layout, eps: float) -> Tensor:
+    """Return the mean of both runs' normalised entries."""
+    runs = [
+        normalised(widen(layout.rows(one["input"])), eps, layout.centred)
+        for one in (call, call.base)
+    ]
+    return layout.back(sum(u * r for u, r in runs) / 2)
 
 
 def _gathered(c: Tensor, layout: Layout, like: Tensor) -> Tensor:

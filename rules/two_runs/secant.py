@@ -19,6 +19,7 @@ from lrp_engine.method.call import Call, Coefficients, OpT
 from lrp_engine.method.op import Normaliser, Op, Pointwise
 from lrp_engine.method.relevance import widen
 from lrp_engine.method.rule import rule
+from lrp_engine.rules.two_runs.closed_secants import find_closed_secant
 from lrp_engine.rules.two_runs.runs import both, choice, over_settings
 
 _NOISE = 16.0  # units of rounding within which a quotient of differences says nothing
@@ -70,6 +71,16 @@ def orders(operands: Sequence[Operand]) -> Iterator[tuple[Operand, frozenset[Ope
 
 def entrywise_slopes(call: Call[OpT], c: Tensor) -> tuple[Tensor, ...]:
     """Return c times each live operand's mean secant, summed where the operand was repeated."""
+    closed = find_closed_secant(call.op.target, call.arguments)
+    if closed is not None:
+        (operand,) = call.live
+        found = c * closed(*both(call, operand)).to(c.dtype)
+        return (found.masked_fill(c == 0, 0.0) if call.op.regular is None else found,)
+    return by_quotients(call, c)
+
+
+def by_quotients(call: Call[OpT], c: Tensor) -> tuple[Tensor, ...]:
+    """Do the same for any op, by quotients of differences."""
     known = None
     if len(call.live) == 1 and c.dtype == widen(c).dtype:
         known = (call.out, call.base.out)
