@@ -154,8 +154,11 @@ def attention_calls() -> Iterator[tuple[list[Tensor], list[Tensor | None], bool]
 def check_attention(device: str) -> None:
     from lrp_engine.rules.two_runs.attention_blocks import _by_kernels
 
+    allowed = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
+    if device == "cpu":  # Triton's interpreter multiplies no matrices in bfloat16
+        del allowed[torch.bfloat16]
     for given, masks, causal in attention_calls():
-        for dtype, close in ((torch.float32, 2e-5), (torch.bfloat16, 2e-2)):
+        for dtype, close in allowed.items():
             c, *kinds = (x.to(device, dtype) for x in given)
             here = [m if m is None else m.to(device) for m in masks]
             wide = [x.double().cpu() for x in (c, *kinds)]
