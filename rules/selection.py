@@ -83,7 +83,7 @@ REMAINDERS = tuple(
         samples=(call,),
         elementwise=True,
         exact=False,
-        cut="rounding",
+        remainder=True,
         regular=never_zero("other"),
     )
     for target, operands, call in [
@@ -146,7 +146,8 @@ def cut_off(call: Call[Selection], c: Arriving, passed: Passed) -> dict[str, Ten
     arrived = sum(
         flow_sum(call, k, call.operand(o)) for k, o in zip(passed, call.live, strict=True)
     )
-    return {call.op.cut: all_amounts(call, c) - arrived}
+    cause = "rounding" if call.op.remainder else "constant"
+    return {cause: all_amounts(call, c) - arrived}
 
 
 def all_amounts(call: Call[Selection], c: Arriving) -> Tensor:

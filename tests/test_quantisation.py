@@ -63,13 +63,36 @@ def test_the_preset_gradient_is_autograds(quantise: Callable[[Tensor], Tensor]) 
     torch.testing.assert_close(explain(quantise, "gradient"), (gradient * x).detach())
 
 
-def test_what_a_remainder_leaves_is_rounding_and_no_constant() -> None:
-    class Stepped(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return (x - x % 0.5).sum(-1, keepdim=True)
+REMAINDERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "remainder": lambda h: h - h % 0.5,
+    "fmod": lambda h: torch.sub(h, torch.fmod(h, 0.5)),
+    "by a tensor": lambda h: -(torch.remainder(h, torch.tensor(0.5, dtype=h.dtype)) - h),
+}
 
+
+@pytest.mark.parametrize("name", REMAINDERS)
+def test_a_value_less_its_remainder_is_that_value_rounded(name: str) -> None:
     x = torch.rand(2, 4, dtype=torch.float64) + 1
-    found = lrp.Engine(Stepped().eval(), x).explain(x, 0, ledger=True)
+    step = REMAINDERS[name]
+    engine = lrp.Engine(lambda x: step(3 * x).sum(-1, keepdim=True), x)
+    found = engine.explain(x, 0, ledger=True)
+    torch.testing.assert_close(found.relevance["x"], 3 * x)
+    found.check()
+    booked = {cause: amount for cause, amount in found.ledger.absorbed.items() if amount}
+    assert booked == {"rounding": pytest.approx(float((found.output - 3 * x.sum(-1, True)).sum()))}
+    gradient = engine.with_preset("gradient").explain(x, 0)
+    assert not gradient.relevance["x"].any()
+
+
+def test_a_remainder_of_its_own_passes_relevance_on() -> None:
+    x = torch.rand(2, 4, dtype=torch.float64) + 1
+    found = lrp.Engine(lambda x: (x % 0.5).sum(-1, keepdim=True), x).explain(x, 0, ledger=True)
+    torch.testing.assert_close(found.relevance["x"], x)
     booked = {cause for cause, amount in found.ledger.absorbed.items() if amount}
     assert booked == {"rounding"}
-    assert found.ledger.absorbed["rounding"] == pytest.approx(float(found.explained.sum()))
+
+
+def test_an_operand_that_only_gives_its_dtype_stands_beside_a_sum() -> None:
+    x = torch.rand(2, 4, dtype=torch.float64) + 1
+    engine = lrp.Engine(lambda x: x.round() - (2 * x).type_as(x.round()), x)
+    torch.testing.assert_close(engine.explain(x, 0).coefficient["x"][:, 0], -torch.ones(2).double())

@@ -188,7 +188,7 @@ class Selection(Op):
 
     `inclusive`: cuts off at limits, and an entry that equals its limit was not cut. `slack` is how
     far an entry may be moved without being cut off: one step, where the entries are whole codes.
-    `cut` is the cause under which what was cut off is booked.
+    `remainder`: gives what rounding to multiples of the second operand cuts off.
     """
 
     family: ClassVar[str] = "selection"
@@ -196,7 +196,7 @@ class Selection(Op):
     exact: bool = True
     inclusive: bool = False
     slack: float = 0.0
-    cut: str = "constant"
+    remainder: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,9 +1,10 @@
-"""Find the choices that a model subtracts again: h + (q - h).detach(), x - floor(x).
+"""Find the choices that a model subtracts again: h + (q - h).detach(), x - floor(x), x - x % s.
 
 Relevance passes a detached value, since it flows with values, and a rounded one, which stands for
 the number. In a sum that holds the same value with the other sign this would leave exactly nothing,
 though the output depends on it. There the choice is a constant, as the gradient has it: a
-straight-through estimator is the identity, and x less its whole part is x less a constant.
+straight-through estimator is the identity, and x less its whole part is x less a constant. What is
+left by dividing is x less a rounded value: taken from x again, it is what rounding cut off.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
+from torch.utils import _pytree as pytree
 
 from ..graphs.aten import TRANSPARENT
-from ..graphs.nodes import is_floating
+from ..graphs.nodes import is_floating, value
 from ..graphs.schema import (
     Arguments,
     Operand,
@@ -30,7 +32,7 @@ from ..graphs.schema import (
     substitute,
 )
 from ..graphs.walk import downstream
-from ..method.op import Linear, Normaliser, Op, Product, Quotient
+from ..method.op import Linear, Normaliser, Op, Product, Quotient, Selection
 from ..method.registry import Registry
 from .quantisation import Quantisation, is_rounding
 
@@ -77,6 +79,15 @@ class Sums:
         """Return whether a node is detached or rounded."""
         return node.target in TRANSPARENT or is_rounding(node, self.registry)
 
+    def is_remainder(self, node: fx.Node) -> bool:
+        """Return whether a value is what rounding to a constant step, or to a scale, cuts off."""
+        op = self.op(node)
+        if not isinstance(op, Selection) or not op.remainder:
+            return False
+        arguments = bind(node.target, node.args, node.kwargs)
+        _, *steps = (pick(arguments, o) for o in operands_of(op.operands, arguments, fx.Node))
+        return all(n.op == "get_attr" or n in self._scales() for n in steps)
+
     def terms(self, node: fx.Node) -> tuple[Term, ...]:
         """Return the summands of a value; itself, if it is no sum."""
         if node not in self.known:
@@ -92,12 +103,12 @@ class Sums:
         arguments = bind(node.target, node.args, node.kwargs)
         operands = operands_of(op.operands, arguments, fx.Node)
         nodes = [pick(arguments, o) for o in operands]
-        if self.is_choice(node):
+        if self.is_choice(node) or self.is_remainder(node):
             for term in self.terms(nodes[0]):
                 yield term._replace(held=term.held | {node})
         elif node in self.quantisation.limits:
             yield from self.terms(nodes[0])
-        elif (isinstance(op, Linear) or len(nodes) == 1) and op.elementwise and op.scales:
+        elif _has_fixed_weights(op, nodes, arguments):
             for i, summand in enumerate(nodes):
                 weight = _weight(node, arguments, operands, i)
                 for term in self.terms(summand) if summand not in self._scales() else ():
@@ -124,15 +135,30 @@ class Sums:
         return self.quantisation.scales
 
 
+def _has_fixed_weights(op: Op, operands: list[fx.Node], arguments: Arguments) -> bool:
+    """Return whether an op gives a sum of its operands, at every size with the same weights."""
+    if not (isinstance(op, Linear) or len(operands) == 1):
+        return False
+    numbers = [n for n in pytree.tree_leaves(arguments) if isinstance(n, fx.Node)]
+    fixed = all(isinstance(value(n), Tensor) for n in numbers)
+    return bool(op.elementwise and op.scales and fixed)
+
+
 def _weight(
     node: fx.Node, arguments: Arguments, operands: tuple[Operand, ...], place: int
 ) -> float:
-    """Return the factor of one operand, by running the op on numbers."""
+    """Return the factor of one operand, by running the op on numbers.
+
+    Tensors that are no operands only give a dtype or a shape.
+    """
+    zero = torch.zeros((), dtype=torch.float64)
+    given: Arguments = fx.node.map_arg(  # type: ignore[assignment]
+        arguments, lambda n: zero if isinstance(value(n), Tensor) else n
+    )
 
     def run(number: float) -> Tensor:
-        zero = torch.zeros((), dtype=torch.float64)
         filled = {o: zero + number if i == place else zero for i, o in enumerate(operands)}
-        result: Tensor = invoke(node.target, substitute(arguments, filled))
+        result: Tensor = invoke(node.target, substitute(given, filled))
         return result
 
     return float(run(1.0) - run(0.0))
@@ -143,12 +169,13 @@ def find_constant_choices(
 ) -> dict[fx.Node, Why]:
     """Return the detached and rounded values that are constants, each with the reason."""
     sums = Sums(registry, quantisation)
-    choices = [node for node in graph.nodes if sums.is_choice(node)]
+    choices = [node for node in graph.nodes if sums.is_choice(node) or sums.is_remainder(node)]
     found: dict[fx.Node, Why] = {}
     for node in downstream(choices):
         op = sums.op(node)
         if isinstance(op, Linear) and op.elementwise and len(node.all_input_nodes) > 1:
-            found.update(_cancelled(sums.terms(node)))
+            for choice, why in _cancelled(sums.terms(node)):
+                found[choice] = Why.ROUNDED if sums.is_remainder(choice) else why
     return found
 
 
