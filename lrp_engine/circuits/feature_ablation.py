@@ -19,7 +19,7 @@ from .features import (
     PlacedDictionary,
     Splice,
     nodes_of,
-    place_dictionary,
+    place_all,
 )
 from .pairs import Pairs, evaluate_metric
 
@@ -58,7 +58,7 @@ def feature_curve(
         ablation: RESAMPLE puts the corrupt run's features in their place, MEAN those of the mean
             activation over the clean prompts.
     """
-    placed = [place_dictionary(model, splice) for splice in splices]
+    placed = place_all(model, splices)
     clean = model.leaves(pairs.clean)
     values = ablated_values(model, pairs, nodes_of(placed), ablation)
     stand_in = {p.site.node: p.encode(values) for p in placed}

@@ -20,7 +20,7 @@ from .faithfulness import MetricRange
 from .feature_ablation import FeatureCurve
 from .feature_edges import FeatureEdges
 from .feature_nodes import FeatureGraph, FeatureNode, NodeGroup, NodeKind, Source, feature_graph
-from .features import Feature, Splice, nodes_of, place_dictionary
+from .features import Feature, Splice, nodes_of, place_all
 from .pairs import Pairs, evaluate_metric
 
 
@@ -125,7 +125,7 @@ def prepare_feature_ablation(
     ablation: Ablation | str = Ablation.RESAMPLE,
 ) -> FeatureEdgeAblator:
     """Run a batch once, so that it can then be run with any edges between features cut."""
-    placed = [place_dictionary(model, splice) for splice in splices]
+    placed = place_all(model, splices)
     nodes = (*nodes_of(placed), *model.embeddings)
     clean = model.leaves(pairs.clean)
     values = ablated_values(model, pairs, nodes, ablation)

@@ -28,7 +28,7 @@ from .features import (
     Feature,
     Splice,
     nodes_of,
-    place_dictionary,
+    place_all,
     require_affine,
 )
 from .magnitudes import CutSums
@@ -141,7 +141,7 @@ def feature_edges(
         'logits'
     """
     direction, chosen = Direction(direction), find_estimator(estimator)
-    placed = [place_dictionary(model, splice) for splice in splices]
+    placed = place_all(model, splices)
     runs = run_both(model, pairs, (*nodes_of(placed), *model.embeddings), direction)
     for p in placed:
         require_affine(p, runs.base_values[p.reads.node])

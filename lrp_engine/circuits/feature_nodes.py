@@ -126,7 +126,7 @@ def feature_graph(
         features: those that are nodes; the others of a dictionary are one node.
 
     Raises:
-        InputError: two dictionaries are at one place, or a feature does not exist.
+        InputError: a feature does not exist.
     """
     order = {node: i for i, node in enumerate(model.graph.graph.nodes)}
     chosen = _by_site(placed, widths, features)
@@ -161,8 +161,6 @@ def _by_site(
 ) -> dict[str, tuple[int, ...]]:
     """Sort features by site; error terms among them are nodes anyway."""
     found: dict[str, dict[int, None]] = {p.site.name: {} for p in placed}
-    if len({p.site.node for p in placed}) < len(placed):
-        raise InputError("two dictionaries are at one place: give one per place")
     limits = {p.site.name: width for p, width in zip(placed, widths, strict=True)}
     for feature in features:
         if feature.site not in found:

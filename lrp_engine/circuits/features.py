@@ -174,7 +174,7 @@ def score_features(
         torch.Size([4, 15, 96])
     """
     direction, chosen = Direction(direction), find_estimator(estimator)
-    placed = [place_dictionary(model, splice) for splice in splices]
+    placed = place_all(model, splices)
     nodes = nodes_of(placed)
     first = max((t for part in chosen.parts for t in part.terms), key=lambda t: len(t.ends))
     runs = run_both(model, pairs, nodes, direction, first=first)
@@ -215,6 +215,16 @@ def place_dictionary(model: CircuitModel, splice: Splice) -> PlacedDictionary:
                 f" {', '.join(s.name for s in sites)}"
             )
     return PlacedDictionary(found[0][0], found[1][0], splice.dictionary)
+
+
+def place_all(model: CircuitModel, splices: Iterable[Splice]) -> list[PlacedDictionary]:
+    """Find the sites of several splices; raise InputError if two are at one place."""
+    placed = [place_dictionary(model, splice) for splice in splices]
+    sites = [p.site for p in placed]
+    for i, site in enumerate(sites):
+        if any(site.node is other.node for other in sites[:i]):
+            raise InputError(f"two dictionaries are at one place, {site.name}: give one per place")
+    return placed
 
 
 def nodes_of(placed: Iterable[PlacedDictionary]) -> tuple[fx.Node, ...]:
