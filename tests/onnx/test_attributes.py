@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from lrp_engine.errors import LrpError
+from lrp_engine.onnx import node_checks
 from lrp_engine.onnx.attribute_ranges import range_of
 from lrp_engine.onnx.file import from_proto
 from lrp_engine.onnx.import_graph import import_graph
@@ -61,3 +62,35 @@ def test_every_whole_number_of_the_op_table_has_a_declared_range() -> None:
                     lacking.add((entry.name, name))
     assert not lacking
     assert onnx.defs.onnx_opset_version()
+
+
+# --- with the checks switched off, the fault shows -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "op, attributes",
+    [
+        ("MaxPool", {"kernel_shape": [2, 2], "pads": [-1, 0, 0, 0]}),
+        ("ReduceMean", {"keepdims": 2}),
+        ("Softmax", {"axis": -5}),
+        ("Flatten", {"axis": 9}),
+    ],
+)
+def test_without_ranges_a_wrong_number_is_taken(
+    op: str, attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LrpError, match="which is not from"):
+        module(op, ["x"], **attributes).capture()
+    monkeypatch.setattr(node_checks, "range_of", lambda *_: None)
+    assert module(op, ["x"], **attributes).capture().outputs
+
+
+@pytest.mark.parametrize(
+    "op, attributes, raw", [("MatMul", {}, "IndexError"), ("Softmax", {"axis": 0.5}, "TypeError")]
+)
+def test_without_schemas_the_cause_is_pythons(
+    op: str, attributes: dict[str, Any], raw: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_checks, "find_schema", lambda *_: None)
+    with pytest.raises(LrpError, match=raw):
+        module(op, ["x"], **attributes).capture()
