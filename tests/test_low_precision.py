@@ -6,6 +6,7 @@ from torch import nn
 
 from benchmarks.low_precision import Int8Linear
 from lrp_engine import Engine
+from lrp_engine.errors import CoverageError
 from tests.support import draw, seeded
 
 LOW = (torch.bfloat16, torch.float16)
@@ -74,3 +75,24 @@ def test_autocast_is_explained_in_its_own_precision():
     found, exact = explained(Cast(), inputs), explained(model.double(), inputs.double())
     assert found.isfinite().all()
     assert (found.double() - exact).norm() < 8 * torch.finfo(torch.bfloat16).eps * exact.norm()
+
+
+class Stored(nn.Module):
+    """Values that are stored in float8, and computed with in float32."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype, self.linear = dtype, seeded(lambda: nn.Linear(6, 4)).float()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.to(self.dtype).to(torch.float32))
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e8m0fnu]
+)
+def test_relevance_cannot_travel_in_float8(dtype):
+    inputs = draw(3, 6).float()
+    for given in (inputs, inputs.to(dtype)):
+        with pytest.raises(CoverageError, match=r"float8.*only store values"):
+            explained(Stored(dtype).eval(), given)

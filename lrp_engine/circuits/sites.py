@@ -112,7 +112,7 @@ class Site:
             return product.sum(-1).transpose(1, 2)
         if self.layout is SiteLayout.NEURON:
             return product
-        return product.flatten(1).sum(1)
+        return product.flatten(1).sum(1) if product.dim() > 1 else product
 
     def score_shape(self, activation: Tensor) -> tuple[int, ...]:
         """Return the shape of one sample's scores: (positions,), (positions, heads), ..."""

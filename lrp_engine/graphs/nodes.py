@@ -82,6 +82,16 @@ def is_complex(node: fx.Node) -> bool:
     return any(isinstance(v, torch.Tensor) and v.dtype.is_complex for v in leaves)
 
 
+def is_below_two_bytes(node: fx.Node) -> bool:
+    """Return whether a node's value is of a floating-point dtype for storage alone, as float8.
+
+    torch has no arithmetic for these dtypes.
+    """
+    leaves = pytree.tree_leaves(value(node))
+    dtypes = [v.dtype for v in leaves if isinstance(v, torch.Tensor)]
+    return any(dtype.is_floating_point and dtype.itemsize < 2 for dtype in dtypes)
+
+
 def module_stack(node: fx.Node) -> tuple[tuple[str, str], ...]:
     """Return (module path, type name) of every module call around a node, outermost first."""
     stack = node.meta.get("nn_module_stack") or {}

@@ -16,6 +16,7 @@ from ..graphs.nodes import (
     carries_values,
     describe,
     holds_tensors,
+    is_below_two_bytes,
     is_complex,
     is_floating,
     is_getitem,
@@ -55,10 +56,19 @@ INSTEAD_OF_COMPLEX = (
     " u sin + v cos), a convolution by FFT as torch.nn.functional.conv1d or a product with the"
     " Toeplitz matrix of its kernel, others with real and imaginary parts in tensors of their own."
 )
+BELOW_TWO_BYTES = (
+    "float8 and smaller dtypes only store values: torch has no arithmetic for them, and relevance"
+    " cannot travel in them"
+)
+INSTEAD_OF_FLOAT8 = (
+    "\nCompute with these values in float16, bfloat16 or float32 instead: explain the model before"
+    " it is quantised, or leave out the casts to float8."
+)
 ADD_A_RECORD = (
     "\nAdd an op record (CONTRIBUTING.md shows how) and pass it as Engine(..., rules=[...]), choose"
     " a preset that serves the family, or write it in the model with ops that have rules."
 )
+_ADVICE = {COMPLEX: INSTEAD_OF_COMPLEX, BELOW_TWO_BYTES: INSTEAD_OF_FLOAT8}
 A_DRAW = (
     "it draws random numbers, and relevance arrives at it: there is no rule for how a draw depends"
     " on its parameters. Switch the noise off, draw outside of the model and give it the numbers as"
@@ -85,11 +95,11 @@ class Uncovered(CoverageError):
             parts.setdefault(whole_of(node, reason), []).append(node)
         self.ops: tuple[Whole, ...] = tuple(parts)
         lines = [f"  {op.description}\n    {op.reason}{_of_parts(parts[op])}" for op in parts]
-        complex_values = COMPLEX in gaps.values()
+        advice = (_ADVICE[reason] for reason in gaps.values() if reason in _ADVICE)
         super().__init__(
             f"{len(parts)} live op(s) without a rule; nothing was computed:\n"
             + "\n".join(lines)
-            + (INSTEAD_OF_COMPLEX if complex_values else ADD_A_RECORD)
+            + next(advice, ADD_A_RECORD)
         )
 
 
@@ -125,6 +135,8 @@ class _Walk:
             self._number(node)
         elif is_complex(node):
             self._gap(node, COMPLEX)
+        elif is_below_two_bytes(node):
+            self._gap(node, BELOW_TWO_BYTES)
         elif not is_floating(node):
             self.stopped[node] = "integer or boolean values carry no relevance"
         elif is_getitem(node):
@@ -272,7 +284,9 @@ def _walk(
     choices = find_choices(captured.graph, registry) if preset.gates else Choices()
     walk = _Walk(captured, preset, registry, places, alive, signs, infinities, choices)
     for node in captured.graph.nodes:
-        if node.op == "call_function":
+        if node in alive and is_below_two_bytes(node):
+            walk.gaps[node] = BELOW_TWO_BYTES
+        elif node.op == "call_function":
             walk.visit(node)
     return walk
 

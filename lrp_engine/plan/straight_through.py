@@ -156,12 +156,11 @@ def _weight(
         arguments, lambda n: zero if isinstance(value(n), Tensor) else n
     )
 
-    def run(number: float) -> Tensor:
+    def run(number: float) -> float:
         filled = {o: zero + number if i == place else zero for i, o in enumerate(operands)}
-        result: Tensor = invoke(node.target, substitute(given, filled))
-        return result
+        return float(invoke(node.target, substitute(given, filled)))
 
-    return float(run(1.0) - run(0.0))
+    return run(1.0) - run(0.0)
 
 
 def find_constant_choices(

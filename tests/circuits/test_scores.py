@@ -130,3 +130,26 @@ def test_bad_requests(model: CircuitModel, pairs: Pairs) -> None:
         Pairs(torch.ones(2, 3), torch.ones(2, 4), pairs.metric)
     with pytest.raises(TargetError, match="one number per prompt"):
         score(model, Pairs(pairs.clean, pairs.corrupt, lambda logits: logits.sum()))
+
+
+class Mean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(-1)
+
+
+class OneNumber(nn.Module):
+    """A module that gives one number per prompt, without any other axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = Mean()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.mean(x)[:, None]
+
+
+def test_a_module_of_one_number_per_prompt_has_a_score() -> None:
+    clean, corrupt = torch.tensor([[1.0, 3.0], [2.0, 6.0]]), torch.tensor([[5.0, 1.0], [4.0, 0.0]])
+    pairs = Pairs(clean, corrupt, lambda output: output[:, 0])
+    scores = score(CircuitModel(OneNumber(), clean), pairs, ["mean"], estimator="gradient")
+    torch.testing.assert_close(scores["mean"], corrupt[:, 0] * (clean - corrupt).mean(-1))

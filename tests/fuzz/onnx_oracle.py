@@ -84,8 +84,8 @@ def compare(expected: list[np.ndarray], outputs: list[Tensor]) -> None:
 
 def reference(path: Path, inputs: dict[str, Tensor]) -> list[np.ndarray] | None:
     """What onnx.reference says; None if it does not evaluate the file or finds it unsound."""
-    model = onnx.load(path)
     try:
+        model = onnx.load(path)
         onnx.checker.check_model(model, full_check=True)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

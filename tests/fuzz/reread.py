@@ -25,8 +25,8 @@ def _value(node: ast.expr) -> object:
 
 
 def _port(node: ast.Subscript) -> Port:
-    shape = _value(node.slice)
-    return Port(node.value.id, tuple(shape))
+    sizes = _value(node.slice)
+    return Port(node.value.id, sizes if isinstance(sizes, tuple) else (sizes,))
 
 
 def _step(call: ast.Call) -> Step:

@@ -59,3 +59,10 @@ def test_long_loops_are_refused(turns: int, tmp_path: Path) -> None:
     onnx.save(proto, tmp_path / "model.onnx")
     with pytest.raises(LrpError, match="are unrolled"):
         load(tmp_path / "model.onnx")
+
+
+def test_a_split_into_billions_is_refused(tmp_path: Path) -> None:
+    text = HEAD + "{ y, z = Split<axis = 0, num_outputs = 2147483647>(x) }"
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    with pytest.raises(LrpError, match="has 2 outputs"):
+        load(tmp_path / "model.onnx")

@@ -231,7 +231,7 @@ def split(
     node: NodeContext,
 ) -> list[Tensor]:
     """Split along an axis, by sizes or evenly."""
-    count = num_outputs or len(node.outputs)
+    count = _count_parts(node, num_outputs)
     return list(torch.split(x, list(split or _even(x.shape[axis], count)), axis))
 
 
@@ -245,8 +245,15 @@ def split_known(
     node: NodeContext,
 ) -> list[np.ndarray]:
     """Split a known array along an axis."""
-    sizes = split or _even(x.array.shape[axis], num_outputs or len(node.outputs))
+    sizes = split or _even(x.array.shape[axis], _count_parts(node, num_outputs))
     return np.split(x.array, np.cumsum(sizes)[:-1], axis)
+
+
+def _count_parts(node: NodeContext, num_outputs: int | None) -> int:
+    """Return how many outputs a node has. Raises Refused if it says another number."""
+    if num_outputs not in (None, len(node.outputs)):
+        raise Refused(f"it has {len(node.outputs)} outputs, and num_outputs is {num_outputs}")
+    return len(node.outputs)
 
 
 def _even(size: int, count: int) -> Ints:
