@@ -4,7 +4,9 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
+from lrp_engine import Engine
 from lrp_engine.errors import LrpError
 from lrp_engine.onnx import load
 
@@ -65,4 +67,4 @@ def test_a_split_into_billions_is_refused(tmp_path: Path) -> None:
     text = HEAD + "{ y, z = Split<axis = 0, num_outputs = 2147483647>(x) }"
     onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
     with pytest.raises(LrpError, match="has 2 outputs"):
-        load(tmp_path / "model.onnx")
+        Engine(tmp_path / "model.onnx", torch.ones(4))
