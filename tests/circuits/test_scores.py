@@ -151,5 +151,5 @@ class OneNumber(nn.Module):
 def test_a_module_of_one_number_per_prompt_has_a_score() -> None:
     clean, corrupt = torch.tensor([[1.0, 3.0], [2.0, 6.0]]), torch.tensor([[5.0, 1.0], [4.0, 0.0]])
     pairs = Pairs(clean, corrupt, lambda output: output[:, 0])
-    scores = score(CircuitModel(OneNumber(), clean), pairs, ["mean"], estimator="gradient")
+    scores = score(CircuitModel(OneNumber().eval(), clean), pairs, ["mean"], estimator="gradient")
     torch.testing.assert_close(scores["mean"], corrupt[:, 0] * (clean - corrupt).mean(-1))
