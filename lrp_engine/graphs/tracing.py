@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import FakeTensor, disable_fake_tensor_cache
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import Argument, Target
 from torch.utils import _pytree as pytree
@@ -184,6 +184,15 @@ def _example(leaf: object) -> object:
     return leaf.meta["val"] if isinstance(leaf, fx.Node) else leaf
 
 
-def _fake_mode_of(examples: object) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def _fake_mode_of(examples: object) -> Iterator[None]:
+    """Enter the fake mode of the first fake tensor, without its cache of results.
+
+    A rule is traced once per signature: with symbolic sizes, the keys cost more than the few hits.
+    """
     modes = [e.fake_mode for e in pytree.tree_leaves(examples) if isinstance(e, FakeTensor)]
-    return modes[0] if modes else contextlib.nullcontext()
+    if not modes:
+        yield
+        return
+    with modes[0], disable_fake_tensor_cache(modes[0]):
+        yield
