@@ -118,6 +118,37 @@ def test_without_the_watch_the_old_answer_is_given(engine, model, monkeypatch):
         assert torch.equal(engine.explain(X, target=0).output, 4 * model(X))
 
 
+def test_without_the_watch_of_hooks_the_old_answer_is_given(engine, model, monkeypatch):
+    engine.explain(X, target=0)
+    monkeypatch.setattr(Premises, "new_hook", lambda premises: None)
+    handle = model.layer.register_forward_hook(lambda module, inputs, output: output * 3)
+    found, own = engine.explain(X, target=0).output, model(X)
+    handle.remove()
+    assert not torch.allclose(found, own)
+
+
+def test_without_the_watch_of_modes_the_old_answer_is_given(monkeypatch):
+    model, x = seeded(nn.Linear, 6, 3, dtype=torch.float32), X.float()
+    engine = Engine(model, x)
+    engine.explain(x, target=0)
+    monkeypatch.setattr(Premises, "broken_mode", lambda premises: None)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert engine.explain(x, target=0).output.dtype is torch.float32
+        assert model(x).dtype is torch.bfloat16
+
+
+def test_without_the_watch_of_parameters_the_old_answer_is_given(monkeypatch):
+    model = seeded(nn.Linear, 6, 3)
+    engine = Engine(model, X)
+    before = engine.explain(X, target=0).output
+    model.weight = nn.Parameter(2 * model.weight.detach())
+    with pytest.raises(InputError, match="'weight' was replaced"):
+        engine.explain(X, target=0)
+    monkeypatch.setattr("lrp_engine.run.inputs.check_parameters", lambda captured: None)
+    assert torch.equal(engine.explain(X, target=0).output, before)
+    assert not torch.allclose(model(X), before)
+
+
 def test_training_mode_is_named_also_where_one_module_trains(engine, model):
     model.activations.train()
     with pytest.raises(InputError, match=r"training mode .activations and 1 more"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -16,9 +17,12 @@ from torch.utils import _pytree as pytree
 from ..graphs.nodes import device_of
 from ..graphs.randomness import find_draws
 from .premises import Premises
+from .same_objects import SameObjects
 from .shape_contract import ShapeContract, Symbol
 from .signature import Signature
 from .tensor_homes import TensorHome
+
+_DEVICE, _DTYPE = attrgetter("device"), attrgetter("dtype")
 
 
 class CaptureMode(Enum):
@@ -103,6 +107,27 @@ class Captured:
             )
             for n in self.graph.find_nodes(op="get_attr")
         )
+
+    @cached_property
+    def kept(self) -> SameObjects:
+        """The model's tensors and modules at the places where `homes` found them."""
+        return SameObjects.at(((home, key), what) for home, key, what, _ in self.homes)
+
+    @cached_property
+    def counted(self) -> tuple[Tensor, ...]:
+        """The tensors of the graph whose changes in place torch counts."""
+        return tuple(t for t in self.tensors.values() if not t.is_inference())
+
+    def has_moved(self) -> bool:
+        """Return whether a tensor of the graph has another device or dtype than at capture."""
+        tensors, devices, dtypes = self._placed
+        same = list(map(_DEVICE, tensors)) == devices and list(map(_DTYPE, tensors)) == dtypes
+        return not same
+
+    @cached_property
+    def _placed(self) -> tuple[list[Tensor], list[torch.device], list[torch.dtype]]:
+        records = self.tensor_records
+        return [r.tensor for r in records], [r.device for r in records], [r.dtype for r in records]
 
     @cached_property
     def fingerprint(self) -> int:

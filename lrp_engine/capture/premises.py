@@ -9,12 +9,11 @@ model's own tensors (`tensor_homes.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from itertools import repeat
-from operator import call, itemgetter
+from operator import itemgetter
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,6 +21,7 @@ from torch.nn.modules import module as torch_module
 
 from ..graphs.randomness import describe_draws
 from .ambient import Ambient, modes_now
+from .same_objects import SameObjects
 
 _NUMBERS = (int, float, complex)
 PLAIN = (
@@ -140,7 +140,7 @@ class Premises:
         """Return what of the model is no longer as it was at capture; None if nothing is."""
         if any(map(_IS_TRAINING, self._attributes)):
             return self._name_training()
-        same = list(map(id, map(call, *self._look_ups, repeat(Absent.ABSENT)))) == self._ids
+        same = self._objects.are_there()
         changed = () if same else (text for e in self.entries for text in e.changes().values())
         return next(iter(changed), None) or _first_change(self.contents)
 
@@ -156,13 +156,16 @@ class Premises:
         return [attributes for _, attributes in self.modules]
 
     @cached_property
-    def _look_ups(self) -> tuple[list[Callable[..., object]], list[str]]:
-        pairs = [(entry.home.get, key) for entry in self.entries for key in entry.keys]
-        return [get for get, _ in pairs], [key for _, key in pairs]
-
-    @cached_property
-    def _ids(self) -> list[int]:
-        return [id(value) for entry in self.entries for value in entry.values]
+    def _objects(self) -> SameObjects:
+        found = [
+            ((entry.home, key), what)
+            for entry in self.entries
+            for key, what in zip(entry.keys, entry.values, strict=True)
+        ]
+        return SameObjects.at(
+            ((place, what) for place, what in found if what is not Absent.ABSENT),
+            (place for place, what in found if what is Absent.ABSENT),
+        )
 
     @cached_property
     def _without_hooks(self) -> list[Collection[object]]:

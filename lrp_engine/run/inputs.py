@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from ..errors import InputError, LrpError
 from ..graphs.nodes import device_of, value
 
 _INDEX = (torch.int64, torch.int32)
+_VERSION = attrgetter("_version")
 
 
 def flatten_inputs(captured: Captured, inputs: Any) -> list[Any]:
@@ -129,12 +131,14 @@ def check_premises(captured: Captured) -> None:
 
 def check_parameters(captured: Captured) -> None:
     """Raise InputError unless the model's parameters are still those that were captured."""
-    for home, key, what, name in captured.homes:
-        if home.get(key) is not what:
-            raise InputError(_changed(home.get(key), what, name))
-    for tensor, name, device, dtype in captured.tensor_records:
-        if tensor.device != device or tensor.dtype != dtype:
-            raise InputError(_moved(name, device, dtype, tensor))
+    if not captured.kept.are_there():
+        for home, key, what, name in captured.homes:
+            if home.get(key) is not what:
+                raise InputError(_changed(home.get(key), what, name))
+    if captured.has_moved():
+        for tensor, name, device, dtype in captured.tensor_records:
+            if tensor.device != device or tensor.dtype != dtype:
+                raise InputError(_moved(name, device, dtype, tensor))
 
 
 def check_layouts(captured: Captured) -> None:
@@ -154,8 +158,8 @@ def check_layouts(captured: Captured) -> None:
 
 def count_versions(captured: Captured, leaves: Sequence[Any]) -> tuple[int, ...]:
     """Count in-place changes of inputs and parameters."""
-    tensors = [*leaves, *captured.tensors.values()]
-    return tuple(t._version for t in tensors if isinstance(t, Tensor) and not t.is_inference())
+    given = [t for t in leaves if isinstance(t, Tensor) and not t.is_inference()]
+    return tuple(map(_VERSION, (*given, *captured.counted)))
 
 
 @contextmanager
