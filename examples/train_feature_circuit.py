@@ -123,7 +123,7 @@ class SparseAutoencoder(nn.Module):
         super().__init__()
         decoder = torch.randn(features, width)
         self.decoder = nn.Parameter(decoder / decoder.norm(dim=1, keepdim=True))
-        self.encoder = nn.Parameter(self.decoder.detach().T.clone())
+        self.encoder = nn.Parameter(self.decoder.detach().T.clone().contiguous())
         self.encoder_bias = nn.Parameter(torch.zeros(features))
         self.bias = nn.Parameter(torch.zeros(width))
 
@@ -198,11 +198,30 @@ def load_subject(folder: Path) -> tuple[GPT2LMHeadModel, list[Splice]]:
     return model.eval(), splices
 
 
+def save_dictionaries(model: GPT2LMHeadModel, folder: Path, steps: int, sparsity: float) -> None:
+    """Trains one dictionary per layer and reports on sentences that it was not trained on."""
+    seen = zip(PLACES_OF_DICTIONARIES, activations(model, 1), activations(model, 2), strict=True)
+    for i, (place, x, held_out) in enumerate(seen):
+        dictionary = train_dictionary(x, steps, sparsity)
+        print(f"{place}: {describe(dictionary, held_out)}", flush=True)
+        save_file(dictionary.state_dict(), folder / f"dictionary{i}.safetensors")
+
+
+def report(model: GPT2LMHeadModel) -> None:
+    """Prints how often the right number has the larger mean logit."""
+    for kind in KINDS:
+        pairs = agreement_pairs(kind, 128, seed=1)
+        with torch.no_grad():
+            metric = pairs.metric(model(**pairs.clean).logits)
+        share = float((metric > 0).float().mean())
+        print(f"{kind}: right {share:.0%}, metric {metric.mean():.2f}", flush=True)
+
+
 def main() -> None:
     """Trains with a fixed seed, reports, saves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("agreement"))
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--sparsity", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -212,17 +231,9 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     weights = {n: w.detach().contiguous() for n, w in model.named_parameters()}
     save_file(weights, arguments.output / "model.safetensors")
-    for kind in KINDS:
-        pairs = agreement_pairs(kind, 128, seed=1)
-        with torch.no_grad():
-            metric = pairs.metric(model(**pairs.clean).logits)
-        print(f"{kind}: right {float((metric > 0).float().mean()):.0%}, metric {metric.mean():.2f}")
-    for i, (x, held_out) in enumerate(
-        zip(activations(model, 1), activations(model, 2), strict=True)
-    ):
-        dictionary = train_dictionary(x, arguments.steps, arguments.sparsity)
-        print(f"{PLACES_OF_DICTIONARIES[i]}: {describe(dictionary, held_out)}")
-        save_file(dictionary.state_dict(), arguments.output / f"dictionary{i}.safetensors")
+    report(model)
+    torch.manual_seed(arguments.seed)
+    save_dictionaries(model, arguments.output, arguments.steps, arguments.sparsity)
     print(f"{time.perf_counter() - started:.0f} s")
 
 

@@ -150,6 +150,11 @@ class ProgramPairs:
                 "full_output=False is not available: the model draws random numbers, and would draw"
                 " others if it computed one position only. Omit full_output."
             )
+        if self.plan.preset.runs == 2:
+            raise InputError(
+                f"full_output=False is not available under preset {self.plan.preset.name!r}: two"
+                " runs are compared over the whole output. Omit full_output."
+            )
         if not self.has_rows:
             raise InputError(
                 f"full_output=False is not available for output {self.plan.output.name!r}:"

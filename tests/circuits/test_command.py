@@ -69,6 +69,18 @@ def test_the_command_writes_what_is_asked_for(prompts: Path, tmp_path: Path) -> 
     assert "exact patching" in files["html"].read_text()
 
 
+def test_an_estimator_of_two_runs_by_name(prompts: Path) -> None:
+    model = [f"{DEMO}:load_ioi_model", str(prompts), f"--tokenizer={DEMO}:tokenize"]
+    settings = ["--estimator=delta", "--sample=10", "--edges=30", "--json"]
+    result = CliRunner().invoke(app, ["circuit", *model, *settings])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["estimator"] == "delta"
+    assert set(found["sums"]) == {"edges out of input", "edges into logits"}
+    assert all(ratio == pytest.approx(1, abs=1e-4) for ratio in found["sums"].values())
+    assert found["faithfulness"] > 0.8
+
+
 @pytest.mark.parametrize("kind", ["html", "plot", "graphml", "dot", "eap", "save"])
 def test_a_wrong_ending_is_refused_before_anything_is_computed(kind, monkeypatch) -> None:
     monkeypatch.setattr("lrp_engine.cli.circuit_inputs.load_demo", None)

@@ -201,6 +201,24 @@ def test_a_reference_is_needed_and_refused_where_it_means_nothing() -> None:
         engine.explain(x, 1, reference=torch.full_like(x, torch.nan))
 
 
+def test_one_row_alone_is_refused_and_positions_are_those_of_the_whole_output() -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model, (x, base) = layer.double().eval(), torch.randn(2, 3, 4, 8).double()
+    engine = lrp.Engine(model, x, preset="delta")
+    with pytest.raises(InputError, match=r"not available under preset 'delta': two runs"):
+        engine.explain(x, 1, position=-1, reference=base, full_output=False)
+    with pytest.raises(InputError, match="not available under preset 'delta'"):
+        engine.memory(full_output=False)
+    with pytest.raises(InputError, match="needs what to compare with"):
+        engine.forward(x)
+    found = engine.explain(x, 1, position=-1, reference=base)
+    with torch.no_grad():
+        torch.testing.assert_close(found.explained, (model(x) - model(base))[:, -1, 1])
+    sums = found.relevance["src"].flatten(1).sum(1)
+    torch.testing.assert_close(sums, found.explained, rtol=1e-10, atol=1e-12)
+
+
 class RescaleNet(nn.Module):
     """A rectifier network, and DeepLIFT's Rescale rule written out layer by layer."""
 
