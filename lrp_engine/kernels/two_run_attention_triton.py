@@ -6,6 +6,8 @@ inputs' dtype (half precision: on tensor cores) and are summed in single precisi
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import triton
 import triton.language as tl
@@ -13,7 +15,21 @@ from torch import Tensor
 
 _LOW: tl.constexpr = tl.constexpr(-1.0e30)  # a score that weighs nothing
 
-_ROWS, _COLUMNS, _WARPS = 64, 64, 4  # of a block of scores; chosen on an H200
+
+class Blocks(NamedTuple):
+    """Rows and columns of a block of scores, warps that compute it, and loads under way."""
+
+    rows: int
+    columns: int
+    warps: int
+    stages: int
+
+
+def _blocks_for(dtype: torch.dtype, widest: int) -> Blocks:
+    """Return what was fastest on an H200 for 64 features, and what fits for wider heads."""
+    if dtype == torch.float32 and widest > 64:
+        return Blocks(32, 32, 4, 1)
+    return Blocks(64, 32, 4, 2)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -230,7 +246,7 @@ def run_kernels(
     base_mask: Tensor | None,
     is_causal: bool,
     scale: float,
-    blocks: tuple[int, int, int] = (_ROWS, _COLUMNS, _WARPS),
+    blocks: Blocks | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the coefficients of query, key and value.
 
@@ -242,7 +258,7 @@ def run_kernels(
         base_mask: That of the reference; both or none are given.
         is_causal: Queries look at themselves and what is before them.
         scale: What query key^T is multiplied by.
-        blocks: Rows and columns of a block of scores, and warps.
+        blocks: How the work is divided; default: by dtype and features.
     """
     outer, heads, rows, v_width = c.shape
     columns, width = run[1].shape[-2:]
@@ -259,7 +275,7 @@ def run_kernels(
     numbers = (*strides, heads, run[0].shape[0], rows, columns, scale)
     padded = [max(16, triton.next_power_of_2(n)) for n in (width, v_width)]
     precision = "tf32x3" if c.dtype == torch.float32 else "tf32"
-    block, over, warps = blocks
+    block, over, warps, stages = blocks or _blocks_for(c.dtype, max(padded))
     fixed = (
         width,
         padded[0],
@@ -273,9 +289,18 @@ def run_kernels(
     )
     with torch.cuda.device_of(c):
         _rows_kernel[(triton.cdiv(rows, block), outer * heads)](
-            c, *kinds, *masks, at_query, logs, *numbers, *fixed, num_warps=warps
+            c, *kinds, *masks, at_query, logs, *numbers, *fixed, num_warps=warps, num_stages=stages
         )
         _columns_kernel[(triton.cdiv(columns, over), outer * heads)](
-            c, *kinds, *masks, at_key, at_value, logs, *numbers, *fixed, num_warps=warps
+            c,
+            *kinds,
+            *masks,
+            at_key,
+            at_value,
+            logs,
+            *numbers,
+            *fixed,
+            num_warps=warps,
+            num_stages=stages,
         )
     return at_query, at_key, at_value
