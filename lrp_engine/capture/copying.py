@@ -10,11 +10,13 @@ from torch import fx
 from torch._ops import OpOverload
 from torch.fx.node import Argument
 
-from ..graphs.aten import DETACH, LIFTED, ONES_LIKE, PRODUCT, SIZE
+from ..graphs.aten import DETACH, INDEX, LIFTED, ONES_LIKE, PRODUCT, SIZE
 from ..graphs.decomposition import Traces, is_composite, write_parts
 from ..graphs.nodes import holds_tensors, is_getitem, part_of, value
 from .in_place import Write, is_dropout, may_alias_silently, only_detaches
 from .shape_contract import free_sizes
+
+_MASKS = (torch.bool, torch.uint8)
 
 Args = tuple[Argument, ...]
 Kwargs = dict[str, Argument]
@@ -52,8 +54,9 @@ class Copier:
                 self._sizes[str(size)] = made
 
     def _copy(self, node: fx.Node) -> Argument:
-        if node.target is SIZE and (known := self._size(value(node))) is not None:
-            return known
+        if node.target is SIZE and not _is_decided_by_data(node.args[0]):
+            known = self._size(value(node))
+            return self._copy_as_is(node) if known is None else known
         if only_detaches(node):
             return self._detached(node)
         if is_getitem(node):
@@ -128,6 +131,20 @@ class Copier:
             node, op.decompose, self.graph, self.copies, self._traces, emit
         )
         return parts
+
+
+def _is_decided_by_data(node: Argument) -> bool:
+    """Return whether the entries of operands decide a result's shape: a boolean index, nonzero.
+
+    Where such a size must equal another, torch.export asserts it. Read off anything else, it would
+    be compared with itself; eager torch would broadcast, and relevance have the wrong shape.
+    """
+    if not isinstance(node, fx.Node) or not isinstance(node.target, OpOverload):
+        return False
+    if torch.Tag.dynamic_output_shape not in node.target.tags:
+        return False
+    indices = [v for v in map(value, node.all_input_nodes[1:]) if isinstance(v, torch.Tensor)]
+    return node.target is not INDEX or any(v.dtype in _MASKS for v in indices)
 
 
 def _is_undecided(node: fx.Node) -> bool:

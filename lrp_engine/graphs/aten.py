@@ -25,6 +25,7 @@ _VIEW, _RESHAPE = torch.ops.aten.view.default, torch.ops.aten.reshape.default
 RESHAPE_FOR_VIEW = {_VIEW: _RESHAPE}
 # A batched tensor may lie in ways that even the result of a product never does.
 RESHAPE_FOR_VIEWS = RESHAPE_FOR_VIEW | {torch.ops.aten._unsafe_view.default: _RESHAPE}
+INDEX = torch.ops.aten.index.Tensor
 SIZE = torch.ops.aten.sym_size.int
 # What these make a Python number of depends on a tensor's entries; other numbers are its sizes.
 READS_DATA = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default}

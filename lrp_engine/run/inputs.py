@@ -18,6 +18,7 @@ from ..errors import InputError, LrpError
 from ..graphs.nodes import device_of, value
 
 _INDEX = (torch.int64, torch.int32)
+_ASSERTED = "Runtime assertion failed for expression"  # how torch.export writes them
 _VERSION = attrgetter("_version")
 
 
@@ -181,6 +182,8 @@ def guard_run(captured: Captured, leaves: Sequence[Any]) -> Iterator[None]:
             raise other_path(str(error)) from error
         if isinstance(error, IndexError):
             raise InputError(f"{error}: {describe_ranges(captured, leaves)}") from error
+        if _ASSERTED in str(error):
+            raise _other_size(str(error)) from error
         raise
     check_premises(captured)
 
@@ -190,6 +193,16 @@ def other_path(why: str) -> InputError:
     return InputError(
         "this model's control flow depends on its data; it was recorded for the example inputs and"
         f" does not hold for these: {why}. Capture again with these inputs."
+    )
+
+
+def _other_size(why: str) -> InputError:
+    """Return the error where a size that data decide is not what torch.export asserts of it."""
+    return InputError(
+        "a size that the data decide (how much a boolean index, nonzero or a number read off a"
+        f" tensor selects) is not the one that torch.export takes it for: {why}. Give what is"
+        " selected a size that does not depend on data, with a mask that multiplies or with an"
+        " index of integers, or make no use of broadcasting over it."
     )
 
 
