@@ -98,7 +98,9 @@ def _account(
     a, joint, flows = step.assignment, propagation.joint, propagation.flows
     arrived = flows.settle(step.arrived)
     site = CallSite.of(a, arrived, joint.forward, joint.results_of(a.node))
-    site = site.with_reference(a, joint)
+    if joint.references:
+        others = joint.results_of(a.node, reference=True)
+        site = site.with_reference(a, joint.reference, others)
     passed = [flows.multiply(f.node, f.scale) for f in step.passed if f is not None]
     template, causes = _trace_sums(step, site, [value(n) for n in passed], traces)
     written = joint.write(template, [*site.arguments, *passed], a.node)

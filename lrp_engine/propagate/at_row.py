@@ -93,6 +93,7 @@ class RowValues:
     """Values of the forward pass at one row per sample.
 
     Nodes in `alone` are computed at the rows only, all others are gathered from their whole value.
+    Those of a reference run are always gathered.
     """
 
     propagator: Propagator
@@ -106,6 +107,14 @@ class RowValues:
             make = self._compute if node in self.alone else self._gather
             self._known[node] = make(node)
         return self._known[node]
+
+    def reference(self, node: fx.Node) -> fx.Node:
+        """Return the joint graph's node for the reference run's value, at the rows."""
+        joint = self.propagator.joint
+        own, other = joint.forward(node), joint.reference(node)
+        if other is own:
+            return self.value(node)
+        return self.propagator.write(row_of, node, other, self.rows)
 
     def spread(self, row: fx.Node, node: fx.Node) -> fx.Node:
         """Write rows into zeros of the shape of a captured node."""
@@ -190,7 +199,12 @@ def _step(propagator: Propagator, a: Assignment, flows: Flows, at: RowValues) ->
     def forward(n: fx.Node) -> fx.Node:
         return at.value(n) if n in needed else propagator.joint.forward(n)
 
+    def reference(n: fx.Node) -> fx.Node:
+        return at.reference(n) if n in needed else propagator.joint.reference(n)
+
     site = CallSite.of(a, arrived, forward, [at.value(a.node)])
+    if propagator.joint.references:
+        site = site.with_reference(a, reference, [at.reference(a.node)])
     # A result that the rule computed again is not shared: the forward pass has it for all rows.
     passed, _ = propagator.apply(a, site, arrived.scale)
     reached = []

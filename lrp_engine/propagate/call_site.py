@@ -19,7 +19,6 @@ from ..method.op import Op
 from ..method.zeros import pass_on
 from ..plan.plan import Assignment
 from .flows import Arrived
-from .joint_graph import JointGraph
 
 # What arrives at an op: a tensor, or one per result, None where nothing arrives.
 Arriving = Tensor | tuple[Tensor | None, ...] | None
@@ -95,13 +94,21 @@ class CallSite:
             never_negative=a.never_negative,
         )
 
-    def with_reference(self, a: Assignment, joint: JointGraph) -> CallSite:
-        """Return the same call with the reference run's values beside its own, if there are any."""
-        if not joint.references:
-            return self
+    def with_reference(
+        self,
+        a: Assignment,
+        reference: Callable[[fx.Node], fx.Node],
+        others: Sequence[fx.Node],
+    ) -> CallSite:
+        """Return the same call with the reference run's values beside its own.
+
+        Args:
+            a: The op and its rule.
+            reference: Returns the joint graph's node for an operand in the reference run.
+            others: The joint graph's nodes for the op's results in that run.
+        """
         leaves = pytree.tree_leaves(bind(a.node.target, a.node.args, a.node.kwargs))
-        others = joint.results_of(a.node, reference=True)
-        others += [joint.reference(leaves[i]) for i in self.places]
+        others = [*others, *(reference(leaves[i]) for i in self.places)]
         first = sum(self.arrived)
         nodes, references = list(self.arguments), []
         for i, (own, other) in enumerate(zip(self.arguments[first:], others, strict=True), first):

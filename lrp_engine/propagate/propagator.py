@@ -74,7 +74,9 @@ class Propagator:
             if not rule.linear:
                 arrived = self.flows.settle(arrived)
             site = CallSite.of(assignment, arrived, self.joint.forward, self.joint.results_of(node))
-            site = site.with_reference(assignment, self.joint)
+            if self.joint.references:
+                others = self.joint.results_of(node, reference=True)
+                site = site.with_reference(assignment, self.joint.reference, others)
             passed, again = self.apply(assignment, site, arrived.scale)
         except LrpError:
             raise

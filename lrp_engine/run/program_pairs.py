@@ -131,7 +131,7 @@ class ProgramPairs:
         None if the output has no independent rows or the budget does not allow it. Both pairs give
         the same relevance.
         """
-        if not self.has_rows:
+        if not can_start_at_row(self.plan):
             return None
         try:
             wanted = self._write(start=start_at_row)
@@ -165,7 +165,10 @@ class ProgramPairs:
 
     @once
     def has_rows(self) -> bool:
-        """True if one row of the output can be computed and explained without the others."""
+        """True if one row of the output can be computed and explained without the others.
+
+        Both runs' outputs are computed whole.
+        """
         return self.plan.preset.runs == 1 and can_start_at_row(self.plan)
 
     @once

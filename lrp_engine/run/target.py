@@ -102,11 +102,10 @@ def seed_between(b: Tensor, a: Tensor, target: Target, position: Position = None
         TargetError: The target does not fit the output.
     """
     if callable(target) and not isinstance(target, Tensor):
-        seed = _between(b, a, target, position)
-    else:
-        seed = seed_of(b, target, position)
-    dense = seed.dense()
-    return Seed(lambda: dense, explained(change(b, a), dense))
+        dense = _between(b, a, target, position).dense()
+        return Seed(lambda: dense, explained(change(b, a), dense))
+    seed, base = (seed_of(output, target, position) for output in (b, a))
+    return Seed(seed.dense, change(seed.explained, base.explained), seed.row)
 
 
 def _between(b: Tensor, a: Tensor, metric: Metric, position: Position) -> Seed:

@@ -250,3 +250,35 @@ def test_rectifier_networks_get_deeplifts_rescale_rule() -> None:
     found = lrp.Engine(model, x, preset="delta").explain(x, 2, reference=base)
     wanted = model.rescale(x, base, 2)
     torch.testing.assert_close(found.coefficient["x"], wanted, atol=1e-10, rtol=0)
+
+
+class Rows(nn.Module):
+    """Rows (batch, position) that mix once, then stay apart up to the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.head = nn.Linear(4, 6), nn.Linear(6, 9)
+        self.norm = nn.LayerNorm(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        mixed = nn.functional.scaled_dot_product_attention(h, h, h, is_causal=True)
+        return self.head(self.norm(mixed + torch.tanh(mixed)))
+
+
+def test_one_row_gives_what_the_whole_output_gives() -> None:
+    model = Rows().double().eval()
+    x, base = draw(3, 5, 4, seed=5), draw(3, 5, 4, seed=6)
+    engine = lrp.Engine(model, x, preset="delta")
+    rows, classes = torch.tensor([4, 2, 0]), torch.tensor([1, 8, 0])
+    found = engine.explain(x, classes, position=rows, reference=base)
+    weights = torch.zeros(3, 5, 9, dtype=torch.float64)
+    weights[torch.arange(3), rows, classes] = 1.0
+    whole = engine.explain(x, weights, reference=base, ledger=True)
+    assert engine._explainer.pairs.at_row is not None
+    torch.testing.assert_close(found.relevance["x"], whole.relevance["x"])
+    torch.testing.assert_close(found.explained, whole.explained)
+    torch.testing.assert_close(found.relevance["x"].sum((1, 2)), found.explained)
+    with pytest.raises(InputError, match="full_output=False is not available"):
+        engine.explain(x, 1, position=0, reference=base, full_output=False)
