@@ -12,7 +12,13 @@ from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import real, sample
 
 SOFTMAX = tuple(
-    Softmax(target=target, operands=("self",), samples=(call,), bounded="safe" in str(target))
+    Softmax(
+        target=target,
+        operands=("self",),
+        samples=(call,),
+        bounded="safe" in str(target),
+        squashes=target is not aten.logsumexp.default,
+    )
     for target, call in [
         (aten.softmax.int, sample(real(2, 3), -1)),
         (aten._softmax.default, sample(real(2, 3), -1, False)),

@@ -200,6 +200,7 @@ OTHER_AT_ZERO = tuple(
         never_negative=always if target in NEVER_NEGATIVE else None,
         regular=regular,
         bounded=target is aten.sigmoid.default,
+        squashes=target in (aten.sigmoid.default, aten.log_sigmoid.default),
     )
     for target, regular in [
         (aten.sigmoid.default, always),

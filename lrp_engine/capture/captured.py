@@ -145,6 +145,13 @@ class Captured:
         names = tuple(port.name for port in self.inputs)
         return Signature(names, self.in_spec, self.argument_names)
 
+    def unflatten_outputs(self, leaves: Sequence[Any]) -> Any:
+        """Return output leaves in the model's own structure.
+
+        Values inside the model that became outputs, too, come last and are left out.
+        """
+        return pytree.tree_unflatten(list(leaves)[: self.out_spec.num_leaves], self.out_spec)
+
     def flatten_inputs(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[object]:
         """Flatten a call's arguments in the order of `inputs`; raise ValueError on a mismatch."""
         return self.signature.flatten(args, kwargs)

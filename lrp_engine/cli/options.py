@@ -50,7 +50,13 @@ SourceNames = Annotated[
     list[str] | None,
     typer.Option("--source", help="Where relevance is wanted: an input, module path or glob."),
 ]
-OutputName = Annotated[str | None, typer.Option(help="Which output of the model to explain.")]
+OutputName = Annotated[
+    str | None,
+    typer.Option(
+        help="What to explain: an output of the model, a module or node inside of it, or scores:"
+        " what its last softmax or sigmoid reads."
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 

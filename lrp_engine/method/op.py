@@ -52,6 +52,7 @@ class Op:
     `regular(arguments, never_zero)`: whether value and slope are finite at every finite operand,
     however large; where that is not declared, c = 0 is passed on as 0 by an op of its own
     (`lrp_engine/method/zeros.py`). `bounded`: the result is finite even at infinite operands.
+    `squashes`: the result is a probability, or its logarithm, and the operand a score.
     `positive(arguments, known)`: whether every entry of a result that is never negative is above
     zero; by default, whether the claim `never_negative` makes it so.
 
@@ -87,6 +88,7 @@ class Op:
     never_negative: Claim | None = None
     regular: Claim | None = None
     bounded: bool = False
+    squashes: bool = False
     positive: Claim | None = None
 
     def multiplied(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from ..canonicalise.rewriting import Rewritten
 from ..capture import Captured, OutputPort, capture
 from ..capture.ambient import leave_modes
 from ..capture.captured import CapturesItself
-from ..errors import InputError, SourceError, TargetError
+from ..errors import InputError, SourceError
 from ..graphs.leftovers import clear_caches_with
 from ..graphs.tracing_lock import one_at_a_time
 from ..method.op import Op
@@ -24,6 +24,7 @@ from ..method.rule import Rule
 from ..preset.preset import Preset
 from ..preset.preset_file import complete, load
 from .assign import Uncovered, assign
+from .explained import SCORES, choose_output, find_output
 from .plan import Plan, SourcePort
 from .sources import Sources, resolve_sources
 
@@ -168,21 +169,22 @@ def prepare(
         model: a torch module, an ExportedProgram, a function of tensors, or a path of an ONNX file.
         example_inputs: a tensor, a tuple of arguments, or a mapping of keyword arguments. An ONNX
             file and an ExportedProgram need none.
-        output: name of the output to explain; default `logits` if there is one, else the first
-            with floating-point numbers.
+        output: name of the output to explain, a module's path or a node's name for a value inside
+            of the model, or `scores` for what a final softmax or sigmoid reads; default `logits`
+            if there is one, else the first with floating-point numbers.
         dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
         rules: a user's own op records and rules.
 
     Raises:
         CaptureError: torch cannot capture the model.
         InputError: example inputs are missing or do not fit.
-        TargetError: there is no floating-point output of that name.
+        TargetError: there is no floating-point value of that name.
     """
     recipe = ModelRecipe(model, example_inputs, output, dynamic, tuple(rules))
     registry = standard().with_entries(recipe.rules) if recipe.rules else standard()
     captured = _capture(model, example_inputs, dynamic, output)
     with leave_modes():
-        captured = canonicalise(captured, registry)
+        captured = choose_output(canonicalise(captured, registry), registry, output)
     prepared = PreparedModel(captured, registry, find_output(captured, output), recipe)
     clear_caches_with(prepared, captured.graph)
     return prepared
@@ -194,28 +196,11 @@ def _capture(model: ModelSource, example: Any, dynamic: Any, output: str | None)
 
         model = load_onnx(model)
     if isinstance(model, CapturesItself):
-        return model.capture(example, dynamic=dynamic, output=output)
+        inner = None if output == SCORES else output
+        return model.capture(example, dynamic=dynamic, output=inner)
     if example is None and not isinstance(model, ExportedProgram):
         raise InputError("example inputs are needed to capture the model")
     return capture(model, example, dynamic=dynamic)
-
-
-def find_output(captured: Captured, name: str | None) -> OutputPort:
-    """Return the output to explain: by name; default `logits` if there is one, else the first.
-
-    Raises TargetError if there is no such floating-point output.
-    """
-    ports = [p for p in captured.outputs if p.node.meta["val"].dtype.is_floating_point]
-    known = [p.name for p in ports]
-    if not ports:
-        raise TargetError("the model returns no floating-point tensor: there is nothing to explain")
-    wanted = name or ("logits" if "logits" in known else known[0])
-    for port in ports:
-        if port.name == wanted:
-            return port
-    raise TargetError(
-        f"the model has no floating-point output {name!r}; choose from: {', '.join(known)}"
-    )
 
 
 def _same_port(captured: Captured, port: OutputPort) -> OutputPort:

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from ..capture.ambient import leave_modes
 from ..errors import InputError, NotFiniteError
@@ -50,7 +49,7 @@ class ModelRun:
         if self.rows is not None:
             return None
         own = list(self.outputs)[: len(self.outputs) // self.pairs.plan.preset.runs]
-        return pytree.tree_unflatten(own, self.pairs.plan.captured.out_spec)
+        return self.pairs.plan.captured.unflatten_outputs(own)
 
     @property
     def explained_output(self) -> Tensor:
@@ -138,7 +137,7 @@ class ModelRun:
         with leave_modes(), torch.no_grad(), self.random.replay():
             outputs = self.pairs.output_alone(*self.leaves)
         self._require_same(outputs, "the output at once with explain(..., full_output=True)")
-        return pytree.tree_unflatten(outputs, self.pairs.plan.captured.out_spec)
+        return self.pairs.plan.captured.unflatten_outputs(outputs)
 
     def _compute_ledger(self, seed: Seed, versions: tuple[int, ...]) -> Ledger:
         """Run the explanation again with the ledger's sums."""
