@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from ..capture.ambient import leave_inference
+from ..capture.ambient import leave_modes
 from ..errors import InputError
 from ..method.relevance import widen
 from .circuit_model import CircuitModel
@@ -127,6 +128,7 @@ class PlacedDictionary:
         found = [runs.sign * (widen(o) - widen(b)) for b, o in zip(base, other, strict=True)]
         return found[0], found[1]
 
+    @leave_modes()
     def pull_back(self, c: Tensor, count: int) -> Tensor:
         """Apply the decoder's transpose: c at the activation becomes c at its `count` features."""
         zero = widen(c.new_zeros(*c.shape[:-1], count)).requires_grad_()
@@ -176,8 +178,8 @@ def score_features(
     direction, chosen = Direction(direction), find_estimator(estimator)
     placed = place_all(model, splices)
     nodes = nodes_of(placed)
-    first = max((t for part in chosen.parts for t in part.terms), key=lambda t: len(t.ends))
-    runs = run_both(model, pairs, nodes, direction, first=first)
+    terms = [term for part in chosen.parts for term in part.terms]
+    runs = run_both(model, pairs, nodes, direction, terms)
     found = [estimate_coefficients(model, pairs, runs, part, nodes) for part in chosen.parts]
     clean, corrupt = runs.metrics(pairs)
     features, errors = {}, {}

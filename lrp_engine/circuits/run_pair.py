@@ -10,10 +10,11 @@ from torch import Tensor, fx
 
 from ..graphs.precision import change
 from .circuit_model import CircuitModel
-from .estimators import End, Term
+from .estimators import BothRuns, End, PathPoint, Term
 from .node_programs import RunValues
 from .pairs import Pairs, differentiate_metric, evaluate_metric
 from .scores import Direction
+from .shared_forward import find_shared_forward
 
 
 @dataclass(frozen=True)
@@ -59,24 +60,17 @@ def run_both(
     pairs: Pairs,
     nodes: Sequence[fx.Node],
     direction: Direction,
-    first: Term | None = None,
+    terms: Sequence[Term] = (),
 ) -> RunPair:
     """Run clean and corrupt inputs, and keep the activations at the nodes.
 
-    `first` is a term whose coefficients are computed as well: the ends of the path that its own
-    forward pass runs are then not run again.
+    `terms` will be asked for. The coefficients of the one whose program runs most ends of the path
+    are computed as well, and beside a term of both runs those on the base run: no end is run twice.
     """
     wanted = tuple(dict.fromkeys(nodes))
     corrupt, clean = model.leaves(pairs.corrupt), model.leaves(pairs.clean)
     base, other = (corrupt, clean) if direction is Direction.DENOISE else (clean, corrupt)
-    ends: dict[End, RunValues] = {}
-    known: dict[Term, Mapping[fx.Node, Tensor]] = {}
-    if first is not None and first.ends:
-        given = first.inputs(base, other, model.embedding_places())
-        seed = partial(differentiate_metric, pairs.metric)
-        found = model.coefficients(first.preset, wanted).run(given, seed)
-        ends |= zip(first.ends, found.runs, strict=True)
-        known[first] = found.coefficients
+    ends, known = _run_terms(model, pairs, wanted, base, other, terms)
     for end, leaves in ((End.BASE, base), (End.OTHER, other)):
         if end not in ends:
             output, values = model.activations(wanted, leaves)
@@ -91,3 +85,32 @@ def run_both(
         other_values=ends[End.OTHER].activations,
         known=known,
     )
+
+
+_Ends = dict[End, RunValues]
+_Known = dict[Term, Mapping[fx.Node, Tensor]]
+
+
+def _run_terms(
+    model: CircuitModel,
+    pairs: Pairs,
+    nodes: tuple[fx.Node, ...],
+    base: list[Tensor],
+    other: list[Tensor],
+    terms: Sequence[Term],
+) -> tuple[_Ends, _Known]:
+    """Run the programs of terms that run ends of the path by themselves."""
+    seed = partial(differentiate_metric, pairs.metric)
+    first = max(terms, key=lambda term: len(term.ends), default=None)
+    beside = next((t for t in terms if isinstance(t, PathPoint) and t.t == 0), None)
+    if isinstance(first, BothRuns) and beside is not None:
+        shared = find_shared_forward(model, first, beside, nodes)
+        if shared is not None:
+            tensors = [leaf for leaf in other if isinstance(leaf, Tensor)]
+            run_a, run_b, of_both, of_base = shared.run([*base, *tensors], seed)
+            return {End.BASE: run_a, End.OTHER: run_b}, {first: of_both, beside: of_base}
+    if first is None or not first.ends:
+        return {}, {}
+    given = first.inputs(base, other, model.embedding_places())
+    found = model.coefficients(first.preset, nodes).run(given, seed)
+    return dict(zip(first.ends, found.runs, strict=True)), {first: found.coefficients}

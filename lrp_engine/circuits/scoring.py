@@ -80,8 +80,7 @@ def compare(
     nodes = tuple(dict.fromkeys(site.node for site in sites))
     candidates = [find_estimator(e) for e in estimators]
     terms = [term for e in candidates for part in e.parts for term in part.terms]
-    first = max(terms, key=lambda term: len(term.ends), default=None)
-    runs = run_both(model, pairs, nodes, direction, first=first)
+    runs = run_both(model, pairs, nodes, direction, terms)
     return [_score(model, pairs, runs, candidate, sites) for candidate in candidates]
 
 

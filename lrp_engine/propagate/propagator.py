@@ -74,7 +74,7 @@ class Propagator:
             if not rule.linear:
                 arrived = self.flows.settle(arrived)
             site = CallSite.of(assignment, arrived, self.joint.forward, self.joint.results_of(node))
-            if self.joint.references:
+            if self.plan.preset.runs == 2:
                 others = self.joint.results_of(node, reference=True)
                 site = site.with_reference(assignment, self.joint.reference, others)
             passed, again = self.apply(assignment, site, arrived.scale)
@@ -149,7 +149,10 @@ def start_at_output(propagator: Propagator) -> Sequence[Argument]:
 
 
 def propagate(
-    plan: Plan, traces: TraceCache | None = None, start: Start = start_at_output
+    plan: Plan,
+    traces: TraceCache | None = None,
+    start: Start = start_at_output,
+    joint: JointGraph | None = None,
 ) -> Propagation:
     """Walk the plan backward from the explained output to the sources.
 
@@ -158,8 +161,10 @@ def propagate(
         traces: Traces to take from and to add to; sharing them between calls saves set-up time.
         start: Seeds the output and returns what the forward program returns. It may also apply the
             rules of the ops before the output; `step` then finds nothing left to pass on there.
+        joint: Where to write; another plan of the same graph may have written there before.
+            Default: a new one.
     """
-    joint = JointGraph.of(plan.captured, plan.preset.runs)
+    joint = joint or JointGraph.of(plan.captured, plan.preset.runs)
     propagator = Propagator(plan, joint, traces or TraceCache())
     outputs = start(propagator)
     for assignment in reversed(plan.assignments):
