@@ -1,6 +1,7 @@
 """A model that draws random numbers: one draw per explanation, the model's own, and seeds."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 
 from lrp_engine import Engine
 from lrp_engine.checks import check
-from lrp_engine.circuits import CircuitModel
-from lrp_engine.errors import InputError
+from lrp_engine.circuits import CircuitModel, Pairs, edge_scores, logit_difference, patch, score
+from lrp_engine.errors import CoverageError, InputError, PackageError
 from lrp_engine.promises.resolve import Resolver
+from tests.circuits import nets
 from tests.support import draw, seeded
 
 X = draw(4, 6)
@@ -119,6 +121,78 @@ def test_checks_say_that_the_model_draws_and_use_one_seed():
     assert reports[0].ledger == reports[1].ledger
 
 
-def test_circuits_and_single_rows_of_a_model_that_draws_are_refused():
-    with pytest.raises(InputError, match=r"draws random numbers .*aten.rand_like"):
-        CircuitModel(seeded(Noisy, "rand_like"), X)
+# --- circuits ----------------------------------------------------------------------------------
+
+Y = draw(4, 6, seed=3)
+
+
+def own_metric(model: nn.Module, x: Tensor, seed: int = 4) -> Tensor:
+    """The metric by the model itself, with this seed."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        return gap(model(x))
+
+
+def gap(output: Tensor) -> Tensor:
+    return output[:, 0] - output[:, 1]
+
+
+@pytest.mark.parametrize("noise", ["rand_like", "dropout", "multinomial", "normal_"])
+def test_both_runs_of_a_circuit_have_the_same_draw(noise):
+    model = seeded(Noisy, noise)
+    circuit = CircuitModel(model, X, seed=4)
+    before = torch.get_rng_state()
+    found = score(circuit, Pairs(X, Y, gap), ["a"], estimator="delta")
+    patched = patch(circuit, Pairs(X, Y, gap), ["a"])
+    assert torch.equal(torch.get_rng_state(), before)
+    clean, corrupt = own_metric(model, X), own_metric(model, Y)
+    assert torch.equal(found.clean, clean)
+    assert torch.equal(found.corrupt, corrupt)
+    # Everything goes through `a`: with the draw held, its score is the whole effect.
+    torch.testing.assert_close(found["a"], clean - corrupt)
+    torch.testing.assert_close(patched["a"], clean - corrupt)
+    assert [use.name for use in circuit.inputs] == ["x"]
+
+
+def test_edges_of_a_model_that_draws_sum_to_the_effect():
+    net, clean, corrupt = nets.draw("sequential")
+    net.layers[1].mlp.append(Drops().eval())
+    metric = logit_difference(torch.tensor([1, 2, 3]), torch.tensor([4, 5, 6]))
+    found = edge_scores(CircuitModel(net, clean), Pairs(clean, corrupt, metric), estimator="delta")
+    for name, total in found.cut_sums.sums.items():
+        torch.testing.assert_close(total, found.clean - found.corrupt, msg=name)
+
+
+class Drops(nn.Module):
+    """Dropout that stays on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.2, training=True)
+
+
+def test_without_the_seed_the_two_runs_of_a_circuit_differ_by_their_draws(monkeypatch):
+    model = seeded(Noisy, "rand of fixed size")
+    circuit = CircuitModel(model, X, seed=4)
+    pairs = Pairs(X, X.clone(), gap)
+    assert torch.equal(*(score(circuit, pairs, ["a"]).clean for _ in range(2)))
+    monkeypatch.setattr("lrp_engine.circuits.circuit_model.seeded", lambda *_: nullcontext())
+    wrong = score(circuit, pairs, ["a"])
+    assert not torch.allclose(wrong.clean, wrong.corrupt)
+
+
+def test_a_circuit_whose_draws_depend_on_values_is_refused():
+    with pytest.raises(CoverageError, match="it draws random numbers, and relevance arrives"):
+        CircuitModel(lambda x: torch.poisson(x.exp()) * x, X)
+
+
+def test_single_rows_and_packages_of_a_model_that_draws_are_refused(tmp_path):
+    engine = Engine(Tokens().eval(), torch.randn(2, 3, 6).double())
+    with pytest.raises(InputError, match="full_output=False .* would draw"):
+        engine.explain(torch.randn(2, 3, 6).double(), 0, position=-1, full_output=False)
+    with pytest.raises(PackageError, match=r"aten.rand_like.* compiled programs would draw others"):
+        engine.package(tmp_path / "noisy.lrp", torch.randn(2, 3, 6).double())
+
+
+class Tokens(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rand_like(x)

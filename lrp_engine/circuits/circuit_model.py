@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from ..capture import Captured, OutputPort
 from ..capture.ambient import leave_modes
 from ..errors import InputError
+from ..graphs.nodes import value
 from ..graphs.randomness import describe_draws
 from ..graphs.tracing_lock import TRACING, one_at_a_time
 from ..method.op import Op
@@ -24,6 +25,7 @@ from ..programs.program import build_forward_only
 from ..propagate.trace_cache import TraceCache
 from ..run.inputs import enter_run, flatten_inputs, guard_run
 from ..run.proof import Proof
+from ..run.randomness import seeded
 from .blocks import ModelBlocks, find_blocks
 from .node_programs import NodePrograms, activation_program, coefficient_program, start_at
 from .sites import Site, choose_sites, find_sites
@@ -41,16 +43,21 @@ class CircuitModel:
     MLP blocks, heads and neurons are recognised from what the ops do, whatever the modules are
     called; every other place is reached by its module path.
 
+    What a model draws at random is drawn with `seed`, and held: the clean, the corrupted and the
+    patched runs of a batch have the same numbers.
+
     Args:
         model: a torch module in eval mode, an ExportedProgram, a function of tensors, or the path
             of an ONNX file.
         example_inputs: what the model is called with: a tensor, a tuple, or a mapping.
         output: name of the output that metrics take; default `logits`, else the first.
         rules: a user's own `Op` and `Rule` records.
+        seed: of the random numbers that the model draws, if it draws any.
 
     Raises:
         CaptureError: torch cannot capture the model.
-        InputError: the example inputs do not fit, or the model draws random numbers.
+        InputError: the example inputs do not fit, or the model draws in a way that cannot be
+            repeated.
         CoverageError: an op has no rule and cannot be decomposed.
 
     Example:
@@ -71,12 +78,16 @@ class CircuitModel:
         *,
         output: str | None = None,
         rules: Iterable[Op | Rule] = (),
+        seed: int = 0,
     ) -> None:
         prepared = prepare(model, example_inputs, output=output, rules=rules)
         _refuse_draws(prepared.captured)
         for name in _PROBED:
             prepared = prepared.decompose_for(prepared.load_preset(name))
+            if prepared.captured.draws:
+                prepared.plan(prepared.load_preset(name))  # refuses draws that depend on values
         self.captured: Captured = prepared.captured
+        self.seed = seed
         self._looked_up = _look_up_program(prepared)
         started, embeddings = _start_at_embeddings(prepared)
         self._prepared: PreparedModel = started
@@ -89,7 +100,7 @@ class CircuitModel:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return what the model was made of: another process captures it again."""
-        return _restore, (type(self), self._prepared.recipe)
+        return _restore, (type(self), self._prepared.recipe, self.seed)
 
     @property
     def graph(self) -> Captured:
@@ -106,7 +117,9 @@ class CircuitModel:
         """The use of each input of `graph` under RelP: source, control, or unreached, and why."""
 
         def find() -> tuple[InputUse, ...]:
-            return self._prepared.plan(self._prepared.load_preset("relp")).influence.inputs
+            drawn = {node.name for node in self.captured.draws}
+            found = self._prepared.plan(self._prepared.load_preset("relp")).influence.inputs
+            return tuple(use for use in found if use.name not in drawn)
 
         return self.remember("inputs", find)
 
@@ -115,7 +128,7 @@ class CircuitModel:
         return choose_sites(self.sites, self.graph, components)
 
     def leaves(self, inputs: Any) -> list[Tensor]:
-        """Return the inputs of `graph` for one call: the model's own leaves, then embeddings.
+        """Return the inputs of `graph` for one call: the model's own, embeddings, what is drawn.
 
         Raises InputError if the inputs do not fit the capture, or the model computes something else
         on them than what was captured.
@@ -123,8 +136,10 @@ class CircuitModel:
         with enter_run(self.captured), torch.no_grad():
             leaves = flatten_inputs(self.captured, inputs)
             with guard_run(self.captured, leaves):
-                self._proof.check(self.captured, leaves, self._forward_alone)
-                return [*leaves, *self._looked_up(*leaves)]
+                with seeded(self.captured, self.seed):
+                    self._proof.check(self.captured, leaves, self._forward_alone)
+                with seeded(self.captured, self.seed):
+                    return [*leaves, *self._looked_up(*leaves)]
 
     def embedding_places(self) -> list[int]:
         """Return which of `leaves` are the embeddings."""
@@ -180,17 +195,19 @@ class CircuitModel:
 
 
 def _refuse_draws(captured: Captured) -> None:
-    """Raise InputError if the model draws random numbers: its two runs could not be compared."""
-    if captured.draws:
+    """Raise InputError if what the model draws cannot be held while its parts are patched."""
+    parts = [node for node in captured.draws if not isinstance(value(node), Tensor)]
+    if parts:
         raise InputError(
-            f"the model draws random numbers ({describe_draws(captured.draws)}): what differs"
-            " between two runs would not tell what a component does. Switch the noise off, or give"
-            " the numbers to the model as an input."
+            f"the model draws random numbers inside of an op ({describe_draws(parts)}), so the two"
+            " runs cannot be given the same ones. Switch the noise off, or give the numbers to the"
+            " model as an input."
         )
 
 
-def _restore(kind: type[CircuitModel], made_of: ModelRecipe) -> CircuitModel:
-    return kind(made_of.model, made_of.example_inputs, output=made_of.output, rules=made_of.rules)
+def _restore(kind: type[CircuitModel], made_of: ModelRecipe, seed: int) -> CircuitModel:
+    options: dict[str, Any] = {"output": made_of.output, "rules": made_of.rules, "seed": seed}
+    return kind(made_of.model, made_of.example_inputs, **options)
 
 
 def _look_ups(prepared: PreparedModel) -> tuple[fx.Node, ...]:
@@ -200,24 +217,26 @@ def _look_ups(prepared: PreparedModel) -> tuple[fx.Node, ...]:
     return tuple(source.node for source in sources.ports)
 
 
-def _not_inputs(prepared: PreparedModel) -> list[fx.Node]:
+def _given(prepared: PreparedModel) -> list[fx.Node]:
+    """Return what is computed before the graph that scores walk: rows looked up, and draws."""
     inputs = {port.node for port in prepared.captured.inputs}
-    return [node for node in _look_ups(prepared) if node not in inputs]
+    looked_up = [node for node in _look_ups(prepared) if node not in inputs]
+    return [*looked_up, *prepared.captured.draws]
 
 
 def _look_up_program(prepared: PreparedModel) -> fx.GraphModule:
-    """Write the program from the model's inputs to what is looked up with them."""
-    return activation_program(prepared.captured, _not_inputs(prepared))
+    """Write the program from the model's inputs to what is looked up with them, or drawn."""
+    return activation_program(prepared.captured, _given(prepared))
 
 
 def _start_at_embeddings(prepared: PreparedModel) -> tuple[PreparedModel, tuple[fx.Node, ...]]:
-    """Make looked-up embeddings inputs of the graph, so that a path between runs can be walked.
+    """Make looked-up embeddings and draws inputs of the graph: a path between runs can be walked.
 
     Returns the model on that graph, and in it the node of every embedding and floating input.
     """
-    looked_up = _not_inputs(prepared)
-    if not looked_up:
+    given = _given(prepared)
+    if not given:
         return prepared, _look_ups(prepared)
-    started, copies = start_at(prepared.captured, looked_up)
+    started, copies = start_at(prepared.captured, given)
     now = (copies[node] for node in _look_ups(prepared))
     return prepared.on(started), tuple(node for node in now if isinstance(node, fx.Node))

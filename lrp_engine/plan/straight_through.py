@@ -152,7 +152,7 @@ def _weight(
     Tensors that are no operands only give a dtype or a shape.
     """
     zero = torch.zeros((), dtype=torch.float64)
-    given: Arguments = fx.node.map_arg(  # type: ignore[assignment]
+    given: Arguments = fx.node.map_arg(
         arguments, lambda n: zero if isinstance(value(n), Tensor) else n
     )
 
