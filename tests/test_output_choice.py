@@ -66,7 +66,7 @@ def test_notes_say_which_output_was_taken_and_that_it_is_a_probability(model: nn
     notes = " ".join(lrp.explain(model, X, target=0).provenance.notes)
     assert "explained is the output '0'; output= takes another: 1" in notes
     assert "softmax" not in notes
-    notes = " ".join(lrp.explain(model, X, target=(0, 0), output="1").provenance.notes)
+    notes = " ".join(lrp.explain(model, X, target=0, position=0, output="1").provenance.notes)
     assert "output='scores'" in notes
     assert "takes another" not in notes
 
