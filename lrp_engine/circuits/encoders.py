@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..capture.ambient import leave_modes
+from ..errors import InputError
+from ..graphs.precision import rounding_tolerance
 from .circuit_model import CircuitModel
 from .downstream import repeat_batch
 from .estimators import Term
@@ -44,6 +47,7 @@ class EncoderPass:
     features: Tensor
     promises: tuple[object, ...]
 
+    @leave_modes()
     def pass_back(self, c: Tensor) -> Tensor:
         """Return the coefficient at what the encoder reads, for one at its features."""
         if not self.programs.reached:
@@ -76,18 +80,40 @@ def prepare_encoder(model: CircuitModel, p: PlacedDictionary, x: Tensor) -> Circ
     return encoder
 
 
-def run_encoder(encoder: CircuitModel, term: Term, runs: Sequence[Tensor]) -> EncoderPass:
+@leave_modes()
+def run_encoder(
+    encoder: CircuitModel, p: PlacedDictionary, term: Term, runs: Sequence[Tensor]
+) -> EncoderPass:
     """Run an encoder on what it reads in the run or runs of a term.
 
     Args:
         encoder: the captured encoder.
+        p: the dictionary that it was captured from.
         term: of the estimator; its preset's rules are used.
         runs: the activation that is read: of the term's one run, or of the explained run and its
             reference.
+
+    Raises:
+        InputError: the dictionary has changed since it was captured.
     """
     given = [leaf for x in runs for leaf in encoder.leaves(x)]
     programs = encoder.coefficients(term.preset, encoder.embeddings)
+    width = 1 + len(programs.nodes)
     with torch.no_grad():
         values = list(programs.program.forward(*given))
-    kept = values[programs.runs * (1 + len(programs.nodes)) :]
-    return EncoderPass(programs, runs[0], values[0], (*given, *kept))
+        for x, features in zip(runs, values[::width], strict=False):
+            _require_same(p, features, p.dictionary.encode(x))
+    return EncoderPass(programs, runs[0], values[0], (*given, *values[programs.runs * width :]))
+
+
+def _require_same(p: PlacedDictionary, found: Tensor, own: Tensor) -> None:
+    """Raise InputError if the captured encoder gives other features than the dictionary itself.
+
+    Attributes of an object that is no module are not watched: they may be other tensors now.
+    """
+    limit = rounding_tolerance(own.dtype) * float(own.abs().max())
+    if found.shape != own.shape or not float((found - own).abs().max()) <= limit:
+        raise InputError(
+            f"the dictionary at {p.site.name} gives other features than when it was captured: make"
+            " a new CircuitModel"
+        )

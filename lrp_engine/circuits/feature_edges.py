@@ -121,11 +121,13 @@ def feature_edges(
     Raises:
         SourceError: a place is unknown.
         InputError: a place is not one (batch, position, feature) activation, two dictionaries are
-            at one place, a feature does not exist, or a decoder is not affine.
+            at one place, a feature does not exist, a decoder is not affine, or a dictionary has
+            changed since its encoder was captured, at the first call.
         CaptureError: torch cannot capture an encoder.
         CoverageError: an encoder has an op without a rule.
 
     Example:
+        >>> from lrp_engine.circuits import score_features
         >>> from lrp_engine.demo.ioi import ioi_subject
         >>> class Identity:  # an SAE whose features are the activation's own entries
         ...     def encode(self, x):
@@ -135,7 +137,8 @@ def feature_edges(
         ...         return features
         >>> model, pairs = ioi_subject()
         >>> splices = [Splice(f"blocks.{i}.hook_resid_post", Identity()) for i in (1, 2)]
-        >>> features = [feature for feature, _ in score_features(model, pairs, splices).top(5)]
+        >>> scores = score_features(model, pairs, splices, estimator="delta")
+        >>> features = [feature for feature, _ in scores.top(5)]
         >>> edges = feature_edges(model, pairs, splices, features, estimator="delta")
         >>> [node.name for node in edges.readers][-1]
         'logits'
@@ -151,21 +154,26 @@ def feature_edges(
     walk = _Walk(graph, pairs, runs, changes, at_once)
     parts = [walk.score(part) for part in chosen.parts]
     clean, corrupt = runs.metrics(pairs)
-    values = []
-    for several in zip(*parts, strict=True):
-        own = [block.sum(-1, keepdim=True) for block in several]
-        mixed = chosen.combine(several, own, clean - corrupt)
-        values.append(mixed.flatten(1, -3).sum(1) if mixed.dim() > 3 else mixed)
     return FeatureEdges(
         estimator=chosen.name,
         direction=direction,
         writers=graph.writers,
         readers=graph.readers,
-        values=torch.cat(values, 1),
+        values=_combine(chosen, parts, clean - corrupt),
         possible=graph.possible,
         clean=clean,
         corrupt=corrupt,
     )
+
+
+def _combine(chosen: Estimator, parts: Sequence[Sequence[Tensor]], gap: Tensor) -> Tensor:
+    """Combine the parts of an estimator, each by where the writers are, and sum positions."""
+    found = []
+    for several in zip(*parts, strict=True):
+        own = [block.sum(-1, keepdim=True) for block in several]
+        mixed = chosen.combine(several, own, gap)
+        found.append(mixed.sum(1) if mixed.dim() > 3 else mixed)
+    return torch.cat(found, 1)
 
 
 @dataclass(frozen=True)
@@ -229,7 +237,7 @@ class _Walk:
         else:
             leaves = runs.inputs_of(self.graph.model, term)
             seen = self.graph.model.activations((p.reads.node,), leaves)[1]
-        return run_encoder(prepare_encoder(self.graph.model, p, base), term, seen)
+        return run_encoder(prepare_encoder(self.graph.model, p, base), p, term, seen)
 
     def _blocks(self) -> Iterator[Callable[[Mapping[Source, Tensor]], Tensor]]:
         """Yield, per embedding and dictionary, what turns coefficients there into its rows."""

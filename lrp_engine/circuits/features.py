@@ -14,8 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, fx
 
-from ..capture.ambient import leave_inference
-from ..capture.ambient import leave_modes
+from ..capture.ambient import leave_inference, leave_modes
 from ..errors import InputError
 from ..method.relevance import widen
 from .circuit_model import CircuitModel

@@ -375,3 +375,29 @@ def test_what_is_refused(drawn: tuple[CircuitModel, Pairs, LanguageModel]) -> No
     training = Splice(PLACES[0], Dictionary(0).train())
     with pytest.raises(InputError, match="training mode"):
         feature_edges(model, pairs, [training], [])
+
+
+class Plain:
+    """A dictionary that is no module."""
+
+    def __init__(self) -> None:
+        made = Dictionary(0)
+        self.inward, self.decode = made.inward, made.decode
+
+    def encode(self, x: Tensor) -> Tensor:
+        return torch.relu(x @ self.inward + 0.1)
+
+
+def test_a_dictionary_that_has_changed_is_an_error(
+    drawn: tuple[CircuitModel, Pairs, LanguageModel],
+) -> None:
+    model, pairs, _ = drawn
+    plain, own = Plain(), Dictionary(0)
+    for dictionary, advice in ((plain, "make a new CircuitModel"), (own, "capture again")):
+        splices = [Splice(PLACES[0], dictionary)]
+        with torch.inference_mode():
+            edges = feature_edges(model, pairs, splices, [], estimator="delta")
+        close(into(edges, f"{PLACES[0]}/rest"), out_of(edges, f"{PLACES[0]}/rest"))
+        dictionary.inward = 2 * dictionary.inward
+        with pytest.raises(InputError, match=advice):
+            feature_edges(model, pairs, splices, [], estimator="delta")
