@@ -187,7 +187,7 @@ def test_a_circuit_whose_draws_depend_on_values_is_refused():
 
 def test_single_rows_and_packages_of_a_model_that_draws_are_refused(tmp_path):
     engine = Engine(Tokens().eval(), torch.randn(2, 3, 6).double())
-    with pytest.raises(InputError, match="full_output=False .* would draw"):
+    with pytest.raises(InputError, match=r"full_output=False .* would draw"):
         engine.explain(torch.randn(2, 3, 6).double(), 0, position=-1, full_output=False)
     with pytest.raises(PackageError, match=r"aten.rand_like.* compiled programs would draw others"):
         engine.package(tmp_path / "noisy.lrp", torch.randn(2, 3, 6).double())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from ..method.relevance import relevance_of, widen
+from ..plan.influence import InputKind
 from .circuit_model import CircuitModel
 from .cuts import find_cuts
 from .estimators import ESTIMATORS, Estimator, LinearEstimator, find_estimator
@@ -133,10 +134,11 @@ def _score(
         cuts=find_cuts(model, sites),
     )
     unreached = [site.name for site in sites if all(site.node not in c for c in found)]
-    return replace(scores, notes=tuple(_notes(scores, unreached)))
+    return replace(scores, notes=tuple(_notes(model, scores, unreached)))
 
 
-def _notes(scores: Scores, unreached: Sequence[str]) -> Iterator[str]:
+def _notes(model: CircuitModel, scores: Scores, unreached: Sequence[str]) -> Iterator[str]:
+    yield from (str(use) for use in model.inputs if use.kind is InputKind.UNREACHED)
     if unreached:
         yield f"no relevance reaches: {', '.join(unreached)}"
     warning = scores.cut_sums.warning

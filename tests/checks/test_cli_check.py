@@ -32,6 +32,12 @@ def batches():
         generator = torch.Generator().manual_seed(seed)
         yield Given(torch.randn(4, 4, generator=generator), [0, 1, 2, 0])
 
+def signed():
+    class Signed(nn.Module):
+        def forward(self, x, trend):
+            return x + 2 * trend.sign()
+    return Signed(), (torch.ones(2, 3), torch.ones(2, 3))
+
 def uncovered():
     class Uncovered(nn.Module):
         def forward(self, x):
@@ -198,3 +204,11 @@ def test_wrong_usage(run: Run, arguments: list[str]) -> None:
 def test_neither_model_nor_file(run: Run, folder: Path) -> None:
     (folder / "lrp.toml").unlink()
     assert run().exit_code == 2
+
+
+def test_inputs_that_are_explained_nowhere_can_be_allowed(run: Run) -> None:
+    refused = run("checked_models:signed", "--target", 0, "--json")
+    assert refused.exit_code == 1
+    (found,) = cases(refused).values()
+    assert found["inputs"]["status"] == "failed"
+    assert run("checked_models:signed", "--target", 0, "--unreached", 1).exit_code == 0

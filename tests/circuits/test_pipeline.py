@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lrp_engine import Engine, load_preset
-from lrp_engine.circuits import CircuitModel
+from lrp_engine.circuits import CircuitModel, Pairs, score
 from lrp_engine.errors import InputError, PresetError
 
 
@@ -107,3 +107,21 @@ def test_an_onnx_file_gives_what_its_model_gives(tmp_path: Path) -> None:
     own = native.coefficients(preset, native.embeddings).run(native.leaves(x), _seed)
     torch.testing.assert_close(found, a, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(own.coefficients[native.embeddings[0]], a, rtol=1e-5, atol=1e-6)
+
+
+class Signed(nn.Module):
+    """One input of which only the sign counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor, trend: Tensor) -> Tensor:
+        return self.inner(x) + trend.sign()
+
+
+def test_an_input_that_is_explained_nowhere_is_in_the_notes() -> None:
+    x, y, trend = torch.randn(3, 4), torch.randn(3, 4), torch.randn(3, 3)
+    model = CircuitModel(Signed().eval(), (x, trend))
+    found = score(model, Pairs((x, trend), (y, trend), lambda o: o[:, 0]), ["inner"])
+    assert any(note.startswith("unreached input: trend at aten.sign") for note in found.notes)

@@ -33,6 +33,10 @@ Tolerance = Annotated[
     float | None,
     typer.Option(min=0, help="Residual relative to an op's sum of |R|. Default: by the dtype."),
 ]
+Unreached = Annotated[
+    int | None,
+    typer.Option(min=0, help="Inputs that may count and be explained nowhere. Default: 0."),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(help="TOML with budgets and, if MODEL is left out, what to check."),
@@ -60,6 +64,7 @@ def check(
     output_name: o.OutputName = None,
     batch: BatchSize = None,
     tolerance: Tolerance = None,
+    unreached: Unreached = None,
     config: ConfigFile = None,
     only: OnlyNames = None,
     golden: GoldenPath = None,
@@ -96,6 +101,7 @@ def check(
             cases = [_with_budget(case, config)]
         from ..check_cases import run_cases
 
+        cases = [_allowing(case, unreached) for case in cases]
         reports = run_cases(cases, tolerance, update=update)
     _write_all(reports, outputs)
 
@@ -110,6 +116,13 @@ def _with_budget(case: CheckCase, config: Path | None) -> CheckCase:
     from ...checks.config import read_budget
 
     return case if config is None else replace(case, budget=read_budget(config))
+
+
+def _allowing(case: CheckCase, unreached: int | None) -> CheckCase:
+    """Return the case with this limit in the place of its budget's, if one is given."""
+    if unreached is None:
+        return case
+    return replace(case, budget=replace(case.budget, unreached=unreached))
 
 
 def _cases_of_file(config: Path | None, only: list[str] | None) -> Sequence[CheckCase]:
