@@ -3,6 +3,7 @@
 from ..capture import Captured
 from ..method.registry import Registry
 from .codes_as_numbers import show_codes_as_numbers
+from .complex_numbers import split_complex
 from .decompose import decompose
 from .drop_inert import drop_inert
 from .flex_attention import write_flex_attention
@@ -13,12 +14,14 @@ from .open_quantisers import open_quantisers
 from .refuse_nested import refuse_nested
 from .write_casts import write_casts
 
-__all__ = ["canonicalise", "decompose", "fold_batch_norm"]
+__all__ = ["canonicalise", "decompose", "fold_batch_norm", "split_complex"]
 
 
 def canonicalise(captured: Captured, registry: Registry) -> Captured:
     """Run every pass that needs no plan, in order."""
     flat = refuse_nested(write_flex_attention(captured))
     flat = open_quantisers(open_bags(flat), registry)
-    plain = recognise_masks(drop_inert(flat, registry))
+    flat = drop_inert(flat, registry)
+    split = split_complex(flat, registry)
+    plain = recognise_masks(split.captured if split else flat)
     return show_codes_as_numbers(write_casts(plain, registry), registry)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from ..canonicalise import canonicalise, decompose, fold_batch_norm
+from ..canonicalise import canonicalise, decompose, fold_batch_norm, split_complex
 from ..canonicalise.rewriting import Rewritten
 from ..capture import Captured, OutputPort, capture
 from ..capture.ambient import leave_modes
@@ -146,6 +146,8 @@ class PreparedModel:
                 if simpler is None:
                     raise
                 captured, nodes = simpler.captured, _follow(nodes, simpler)
+                if split := split_complex(captured, self.registry):
+                    captured, nodes = split.captured, _follow(nodes, split)
 
     def _assign(
         self, captured: Captured, nodes: Nodes, preset: Preset, choose: ChooseSources

@@ -1,0 +1,17 @@
+"""Collect the spellings of all families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from . import arithmetic, filled, functions, products, transforms
+from .arithmetic import Spelling
+
+SPELLINGS: Mapping[object, Spelling] = MappingProxyType(
+    arithmetic.SPELLINGS
+    | functions.SPELLINGS
+    | products.SPELLINGS
+    | transforms.SPELLINGS
+    | filled.SPELLINGS
+)
