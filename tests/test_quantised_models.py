@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import lrp_engine as lrp
 from lrp_engine import checks
+from lrp_engine.circuits import CircuitModel, Pairs, score
 from lrp_engine.demo import digits_test_split, load_digits_net
 from lrp_engine.plan import choices
 from lrp_engine.plan.quantisation import Quantisation
@@ -191,3 +192,48 @@ def test_own_derivatives_are_named() -> None:
     assert "torch.no_grad() at " in notes
     found = engine.explain(X, target=0).relevance["x"][:, 0]
     torch.testing.assert_close(found, 2 * X[:, 0] ** 2 + 3 * X[:, 0])
+
+
+class Decorated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x) + x
+
+
+def test_a_function_decorated_with_no_grad_is_named() -> None:
+    line = Decorated.features.__wrapped__.__code__.co_firstlineno
+    notes = lrp.Engine(Decorated().eval(), torch.ones(2, 4)).provenance.notes
+    assert any(f"torch.no_grad() at {__file__}:{line}" in note for note in notes)
+
+
+@pytest.mark.parametrize("quantise", [by_row, fake])
+def test_circuits_see_a_quantised_net_as_engines_do(quantise: Callable[[Tensor], Tensor]) -> None:
+    model, float_model = quantised(mlp(), quantise), mlp()
+    wanted = lrp.Engine(model, X, preset="relp").explain(X, 0).relevance["input"]
+
+    def metric(output: Tensor) -> Tensor:
+        return output[:, 0]
+
+    def score_of(net: nn.Module) -> Tensor:
+        circuit = CircuitModel(net, X)
+        (source,) = circuit.embeddings
+        run = circuit.coefficients("relp", (source,)).run(circuit.leaves(X), _of_class_0)
+        return run.coefficients[source] * X
+
+    found = score_of(model)
+    torch.testing.assert_close(found, wanted)
+    assert correlation(found, score_of(float_model)) > 0.99
+    pairs = Pairs(X, torch.zeros_like(X), metric)
+    scores = [score(CircuitModel(net, X), pairs, ["1"])["1"] for net in (model, float_model)]
+    assert correlation(*scores) > 0.99
+
+
+def _of_class_0(output: Tensor) -> Tensor:
+    return torch.zeros_like(output).index_fill_(1, torch.tensor([0]), 1.0)

@@ -16,6 +16,9 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch.utils import _contextlib
+
+from ..boundary.user_code import is_users
 
 _INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
@@ -50,7 +53,15 @@ def note_own_derivatives() -> Iterator[list[str]]:
 
 
 def _outside(frame: FrameType) -> str:
-    """Return file:line of code that is neither torch's nor the engine's; empty for theirs."""
+    """Return file:line of code that is neither torch's nor the engine's; empty for theirs.
+
+    Of a decorated function, it is the function's own; those of installed packages are not named:
+    transformers decorates what computes angles of positions, which carry no relevance.
+    """
+    if frame.f_code.co_filename == _contextlib.__file__:
+        code = getattr(frame.f_locals.get("func"), "__code__", None)
+        own = code is not None and is_users(code.co_filename)
+        return f"{code.co_filename}:{code.co_firstlineno}" if own else ""
     while frame.f_code.co_filename == contextlib.__file__ and frame.f_back:
         frame = frame.f_back  # an ExitStack enters for whoever fills it
     file = frame.f_code.co_filename
