@@ -96,3 +96,13 @@ def test_relevance_cannot_travel_in_float8(dtype):
     for given in (inputs, inputs.to(dtype)):
         with pytest.raises(CoverageError, match=r"float8.*only store values"):
             explained(Stored(dtype).eval(), given)
+
+
+def test_ops_in_float8_are_not_taken_apart():
+    class Padded(Stored):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(nn.functional.pad(x[:, 1:], (0, 1)).to(torch.float32))
+
+    dtype = torch.float8_e5m2fnuz
+    with pytest.raises(CoverageError, match=r"float8.*only store values"):
+        explained(Padded(dtype).eval(), draw(3, 6).to(dtype))

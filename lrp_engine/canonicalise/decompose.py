@@ -13,9 +13,19 @@ from torch.fx.node import Argument, Target
 
 from ..capture import Captured
 from ..graphs.decomposition import Traces, is_composite, write_parts
-from ..graphs.nodes import WHOLE, Whole, holds_tensors, is_getitem, part_of, whole_of
+from ..graphs.nodes import (
+    WHOLE,
+    Whole,
+    holds_tensors,
+    is_below_two_bytes,
+    is_getitem,
+    part_of,
+    whole_of,
+)
 from .recipes import RECIPES, Recipe
 from .rewriting import Copies, Rewritten, rewrite
+
+_NOT_SERVED = (RuntimeError, NotImplementedError, TypeError)
 
 
 def decompose(captured: Captured, nodes: Mapping[fx.Node, str]) -> Rewritten | None:
@@ -25,12 +35,13 @@ def decompose(captured: Captured, nodes: Mapping[fx.Node, str]) -> Rewritten | N
         captured: The model; it is not changed.
         nodes: What to decompose, and why: the parts remember which op of the user's they are of.
     """
-    if not all(map(holds_tensors, nodes)):
+    if not all(map(holds_tensors, nodes)) or any(map(is_below_two_bytes, nodes)):
         return None  # relevance is lost there, whatever becomes of the others
     recipes = {node: recipe for node in nodes if (recipe := find_recipe(node.target))}
     if not recipes:
         return None
     traces: Traces = {}
+    written: set[fx.Node] = set()
 
     def parts(node: fx.Node, graph: fx.Graph, copies: Copies) -> Argument:
         if is_getitem(node):
@@ -40,14 +51,20 @@ def decompose(captured: Captured, nodes: Mapping[fx.Node, str]) -> Rewritten | N
         if node not in recipes:
             return None
         before = next(iter(reversed(graph.nodes)), None)
-        written: Argument = write_parts(node, recipes[node], graph, copies, traces)
+        try:
+            made: Argument = write_parts(node, recipes[node], graph, copies, traces)
+        except _NOT_SERVED:
+            return None  # torch's recipe does not serve this dtype or shape: the gap stays
+        written.add(node)
         _mark_parts(graph, before, whole_of(node, nodes[node]))
-        return written
+        return made
 
-    # A composite kernel is what torch runs anyway; any other recipe may round differently.
-    inexact = {str(node.target) for node in recipes if not is_composite(node.target)}
-    apart = tuple(sorted({*captured.taken_apart, *inexact}))
     rewritten = rewrite(captured, parts)
+    if not written:
+        return None
+    # A composite kernel is what torch runs anyway; any other recipe may round differently.
+    inexact = {str(node.target) for node in written if not is_composite(node.target)}
+    apart = tuple(sorted({*captured.taken_apart, *inexact}))
     return rewritten._replace(captured=replace(rewritten.captured, taken_apart=apart))
 
 
