@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 from unittest import mock
 
@@ -60,8 +60,9 @@ def _outside(frame: FrameType) -> str:
     """
     if frame.f_code.co_filename == _contextlib.__file__:
         code = getattr(frame.f_locals.get("func"), "__code__", None)
-        own = code is not None and is_users(code.co_filename)
-        return f"{code.co_filename}:{code.co_firstlineno}" if own else ""
+        if not isinstance(code, CodeType) or not is_users(code.co_filename):
+            return ""
+        return f"{code.co_filename}:{code.co_firstlineno}"
     while frame.f_code.co_filename == contextlib.__file__ and frame.f_back:
         frame = frame.f_back  # an ExitStack enters for whoever fills it
     file = frame.f_code.co_filename
