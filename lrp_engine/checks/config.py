@@ -53,6 +53,7 @@ _CASE = {
     "rules": TEXTS,
     "sources": TEXTS,
     "output": TEXT,
+    "settings": TABLE,
     "batch": COUNT,
     "golden": TEXT,
     "budget": TABLE,
@@ -100,6 +101,7 @@ class CheckCase:
     rules: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     output: str | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
     batch: int | None = None
     golden: Path | None = None
     budget: Budget = field(default_factory=Budget)
@@ -171,6 +173,7 @@ def _cases(row: Mapping[str, Any], base: Budget, file: Path) -> Iterator[CheckCa
             rules=tuple(row.get("rules", ())),
             sources=tuple(row.get("sources", ())),
             output=row.get("output"),
+            settings=row.get("settings", {}),
             batch=row.get("batch"),
             golden=golden,
             budget=Budget.of(row.get("budget", {}), f"{where}: budget", base),

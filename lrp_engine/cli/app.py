@@ -8,6 +8,7 @@ import typer
 
 from .commands.check import check
 from .commands.explain import explain
+from .commands.list_names import names
 from .commands.list_presets import presets
 from .commands.run_demo import demo
 from .commands.score_circuit import circuit
@@ -25,14 +26,14 @@ app: typer.Typer = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, explain, circuit, coverage, plan, check, package):
+for _command in (demo, explain, circuit, names, coverage, plan, check, package):
     app.command()(_command)
 app.add_typer(presets, name="presets")
 
 
 def _print_version(requested: bool) -> None:
     if requested:
-        from lrp_engine.plan.provenance import engine_version
+        from lrp_engine.version import engine_version
 
         typer.echo(f"lrp-engine {engine_version()}")
         raise typer.Exit

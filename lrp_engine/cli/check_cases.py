@@ -38,7 +38,7 @@ def run_case(case: CheckCase, *, update: bool = False) -> Report:
     """
     _make_importable(case.folder)
     is_file = case.model.endswith(MODEL_FILES)
-    loaded = load_model(str(case.path(case.model)) if is_file else case.model)
+    loaded = load_model(str(case.path(case.model)) if is_file else case.model, case.settings)
     batches = batches_of(case, loaded)
     first = next(batches, None)
     if first is None:

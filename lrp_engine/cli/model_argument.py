@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -47,10 +47,17 @@ class LoadedModel:
         return next((t for t in tensors.values() if t.is_floating_point()), torch.empty(0))
 
 
-def load_model(text: str) -> LoadedModel:
-    """Load the model that a text names. Raises BadParameter if there is no such model."""
+def load_model(text: str, settings: Mapping[str, object] | None = None) -> LoadedModel:
+    """Load the model that a text names; `settings` bind inputs of an ONNX file to constants.
+
+    Raises BadParameter if there is no such model, or settings are given for another kind of model.
+    """
     if text.endswith(".onnx"):
-        return _onnx(Path(text))
+        return _onnx(Path(text), settings)
+    if settings:
+        raise typer.BadParameter(
+            f"{', '.join(settings)}: only inputs of ONNX files can be bound", param_hint="--set"
+        )
     if text.endswith(".pt2"):
         return _program(Path(text))
     module, colon, attribute = text.partition(":")
@@ -59,10 +66,10 @@ def load_model(text: str) -> LoadedModel:
     return _from_object(_attribute(module, attribute), text)
 
 
-def _onnx(path: Path) -> LoadedModel:
+def _onnx(path: Path, settings: Mapping[str, object] | None) -> LoadedModel:
     if not path.is_file():
         raise typer.BadParameter(f"there is no file {path}", param_hint="MODEL")
-    module = onnx.load(path)
+    module = onnx.load(path, settings)
     names = tuple(port.name for port in module.ports)
     try:
         return LoadedModel(module, names, module.example(), is_noise=True)

@@ -57,6 +57,14 @@ OutputName = Annotated[
         " what its last softmax or sigmoid reads."
     ),
 ]
+SettingTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="INPUT=NUMBER",
+        help="Bind an input of an ONNX file that is a setting: --set sr=16000.",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
@@ -81,6 +89,22 @@ def target_of(text: str | None, weights: str | None) -> Target:
             f"{text!r} is not a class number, nor several with commas", param_hint="--target"
         ) from error
     return classes if "," in text else classes[0]
+
+
+def settings_of(texts: list[str] | None) -> dict[str, object]:
+    """Return the inputs that `--set` binds, by name. Raises BadParameter if one cannot be read."""
+    found: dict[str, object] = {}
+    for text in texts or ():
+        name, equals, number = text.rpartition("=")
+        try:
+            if not (name and equals):
+                raise ValueError
+            found[name] = json.loads(number)
+        except ValueError as error:
+            raise typer.BadParameter(
+                f"{text!r} is not of the form input=number", param_hint="--set"
+            ) from error
+    return found
 
 
 def _weighted(text: str) -> dict[int, float]:

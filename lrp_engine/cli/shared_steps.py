@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..engine import Engine
@@ -20,13 +20,14 @@ def prepare(
     preset: str,
     sources: Sequence[str] | None,
     output: str | None,
+    settings: Mapping[str, object],
 ) -> tuple[Engine, object]:
     """Return an engine for the model that the user named, and the inputs to call it with.
 
     The notes of the capture are printed.
     """
     with working("loading the model"):
-        loaded = load_model(model)
+        loaded = load_model(model, settings)
         inputs = load_inputs(file, loaded)
     with working("capturing the model and planning"):
         engine = Engine(loaded.model, inputs, preset=preset, sources=sources or None, output=output)
@@ -35,14 +36,14 @@ def prepare(
     return engine, inputs
 
 
-def read_reference(model: str, reference: str | None) -> object:
+def read_reference(model: str, reference: str | None, settings: Mapping[str, object]) -> object:
     """Read what inputs are compared with: a number, or a file of arrays that the model takes."""
     if reference is None:
         return None
     try:
         return float(reference)
     except ValueError:
-        return load_inputs(Path(reference), load_model(model))
+        return load_inputs(Path(reference), load_model(model, settings))
 
 
 def explain(

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 
 from ..boundary.reading import fault_text
 from ..errors import LrpError, OnnxFileError
 from .affine import join_biases
+from .bind import bind_inputs
 from .embedding_tables import dequantise_tables
 from .file import OnnxModel
 from .fold import FoldedGraph, fold
@@ -40,15 +42,25 @@ class ImportedGraph:
     notes: tuple[str, ...] = ()
 
 
-def import_graph(model: OnnxModel, more_outputs: tuple[str, ...] = ()) -> ImportedGraph:
+def import_graph(
+    model: OnnxModel,
+    more_outputs: tuple[str, ...] = (),
+    settings: Mapping[str, object] = MappingProxyType({}),
+) -> ImportedGraph:
     """Return the graph of a checked model, with more of its values as outputs.
 
+    Args:
+        model: The file.
+        more_outputs: Names of values that become outputs, too.
+        settings: Inputs that are bound to constants.
+
     Raises:
+        InputError: if a setting is no input, or does not fit it.
         Unsupported: with every node that has no entry in the op table.
         OnnxFileError: if the constants fold to more than the file may ask for.
     """
     try:
-        return _import_graph(model, more_outputs)
+        return _import_graph(model, more_outputs, settings)
     except LrpError:
         raise
     except Exception as fault:  # whatever a file contradicts itself in that nobody foresaw
@@ -56,10 +68,14 @@ def import_graph(model: OnnxModel, more_outputs: tuple[str, ...] = ()) -> Import
         raise OnnxFileError(f"{name} cannot be imported: {fault_text(fault)}") from fault
 
 
-def _import_graph(model: OnnxModel, more_outputs: tuple[str, ...]) -> ImportedGraph:
+def _import_graph(
+    model: OnnxModel, more_outputs: tuple[str, ...], settings: Mapping[str, object]
+) -> ImportedGraph:
     proto = model.proto.graph
     numbers, text = outputs_of(proto)
-    inputs = inputs_of(proto, model.initializers)
+    declared = inputs_of(proto, model.initializers)
+    bound = bind_inputs(declared, settings)
+    inputs = tuple(port for port in declared if port.name not in bound)
     graph = _select(
         decode_graph(proto, model.tensor, constants=False), inputs, numbers, more_outputs
     )
@@ -67,11 +83,15 @@ def _import_graph(model: OnnxModel, more_outputs: tuple[str, ...]) -> ImportedGr
     _refuse_unknown(graph, scope, model.path.name)
     used = {name for step in graph.steps for name in step.uses} | set(graph.outputs)
     constants = {n: as_constant(model.weight(n)) for n in model.initializers if n in used}
+    constants |= {name: as_constant(tensor) for name, tensor in bound.items() if name in used}
     graph = dequantise_tables(graph, constants)
     with torch.no_grad():
         folded = fold(graph, constants, scope, folding_quota(model.weight_bytes))
     left_out = f"left out of the output, because it is text: {', '.join(text)}"
-    return ImportedGraph(model, join_biases(folded), scope, inputs, (left_out,) if text else ())
+    notes: tuple[str, ...] = (left_out,) if text else ()
+    if bound:
+        notes += (f"bound to constants: {', '.join(f'{n} = {settings[n]}' for n in bound)}",)
+    return ImportedGraph(model, join_biases(folded), scope, inputs, notes)
 
 
 def _select(

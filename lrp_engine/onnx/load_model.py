@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from .file import read
@@ -9,15 +10,18 @@ from .import_graph import import_graph
 from .onnx_module import OnnxModule
 
 
-def load(path: str | Path) -> OnnxModule:
+def load(path: str | Path, settings: Mapping[str, object] | None = None) -> OnnxModule:
     """Load an ONNX file as a torch module.
 
     Nothing in the file is executed, and weights stay in it until they are used.
 
     Args:
         path: The file; external data has to lie in its folder.
+        settings: Inputs that are bound to constants, such as a sampling rate that branches depend
+            on: `{"sr": 16000}`. They are no inputs any more.
 
     Raises:
+        InputError: for a setting that is no input of the file, or does not fit it.
         OnnxFileError: for a file that is damaged or asks for too much.
         Unsupported: with every node that has no entry in the op table.
 
@@ -31,4 +35,5 @@ def load(path: str | Path) -> OnnxModule:
         >>> module(torch.tensor([1.0, 2.0]))
         {'y': tensor([2., 4.])}
     """
-    return OnnxModule(import_graph(read(path)))
+    bound = dict(settings or {})
+    return OnnxModule(import_graph(read(path), settings=bound), bound)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from .file import OnnxModel
 from .import_graph import ImportedGraph, import_graph
 from .interpret import ImportScope, collect_refusals, run_graph
 from .limits import unrolling_quota
-from .ports import OnnxInput, make_example
+from .ports import OnnxInput, describe_made_up, make_example
 from .steps import OnnxGraph
 from .unsupported import Refusal, Unsupported
 from .values import HostArray, OnnxValue, as_tensor
@@ -40,8 +41,13 @@ class OnnxModule(nn.Module, CapturesItself):
         notes: What a reader of a result should know, such as outputs that were left out.
     """
 
-    def __init__(self, imported: ImportedGraph) -> None:
+    def __init__(
+        self,
+        imported: ImportedGraph,
+        settings: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
+        self._settings = dict(settings)
         self.model: OnnxModel = imported.model
         self.graph: OnnxGraph = imported.folded.graph
         self.scope: ImportScope = imported.scope
@@ -99,7 +105,7 @@ class OnnxModule(nn.Module, CapturesItself):
             close = difflib.get_close_matches(name, values | set(self.graph.outputs), n=3)
             hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise TargetError(f"{self.file} computes no value {name!r}{hint}")
-        return OnnxModule(import_graph(self.model, (name,)))
+        return OnnxModule(import_graph(self.model, (name,), self._settings), self._settings)
 
     def capture(
         self, example: Any = None, *, dynamic: Any = True, output: str | None = None
@@ -130,7 +136,8 @@ class OnnxModule(nn.Module, CapturesItself):
             if found := module.find_refusals(given):
                 raise Unsupported(found, self.file) from error
             raise
-        return restore_names(captured, module.ports, module.names, module.notes)
+        made_up = describe_made_up(self.ports, given) if example is None else ()
+        return restore_names(captured, module.ports, module.names, (*module.notes, *made_up))
 
     def find_refusals(self, inputs: Sequence[Tensor]) -> list[Refusal]:
         """Return every node that cannot be run at inputs of these sizes; compute no entry."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from onnx import GraphProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, TensorProto, TensorShapeProto, ValueInfoProto
 from torch import Tensor
 
 from ..errors import CaptureError, InputError
@@ -33,6 +33,13 @@ class OnnxInput:
         """Return the axes that the file leaves open."""
         return tuple(i for i, size in enumerate(self.sizes or ()) if isinstance(size, str))
 
+    @property
+    def shape_text(self) -> str:
+        """The declared shape, `?` for a size without number and name."""
+        if self.sizes is None:
+            return "(any shape)"
+        return f"({', '.join(str(size) or '?' for size in self.sizes)})"
+
 
 def inputs_of(graph: GraphProto, constants: Iterable[str]) -> tuple[OnnxInput, ...]:
     """Return the inputs that a caller gives; old files list initializers as inputs, too."""
@@ -54,7 +61,7 @@ def _port(value: ValueInfoProto) -> OnnxInput:
     sizes = None
     if kind.HasField("shape"):
         dims = kind.shape.dim
-        sizes = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in dims)
+        sizes = tuple(map(_declared_size, dims))
     try:
         dtype = dtype_of(kind.elem_type or TensorProto.FLOAT)
     except Refused as refused:
@@ -63,6 +70,26 @@ def _port(value: ValueInfoProto) -> OnnxInput:
             " that torch has are its inputs."
         ) from refused
     return OnnxInput(value.name, dtype, sizes)
+
+
+def _declared_size(dim: TensorShapeProto.Dimension) -> int | str:
+    """Return a size, or the name of a free one; some exporters write -1 for a size that is free."""
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param
+
+
+def describe_made_up(ports: Sequence[OnnxInput], made: Sequence[Tensor]) -> tuple[str, ...]:
+    """Say which sizes of example inputs the file left open, and what they were taken for."""
+    open_sizes = [
+        f"{port.name} {port.shape_text} as {tuple(tensor.shape)}"
+        for port, tensor in zip(ports, made, strict=True)
+        if port.free()
+    ]
+    if not open_sizes:
+        return ()
+    return (
+        f"sizes that the file leaves open were made up: {', '.join(open_sizes)}. Where others are"
+        " meant, give example inputs",
+    )
 
 
 def make_example(ports: Sequence[OnnxInput]) -> tuple[Tensor, ...]:

@@ -106,7 +106,7 @@ def _check_type(value: ValueInfoProto) -> None:
     if tensor.elem_type not in TensorProto.DataType.values():
         raise OnnxFileError(f"{value.name!r} has elements of type {type_name(tensor.elem_type)}")
     for dim in tensor.shape.dim:
-        if dim.HasField("dim_value") and dim.dim_value < 0:
+        if dim.HasField("dim_value") and dim.dim_value < -1:  # -1: free, to some exporters
             raise OnnxFileError(f"{value.name!r} has a negative size, {dim.dim_value}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from ..graphs.nodes import shape_text, target_name, value
+from ..version import engine_version
 from .plan import Plan
 
 
@@ -45,14 +45,6 @@ class Provenance:
         """
         unreached = tuple(data.get("unreached", ()))
         return cls(**{**data, "notes": tuple(data["notes"]), "unreached": unreached})
-
-
-def engine_version() -> str:
-    """Return this package's version; "not installed" where it runs from a bare checkout."""
-    try:
-        return importlib.metadata.version("lrp-engine")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def provenance_of(plan: Plan) -> Provenance:

@@ -37,6 +37,7 @@ def explain(
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
+    setting: o.SettingTexts = None,
     seed: o.DrawSeed = None,
     reference: o.ReferenceText = None,
     save: Annotated[Path | None, typer.Option(help="Write a .safetensors file.")] = None,
@@ -48,13 +49,14 @@ def explain(
 ) -> None:
     """Explain one output number per sample: how much each input entry contributed to it."""
     chosen = o.target_of(target, target_json)
+    bound = o.settings_of(setting)
     with reporting(as_json, debug):
         from .. import shared_steps
         from ..output_files import OutputFiles, write
 
         files = OutputFiles(save, plot, html, sample)
-        engine, given = shared_steps.prepare(model, inputs, preset, source, output_name)
-        base = shared_steps.read_reference(model, reference)
+        engine, given = shared_steps.prepare(model, inputs, preset, source, output_name, bound)
+        base = shared_steps.read_reference(model, reference, bound)
         explanation = shared_steps.explain(engine, given, chosen, position, seed, base)
         with working("writing"):
             written = write(explanation, files, engine, given)

@@ -17,6 +17,7 @@ def coverage(
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
+    setting: o.SettingTexts = None,
     as_json: o.AsJson = False,
     debug: o.Debug = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
@@ -28,10 +29,11 @@ def coverage(
     """
     if as_json and markdown:
         raise typer.BadParameter("give --json or --markdown, not both")
+    bound = o.settings_of(setting)
     with reporting(as_json, debug):
         from ..shared_steps import prepare
 
-        engine, _ = prepare(model, inputs, preset, source, output_name)
+        engine, _ = prepare(model, inputs, preset, source, output_name, bound)
         found = engine.coverage()
     if as_json:
         rows = {"plan": [list(row) for row in engine.plan.rows()]} if plan else {}

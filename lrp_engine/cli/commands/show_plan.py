@@ -30,6 +30,7 @@ def plan(
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
+    setting: o.SettingTexts = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(help="keep, balanced, low_memory, or a budget: 500MB. Default: all three."),
@@ -50,6 +51,7 @@ def plan(
 
     Bytes are those alive at once beside parameters and inputs. Nothing is computed.
     """
+    bound = o.settings_of(setting)
     with reporting(as_json, debug):
         from ...boundary.writing import require_ending
         from ..output_files import PICTURES
@@ -57,7 +59,7 @@ def plan(
 
         if plot is not None:
             require_ending(plot, PICTURES)
-        engine, _ = prepare(model, inputs, preset, source, output_name)
+        engine, _ = prepare(model, inputs, preset, source, output_name, bound)
         names = policy or ["keep", "balanced", "low_memory"]
         programs = {name: _program(engine.with_policy(name), row) for name in names}
         if plot is not None:

@@ -23,6 +23,7 @@ def package(
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
+    setting: o.SettingTexts = None,
     as_json: o.AsJson = False,
     debug: o.Debug = False,
 ) -> None:
@@ -30,11 +31,12 @@ def package(
 
     Needs a C++ compiler. The inputs are what the package is tried on before it is written.
     """
+    bound = o.settings_of(setting)
     with reporting(as_json, debug):
         from ...promises.policy import format_bytes
         from ..shared_steps import prepare
 
-        engine, given = prepare(model, inputs, preset, source, output_name)
+        engine, given = prepare(model, inputs, preset, source, output_name, bound)
         with working("compiling"):
             engine.package(save, given)
         size = save.stat().st_size
