@@ -28,7 +28,14 @@ from tests.fuzz.nets import Net
 from tests.fuzz.onnx_mutations import damaged_files
 from tests.fuzz.onnx_oracle import serving
 from tests.fuzz.ops import ROWS
-from tests.fuzz.oracles import ALWAYS, SIZES, Case, other_preset, policies_agree
+from tests.fuzz.oracles import (
+    ALWAYS,
+    SIZES,
+    Case,
+    other_data_are_served,
+    other_preset,
+    policies_agree,
+)
 from tests.fuzz.outcomes import Failure, judge
 from tests.fuzz.reread import net_from
 from tests.fuzz.ways import compiled_by, scores_are_coefficients_times_differences, threads_agree
@@ -38,7 +45,7 @@ PRESETS = (
     "attnlrp_gamma", "cp_lrp", "dynamiclrp", "epsilon_plus", "excitation_backprop", "gamma",
     "lstm_all", "mambalrp", "relp",
 )  # fmt: skip
-EACH: Sequence[Oracle] = (*ALWAYS, gradient_is_autograds, *SIZES)
+EACH: Sequence[Oracle] = (*ALWAYS, gradient_is_autograds, other_data_are_served, *SIZES)
 ORACLES: dict[str, Sequence[Oracle]] = {
     "alone": EACH,
     "nets": EACH,

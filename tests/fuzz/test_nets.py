@@ -8,7 +8,14 @@ from tests.fuzz.conftest import few, many
 from tests.fuzz.generate import alone, nets
 from tests.fuzz.gradients import gradient_is_autograds
 from tests.fuzz.ops import ROWS
-from tests.fuzz.oracles import ALWAYS, SIZES, Case, other_preset, policies_agree
+from tests.fuzz.oracles import (
+    ALWAYS,
+    SIZES,
+    Case,
+    other_data_are_served,
+    other_preset,
+    policies_agree,
+)
 from tests.fuzz.ways import (
     compiled_by,
     scores_are_coefficients_times_differences,
@@ -114,7 +121,15 @@ def test_every_row_alone_with_free_sizes(row, judged):
 @many()
 @given(net=nets(), preset=PRESETS)
 def test_many_nets(net, preset, judged):
-    judged(of(fixed(net), *EACH, other_preset("epsilon"), other_preset(preset)))
+    judged(
+        of(
+            fixed(net),
+            *EACH,
+            other_data_are_served,
+            other_preset("epsilon"),
+            other_preset(preset),
+        )
+    )
 
 
 @pytest.mark.slow

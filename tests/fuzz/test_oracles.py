@@ -25,9 +25,11 @@ from tests.fuzz.outcomes import (
     judge,
     require,
 )
+from tests.fuzz.reread import net_from
 from tests.fuzz.rows import Row
 
 SCALE = Row("scale", lambda x, w: x * w, weights=lambda x: [x.shape[1:]])
+SOFTMAX = next(row for row in ROWS if row.name == "softmax")
 PRODUCT = Row("product", torch.mul, "ff")
 
 
@@ -44,7 +46,13 @@ def product():
 
 
 def test_all_is_well_without_a_fault(product):
-    for oracle in (*oracles.ALWAYS, gradient_is_autograds, *oracles.SIZES, ways.threads_agree):
+    for oracle in (
+        *oracles.ALWAYS,
+        gradient_is_autograds,
+        oracles.other_data_are_served,
+        *oracles.SIZES,
+        ways.threads_agree,
+    ):
         assert judge(lambda oracle=oracle: oracle(product))[0] is Outcome.SERVED
 
 
@@ -88,6 +96,20 @@ def test_a_dropped_operand_is_caught(product):
 def test_relevance_that_is_not_finite_is_caught(product):
     wrong = faulty(lambda ex, _inputs, _engine: changed(ex, "a", float("nan")))
     assert caught(product, oracles.is_finite, wrong)
+
+
+def test_another_answer_for_other_data_is_caught(product):
+    def other(ex, inputs, _engine):
+        same = torch.equal(inputs[0], product.inputs[0])
+        return ex if same else changed(ex, "a", 1.01)
+
+    assert caught(product, oracles.other_data_are_served, faulty(other))
+
+
+def test_a_net_is_read_from_what_it_prints():
+    step = Step(SOFTMAX, (0,), {"axis": 1})
+    written = Net((Port("f", (3, 4)), Port("i", (5,))), (step,))
+    assert net_from(repr(written)) == written
 
 
 def test_another_answer_for_one_sample_is_caught(product):

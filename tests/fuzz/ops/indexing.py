@@ -37,6 +37,12 @@ READS = table(
         "batch and last": lambda x: x[torch.arange(x.shape[0]), -1],
         "index select": lambda x: x.index_select(-1, order(x)),
         "constant mask": lambda x: x[:, torch.arange(x.shape[1]) % 2 == 0],
+        "constant nonzero": lambda x: x.index_select(
+            1, (torch.arange(x.shape[1]) % 2 == 0).nonzero()[:, 0]
+        ),
+        "nonzero gather": lambda x: torch.take_along_dim(
+            x, (torch.arange(x.shape[1]) % 2 == 0).nonzero().view(1, -1, *[1] * (x.dim() - 2)), 1
+        ),
         "take": lambda x: torch.take_along_dim(x, order(x).expand(*x.shape[:-1], 3), -1),
         "negative": lambda x: x[:, torch.tensor([-1, 0])],
         "data index": lambda x: x.gather(1, places(x, 0)),
