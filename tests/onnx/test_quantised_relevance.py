@@ -13,6 +13,8 @@ from torch import Tensor
 
 import lrp_engine as lrp
 
+ZERO = np.uint8(128)
+
 
 class Writer:
     """Writes two layers with a rectifier between them, in one kind of quantisation."""
@@ -52,6 +54,15 @@ class Writer:
         codes = self.codes(y, weight, 8)
         self.call("MatMul", [f"{x}_d", self.call("DequantizeLinear", [*codes], f"{y}_w")], y)
 
+    def qlinear(self, x: str, weight: np.ndarray, y: str) -> None:
+        scale, zero = self.constant(f"{x}_s", np.float32(0.08)), self.constant(f"{x}_z", ZERO)
+        codes, own = self.codes(y, weight, 8)
+        none = self.constant(f"{y}_wz", np.int8(0))
+        out = [self.constant(f"{y}_os", np.float32(0.12)), self.constant(f"{y}_oz", ZERO)]
+        self.call("QuantizeLinear", [x, scale, zero], f"{x}_p")
+        given = [f"{x}_p", scale, zero, codes, own, none, *out]
+        self.call("DequantizeLinear", [self.call("QLinearMatMul", given, f"{y}_o"), *out], y)
+
     def dynamic(self, x: str, weight: np.ndarray, y: str) -> None:
         codes, scale = self.codes(y, weight, 8)
         self.call("DynamicQuantizeLinear", [x], f"{x}_q", f"{x}_s", f"{x}_z")
@@ -78,7 +89,7 @@ def explain(kind: str, folder: Path) -> lrp.Explanation:
     return explanation
 
 
-@pytest.mark.parametrize("kind", ["four_bits", "static", "dynamic"])
+@pytest.mark.parametrize("kind", ["four_bits", "static", "qlinear", "dynamic"])
 def test_relevance_is_that_of_the_float_file(kind: str, tmp_path: Path) -> None:
     found, wanted = explain(kind, tmp_path), explain("plain", tmp_path)
     both = torch.stack([found.relevance["x"].flatten(), wanted.relevance["x"].flatten()])
