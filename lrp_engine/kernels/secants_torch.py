@@ -27,13 +27,16 @@ def gap(b: Tensor, a: Tensor) -> Tensor:
 
 
 def sigmoid(b: Tensor, a: Tensor) -> Tensor:
-    """Return the secant of s(x) = sigmoid(x): s(high) s(-low) (1 - e^(low - high)) / (high - low)."""
+    """Return the secant of sigmoid.
+
+    With s for sigmoid: s(high) s(-low) (1 - e^(low - high)) / (high - low).
+    """
     ends = torch.sigmoid(torch.maximum(a, b)) * torch.sigmoid(-torch.minimum(a, b))
     return ends * falling_share(gap(b, a))
 
 
 def tanh(b: Tensor, a: Tensor) -> Tensor:
-    """Return the secant of tanh(x) = 2 sigmoid(2x) - 1."""
+    """Return the secant of tanh: tanh x = 2 sigmoid 2x - 1."""
     return 4 * sigmoid(2 * b, 2 * a)
 
 
@@ -43,7 +46,7 @@ def exp(b: Tensor, a: Tensor) -> Tensor:
 
 
 def silu(b: Tensor, a: Tensor) -> Tensor:
-    """Return the secant of the product x sigmoid(x): each factor's change times the other's mean."""
+    """Return the secant of x sigmoid(x): each factor's change times the other's mean."""
     return (torch.sigmoid(a) + torch.sigmoid(b)) / 2 + (a + b) / 2 * sigmoid(b, a)
 
 
@@ -56,8 +59,13 @@ def gelu_tanh(b: Tensor, a: Tensor) -> Tensor:
 
 def gelu(b: Tensor, a: Tensor) -> Tensor:
     """Return the secant of x Phi(x), with Phi(x) = erfc(-x / sqrt 2) / 2."""
-    phi_b, phi_a = (torch.special.erfc(x * -math.sqrt(0.5)) / 2 for x in (b, a))
+    phi_b, phi_a = _phi(b), _phi(a)
     return (phi_b + phi_a) / 2 + (a + b) / 2 * _normal(b, a, phi_b, phi_a)
+
+
+def _phi(x: Tensor) -> Tensor:
+    twice: Tensor = torch.special.erfc(x * -math.sqrt(0.5))
+    return twice / 2
 
 
 def _normal(b: Tensor, a: Tensor, phi_b: Tensor, phi_a: Tensor) -> Tensor:

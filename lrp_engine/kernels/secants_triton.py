@@ -14,13 +14,13 @@ _FUNCTIONS = ("cube", "exp", "gelu", "gelu_tanh", "relu", "sigmoid", "silu", "sq
 _NUMBERS = {name: number for number, name in enumerate(_FUNCTIONS)}
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _sigmoid_of(x):  # type: ignore[no-untyped-def]
     e = tl.exp(-tl.abs(x))
     return tl.where(x < 0, e, 1.0) / (1.0 + e)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _falling_share(x):  # type: ignore[no-untyped-def]
     """Return (1 - e^-x) / x, by its series below 1."""
     s = 1.0 - x / 9.0
@@ -34,23 +34,23 @@ def _falling_share(x):  # type: ignore[no-untyped-def]
     return tl.where(x < 0.5, s, (1.0 - tl.exp(-x)) / tl.where(x < 0.5, 1.0, x))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _gap(b, a):  # type: ignore[no-untyped-def]
     return tl.where(b == a, 0.0, tl.abs(b - a))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _sigmoid(b, a):  # type: ignore[no-untyped-def]
     high, low = tl.maximum(a, b), tl.minimum(a, b)
     return _sigmoid_of(high) * _sigmoid_of(-low) * _falling_share(_gap(b, a))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _cube(b, a):  # type: ignore[no-untyped-def]
     return (a + b) * (a + b) - a * b
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _gelu_tanh(b, a):  # type: ignore[no-untyped-def]
     u_b = 1.5957691216057308 * (b + 0.044715 * b * b * b)
     u_a = 1.5957691216057308 * (a + 0.044715 * a * a * a)
@@ -59,7 +59,7 @@ def _gelu_tanh(b, a):  # type: ignore[no-untyped-def]
     return mean + (a + b) * 0.5 * _sigmoid(u_b, u_a) * rise
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _gelu(b, a):  # type: ignore[no-untyped-def]
     phi_b = 0.5 + 0.5 * tl.erf(b * 0.7071067811865476)
     phi_a = 0.5 + 0.5 * tl.erf(a * 0.7071067811865476)
@@ -74,7 +74,7 @@ def _gelu(b, a):  # type: ignore[no-untyped-def]
     return (phi_b + phi_a) * 0.5 + (a + b) * 0.5 * density
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _relu(b, a):  # type: ignore[no-untyped-def]
     high, low = tl.maximum(a, b), tl.minimum(a, b)
     crosses = (high > 0) & (low < 0)
@@ -115,7 +115,7 @@ def run_kernel(name: str, b: Tensor, a: Tensor, result: Tensor) -> None:
     All tensors are in single or half precision and lie alike and densely in memory.
     """
     count = b.numel()
-    with torch.cuda.device_of(b):
+    with torch.cuda.device(b.device):
         _kernel[(triton.cdiv(count, _BLOCK),)](
             b, a, result, count, _NUMBERS[name], _BLOCK, num_warps=_WARPS
         )

@@ -45,7 +45,7 @@ def _dot(x, y, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
     return tl.dot(x, y, input_precision=PRECISION)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _midpoint(b, a):  # type: ignore[no-untyped-def]
     return ((b.to(tl.float32) + a.to(tl.float32)) * 0.5).to(b.dtype)
 
@@ -67,7 +67,7 @@ def _scores(  # type: ignore[no-untyped-def]
     return tl.where(looked_at, s, _LOW), looked_at
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _logarithmic_mean(s_b, s_a, log_b, log_a, seen_b, seen_a):  # type: ignore[no-untyped-def]
     """Return both weights and (p_b - p_a) / (log p_b - log p_a), by the larger weight."""
     l_b, l_a = s_b - log_b[:, None], s_a - log_a[:, None]
@@ -147,7 +147,7 @@ def _rows_kernel(  # type: ignore[no-untyped-def]
                               mask_a, m_a2, m_a3, MASKED, CAUSAL, PRECISION)  # fmt: skip
         value = _midpoint(_tile(v_b, v_b2, columns, column_count, V_WIDTH, V_PADDED),
                           _tile(v_a, v_a2, columns, column_count, V_WIDTH, V_PADDED))  # fmt: skip
-        p_b, p_a, mean = _logarithmic_mean(s_b, s_a, log_b, log_a, seen_b, seen_a)
+        _, _, mean = _logarithmic_mean(s_b, s_a, log_b, log_a, seen_b, seen_a)
         d = _dot(mine, tl.trans(value), PRECISION)
         total += tl.sum(mean, 1)
         level += tl.sum(mean * d, 1)
@@ -164,7 +164,7 @@ def _rows_kernel(  # type: ignore[no-untyped-def]
                               mask_a, m_a2, m_a3, MASKED, CAUSAL, PRECISION)  # fmt: skip
         value = _midpoint(_tile(v_b, v_b2, columns, column_count, V_WIDTH, V_PADDED),
                           _tile(v_a, v_a2, columns, column_count, V_WIDTH, V_PADDED))  # fmt: skip
-        p_b, p_a, mean = _logarithmic_mean(s_b, s_a, log_b, log_a, seen_b, seen_a)
+        _, _, mean = _logarithmic_mean(s_b, s_a, log_b, log_a, seen_b, seen_a)
         d = _dot(mine, tl.trans(value), PRECISION)
         ds = (mean * (d - level[:, None]) * scale).to(key_b.dtype)
         back += _dot(ds, _midpoint(key_b, key_a), PRECISION)
@@ -277,30 +277,16 @@ def run_kernels(
     precision = "tf32x3" if c.dtype == torch.float32 else "tf32"
     block, over, warps, stages = blocks or _blocks_for(c.dtype, max(padded))
     fixed = (
-        width,
-        padded[0],
-        v_width,
-        padded[1],
-        mask is not None,
-        is_causal,
-        precision,
-        block,
-        over,
+        *(width, padded[0], v_width, padded[1]),
+        *(mask is not None, is_causal, precision, block, over),
     )
-    with torch.cuda.device_of(c):
+    how = {"num_warps": warps, "num_stages": stages}
+    given = (c, *kinds, *masks)
+    with torch.cuda.device(c.device):
         _rows_kernel[(triton.cdiv(rows, block), outer * heads)](
-            c, *kinds, *masks, at_query, logs, *numbers, *fixed, num_warps=warps, num_stages=stages
+            *given, at_query, logs, *numbers, *fixed, **how
         )
         _columns_kernel[(triton.cdiv(columns, over), outer * heads)](
-            c,
-            *kinds,
-            *masks,
-            at_key,
-            at_value,
-            logs,
-            *numbers,
-            *fixed,
-            num_warps=warps,
-            num_stages=stages,
+            *given, at_key, at_value, logs, *numbers, *fixed, **how
         )
     return at_query, at_key, at_value

@@ -1,7 +1,8 @@
 """Define the passage through a norm in two runs as one op: two reads of the runs, one of c.
 
 With u the (centred) entries and r = 1/sqrt(mean u^2 + eps), means of both runs with a bar:
-r̄ g - k ū mean(ū g) with g = weight c and k = 2 r_a^2 r_b^2 / (r_a + r_b), centred where the norm is.
+r̄ g - k ū mean(ū g), with g = weight c and k = 2 r_a^2 r_b^2 / (r_a + r_b), centred where the
+norm is.
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ def _computed(
         centred: Whether the mean is taken off.
     """
     n = b.shape[-1]
-    rows = [x.reshape(-1, n) for x in (c, b, a)]
+    mine, one, other = (x.reshape(-1, n) for x in (c, b, a))
     if c.device.type == "cuda" and c.dtype != torch.float64 and n <= 8192 and has_triton():
         from .two_run_norm_triton import run_kernel
 
-        return run_kernel(*(x.contiguous() for x in rows), weight, eps, centred).view(c.shape)
-    return _in_pieces(*rows, weight, eps, centred).view(c.shape)
+        mine, one, other = (x.contiguous() for x in (mine, one, other))
+        return run_kernel(mine, one, other, weight, eps, centred).view(c.shape)
+    return _in_pieces(mine, one, other, weight, eps, centred).view(c.shape)
 
 
 def _in_pieces(

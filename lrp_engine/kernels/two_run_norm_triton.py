@@ -51,7 +51,7 @@ def run_kernel(
     n = c.shape[-1]
     block = triton.next_power_of_2(n)
     if len(c):
-        with torch.cuda.device_of(c):
+        with torch.cuda.device(c.device):
             _kernel[(len(c),)](
                 c, b, a, c if weight is None else weight.contiguous(), result, len(b), n, eps,
                 weight is not None, centred, block, num_warps=4 if block <= 2048 else 8,

@@ -17,7 +17,8 @@ from lrp_engine.rules.two_runs.softmax import log_weights, softmax_adjoint
 
 def repeated(call: Call[Attention], name: str) -> Tensor:
     """Return keys or values with one head for every head of the queries."""
-    x, heads = call[name], call["query"].shape[-3] if call["query"].dim() > 2 else 1
+    x: Tensor = call[name]
+    heads = call["query"].shape[-3] if call["query"].dim() > 2 else 1
     return x.repeat_interleave(heads // x.shape[-3], -3) if call.arguments["enable_gqa"] else x
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from lrp_engine.kernels.dense_rows import with_dense_rows
 from lrp_engine.kernels.has_triton import has_triton
 from lrp_engine.method.relevance import widen
 from lrp_engine.rules.two_runs.softmax import log_weights, softmax_adjoint
@@ -131,16 +132,16 @@ def _by_kernels(
 
     lead = run[0].shape[:-2]
     heads = lead[-1] if lead else 1
-    scores_shape = (*lead, run[0].shape[-2], run[1].shape[-2])
-    masks = [None if m is None else m.expand(scores_shape) for m in (mask, base_mask)]
-    four = [
-        None if x is None else x.reshape(-1, heads, *x.shape[-2:]) for x in (*run, *base, *masks)
-    ]
-    rows = [x if x is None or x.stride(-1) == 1 else x.contiguous() for x in four[:6]]
-    mine = c.reshape(-1, heads, *c.shape[-2:])
-    mine = mine if mine.stride(-1) == 1 else mine.contiguous()
-    found = run_kernels(mine, rows[:3], rows[3:], *four[6:], is_causal, scale)
-    return tuple(x.view(*c.shape[:-2], *x.shape[-2:]) for x in found)
+    shape = (*lead, run[0].shape[-2], run[1].shape[-2])
+
+    def four_axes(x: Tensor) -> Tensor:
+        return with_dense_rows(x.reshape(-1, heads, *x.shape[-2:]))
+
+    own, other = ([four_axes(x) for x in one] for one in (run, base))
+    masks = [None if m is None else four_axes(m.expand(shape)) for m in (mask, base_mask)]
+    found = run_kernels(four_axes(c), own, other, masks[0], masks[1], is_causal, scale)
+    at_query, at_key, at_value = (x.view(*c.shape[:-2], *x.shape[-2:]) for x in found)
+    return at_query, at_key, at_value
 
 
 def _block_of_scores(

@@ -44,3 +44,8 @@ def find_closed_secant(target: Target, arguments: Arguments) -> Secant | None:
     """Return the closed secant of an op with these settings; None if there is none."""
     find = CLOSED.get(target)
     return None if find is None else find(arguments)
+
+
+def may_overflow(target: Target) -> bool:
+    """Return whether a closed secant may be infinite at finite operands, where c = 0 stays 0."""
+    return target in (aten.exp.default, aten.pow.Tensor_Scalar, aten.square.default)

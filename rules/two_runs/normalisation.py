@@ -70,7 +70,9 @@ def slopes(call: Call[Normalisation], c: Tensor) -> tuple[Tensor, ...]:
     weight = None if weights[0] is None else (weights[0] + weights[1]) / 2
     found = {
         "input": lambda: at_input(call, c, weight, layout, eps),
-        "weight": lambda: _gathered(widen(c) * entries_of(call, layout, eps), layout, weight),
+        "weight": lambda: _gathered(
+            widen(c) * entries_of(call, layout, eps), layout, call["weight"]
+        ),
         "bias": lambda: _gathered(widen(c), layout, call["bias"]),
     }
     return tuple(found[o.name]().to(call.operand(o).dtype) for o in call.live)
@@ -90,11 +92,11 @@ def at_input(
 
 def entries_of(call: Call[Normalisation], layout: Layout, eps: float) -> Tensor:
     """Return the mean of both runs' normalised entries."""
-    runs = [
+    (u_b, r_b), (u_a, r_a) = (
         normalised(widen(layout.rows(one["input"])), eps, layout.centred)
         for one in (call, call.base)
-    ]
-    return layout.back(sum(u * r for u, r in runs) / 2)
+    )
+    return layout.back((u_b * r_b + u_a * r_a) / 2)
 
 
 def _gathered(c: Tensor, layout: Layout, like: Tensor) -> Tensor:

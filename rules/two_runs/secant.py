@@ -19,7 +19,7 @@ from lrp_engine.method.call import Call, Coefficients, OpT
 from lrp_engine.method.op import Normaliser, Op, Pointwise
 from lrp_engine.method.relevance import widen
 from lrp_engine.method.rule import rule
-from lrp_engine.rules.two_runs.closed_secants import find_closed_secant
+from lrp_engine.rules.two_runs.closed_secants import find_closed_secant, may_overflow
 from lrp_engine.rules.two_runs.runs import both, choice, over_settings
 
 _NOISE = 16.0  # units of rounding within which a quotient of differences says nothing
@@ -75,7 +75,7 @@ def entrywise_slopes(call: Call[OpT], c: Tensor) -> tuple[Tensor, ...]:
     if closed is not None:
         (operand,) = call.live
         found = c * closed(*both(call, operand)).to(c.dtype)
-        return (found.masked_fill(c == 0, 0.0) if call.op.regular is None else found,)
+        return (found.masked_fill(c == 0, 0.0) if may_overflow(call.op.target) else found,)
     return by_quotients(call, c)
 
 
