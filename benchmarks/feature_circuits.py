@@ -36,7 +36,7 @@ from lrp_engine.circuits import (
 )
 from lrp_engine.circuits.agreement import measure_agreement
 from lrp_engine.circuits.feature_edge_ablation import prepare_feature_ablation
-from lrp_engine.circuits.feature_edges import FeatureEdges
+from lrp_engine.circuits.feature_edge_scores import FeatureEdges
 from lrp_engine.circuits.features import nodes_of, place_all
 from lrp_engine.circuits.patching import program_behind
 from lrp_engine.circuits.run_pair import run_both

@@ -30,7 +30,7 @@ from .exports import (
 from .faithfulness import Curve, Quality, curve, quality
 from .feature_ablation import FeatureCurve, feature_curve
 from .feature_edge_ablation import feature_edge_curve
-from .feature_edges import FeatureEdges, feature_edges
+from .feature_edge_scores import FeatureEdges, feature_edges
 from .features import (
     Feature,
     FeatureScores,

@@ -18,7 +18,7 @@ from .circuit_model import CircuitModel
 from .downstream import downstream_program
 from .faithfulness import MetricRange
 from .feature_ablation import FeatureCurve
-from .feature_edges import FeatureEdges
+from .feature_edge_scores import FeatureEdges
 from .feature_nodes import FeatureGraph, FeatureNode, NodeGroup, NodeKind, Source, feature_graph
 from .features import Feature, Splice, nodes_of, place_all
 from .pairs import Pairs, evaluate_metric

@@ -21,7 +21,7 @@ from lrp_engine.circuits import (
     score_features,
 )
 from lrp_engine.circuits.feature_edge_ablation import prepare_feature_ablation
-from lrp_engine.circuits.feature_edges import FeatureEdges
+from lrp_engine.circuits.feature_edge_scores import FeatureEdges
 from lrp_engine.errors import InputError
 from tests.circuits.nets import WIDTH, LanguageModel, draw
 
