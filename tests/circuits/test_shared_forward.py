@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from lrp_engine.circuits import score
+from lrp_engine.circuits import CircuitModel, score
 from lrp_engine.circuits.estimators import ESTIMATORS
 from lrp_engine.circuits.run_pair import run_both
 from lrp_engine.circuits.scores import Direction
 from lrp_engine.circuits.shared_forward import find_shared_forward
-from lrp_engine.demo.ioi import ioi_subject
+from lrp_engine.demo.ioi import ioi_pairs, ioi_subject, load_ioi_model
 
 KINDS = ("attn_out", "mlp_out", "q")
 
 
 def test_both_coefficients_are_those_of_separate_programs() -> None:
-    model, pairs = ioi_subject()
+    pairs = ioi_pairs(count=4)
+    model = CircuitModel(load_ioi_model().double(), pairs.clean)
     nodes = tuple(site.node for site in model.choose(KINDS))
     (small,), (large,) = (part.terms for part in ESTIMATORS["delta_plus"].parts)
     together = run_both(model, pairs, nodes, Direction.DENOISE, (small, large))
@@ -24,7 +25,7 @@ def test_both_coefficients_are_those_of_separate_programs() -> None:
         alone = run_both(model, pairs, nodes, Direction.DENOISE, (term,))
         assert set(alone.known) == {term}
         for node, c in alone.known[term].items():
-            torch.testing.assert_close(together.known[term][node], c, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(together.known[term][node], c, rtol=1e-9, atol=1e-12)
             torch.testing.assert_close(together.base_values[node], alone.base_values[node])
             torch.testing.assert_close(together.other_values[node], alone.other_values[node])
 
