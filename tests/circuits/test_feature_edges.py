@@ -345,6 +345,7 @@ def test_a_dictionary_of_the_embedding_is_the_only_reader_of_it(
     close(ablator.run(torch.zeros_like(edges.possible)), edges.corrupt)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_an_onnx_file_has_the_same_edges(
     drawn: tuple[CircuitModel, Pairs, LanguageModel], tmp_path: Path
