@@ -225,11 +225,19 @@ OTHERS = (
     curve(aten.acosh.default, sample(between(1.5, 2.5, 2, 3)), flat_at=at(1.0)),
     curve(aten.logit.default, sample(between(0.2, 0.8, 2, 3))),
     Pointwise(target=aten.pow.Scalar, operands=("exponent",), samples=(sample(2.0, real(2, 3)),)),
-    # Not of the base: only the values of a tensor tell an activation, x^3, from a scale, x^(-1/2).
+    # Of the imaginary and the real part. An angle does not grow with them: their shares cancel.
     Pointwise(
-        target=aten.pow.Tensor_Tensor,
-        operands=("exponent",),
-        samples=(sample(positive(3), real(2, 3)),),
+        target=aten.atan2.default,
+        operands=("self", "other"),
+        samples=(sample(real(2, 3), real(2, 3)), sample(real(2, 3), positive(3))),
+    ),
+    # With one side constant it is no homogeneous function.
+    Pointwise(
+        target=aten.hypot.default,
+        operands=("self", "other"),
+        samples=(sample(real(2, 3), real(2, 3)),),
+        when=lambda _, live: len(live) == 1,
+        never_negative=always,
     ),
     # torch's own derivative multiplies by 1/6 in single precision, whatever the dtype.
     Pointwise(
@@ -246,8 +254,9 @@ def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Ten
     """Return nothing for functions with f(0) = 0, else what the first Taylor term leaves."""
     if call.op.at_zero is AtZero.ZERO:
         return {}
-    (back,), (operand,) = passed, call.live
-    return {"taylor": flow_sum(call, c, call.out) - flow_sum(call, back, call.operand(operand))}
+    shares = zip(passed, call.live, strict=True)
+    arrived = sum(flow_sum(call, back, call.operand(operand)) for back, operand in shares)
+    return {"taylor": flow_sum(call, c, call.out) - arrived}
 
 
 def tangent(call: Call[Pointwise], c: Tensor) -> tuple[Tensor, ...]:
@@ -265,13 +274,13 @@ def of_operand(call: Call[Pointwise], function: Callable[..., T], *before: Tenso
     return function(*before, call.operand(operand), **settings)
 
 
-def relevance_through(call: Call[Pointwise], r: Tensor) -> Tensor:
+def relevance_through(call: Call[Pointwise], r: Tensor) -> Coefficients:
     """Return R_in = R_out; if f(0) != 0, the Taylor form x f'(x) R_out / f(x)."""
     if call.op.at_zero is AtZero.ZERO:
-        return r
-    (operand,), nowhere = call.live, call.out == 0
-    (c,) = tangent(call, (r / call.out.masked_fill(nowhere, 1.0)).masked_fill(nowhere, 0.0))
-    return call.operand(operand) * c
+        return call.only(r)
+    nowhere = call.out == 0
+    found = tangent(call, (r / call.out.masked_fill(nowhere, 1.0)).masked_fill(nowhere, 0.0))
+    return tuple(call.operand(o) * c for o, c in zip(call.live, found, strict=True))
 
 
 @rule(
@@ -285,7 +294,7 @@ def relevance_through(call: Call[Pointwise], r: Tensor) -> Tensor:
 def identity(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """Keep R_in = R_out: c_in = c f(x)/x, at x = 0 its limit c f'(0); c f'(x) if f(0) != 0."""
     if call.form is Form.RELEVANCE:
-        return call.only(relevance_through(call, c))
+        return relevance_through(call, c)
     if call.op.passes is not None:
         return call.only(of_operand(call, call.op.passes, c))
     if call.op.ratio is not None:

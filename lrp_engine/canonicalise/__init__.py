@@ -4,6 +4,7 @@ from ..capture import Captured
 from ..method.registry import Registry
 from .codes_as_numbers import show_codes_as_numbers
 from .complex_numbers import split_complex
+from .decide_exponents import decide_exponents
 from .decompose import decompose
 from .drop_inert import drop_inert
 from .flex_attention import write_flex_attention
@@ -14,7 +15,7 @@ from .open_quantisers import open_quantisers
 from .refuse_nested import refuse_nested
 from .write_casts import write_casts
 
-__all__ = ["canonicalise", "decompose", "fold_batch_norm", "split_complex"]
+__all__ = ["canonicalise", "decide_exponents", "decompose", "fold_batch_norm", "split_complex"]
 
 
 def canonicalise(captured: Captured, registry: Registry) -> Captured:
@@ -24,4 +25,5 @@ def canonicalise(captured: Captured, registry: Registry) -> Captured:
     flat = drop_inert(flat, registry)
     split = split_complex(flat, registry)
     plain = recognise_masks(split.captured if split else flat)
-    return show_codes_as_numbers(write_casts(plain, registry), registry)
+    shown = show_codes_as_numbers(write_casts(plain, registry), registry)
+    return decide_exponents(shown)

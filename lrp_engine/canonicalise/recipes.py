@@ -14,6 +14,7 @@ from torch.nn.functional import linear
 from ..errors import CaptureError
 from ..graphs.aten import aten
 from .embedding_bags import BAGS, embedding_bag
+from .short_time_fourier import istft, stft, stft_of_padded
 
 Recipe = Callable[..., object]  # takes what the op takes, and computes what it computes
 
@@ -121,6 +122,9 @@ RECIPES: dict[OpOverload, Recipe] = {
     aten.mkldnn_rnn_layer.default: lstm_layer,
     aten.group_norm.default: group_norm,
     aten.native_group_norm.default: native_group_norm,
+    aten.stft.default: stft,
+    aten.stft.center: stft_of_padded,
+    aten.istft.default: istft,
     aten.copysign.Tensor: copy_sign,
     aten.remainder.Scalar_Tensor: remainder_of_number,
 }

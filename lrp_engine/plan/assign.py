@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import fx
 
+from ..canonicalise.complex_numbers import COMPLEX
 from ..capture import Captured, OutputPort
 from ..errors import CoverageError, PresetError, SourceError
 from ..graphs.nodes import (
@@ -50,11 +51,10 @@ from .plan import (
 from .signs import find_never_negative
 from .sources import Sources
 
-COMPLEX = "complex values: no rule passes relevance through them"
 INSTEAD_OF_COMPLEX = (
-    "\nWrite this part of the model in real numbers: rotary positions as (u cos - v sin,"
-    " u sin + v cos), a convolution by FFT as torch.nn.functional.conv1d or a product with the"
-    " Toeplitz matrix of its kernel, others with real and imaginary parts in tensors of their own."
+    "\nComplex values are served as pairs of real ones at the ops in docs/complex-numbers.md. Write"
+    " this part of the model with those, or in real numbers, with real and imaginary parts in"
+    " tensors of their own."
 )
 BELOW_TWO_BYTES = (
     "float8 and smaller dtypes only store values: torch has no arithmetic for them, and relevance"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from torch import fx
 
 from ..capture import Captured, OutputPort
 from ..errors import TargetError
-from ..graphs.nodes import is_floating
+from ..graphs.nodes import is_complex, is_floating
 from ..method.registry import Registry
 
 SCORES = "scores"
@@ -29,6 +29,7 @@ def choose_output(captured: Captured, registry: Registry, name: str | None) -> C
         TargetError: there is no floating-point value of that name, or it is not clear which.
     """
     known = {port.name for port in floating_outputs(captured)}
+    _refuse_complex(captured, name, known)
     if name is not None and name not in known:
         node = _scores(captured, registry) if name == SCORES else _inner_value(captured, name)
         return _with_output(captured, name, node)
@@ -54,6 +55,7 @@ def find_output(captured: Captured, name: str | None) -> OutputPort:
     """
     ports = floating_outputs(captured)
     known = [p.name for p in ports]
+    _refuse_complex(captured, name, known)
     if not ports:
         raise TargetError("the model returns no floating-point tensor: there is nothing to explain")
     wanted = name or ("logits" if "logits" in known else known[0])
@@ -63,6 +65,16 @@ def find_output(captured: Captured, name: str | None) -> OutputPort:
     raise TargetError(
         f"the model has no floating-point output {name!r}; choose from: {', '.join(known)}"
     )
+
+
+def _refuse_complex(captured: Captured, name: str | None, known: Collection[str]) -> None:
+    """Raise TargetError if what is to be explained is complex."""
+    found = [p.name for p in captured.outputs if is_complex(p.node) and p.name not in known]
+    if name in found or (name is None and found and not known):
+        raise TargetError(
+            f"the output {name or found[0]!r} is complex, and a complex number cannot be explained:"
+            " let the model return its .abs(), .real or .imag"
+        )
 
 
 def floating_outputs(captured: Captured) -> list[OutputPort]:

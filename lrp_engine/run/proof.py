@@ -180,7 +180,8 @@ def _distance(mine: Tensor, theirs: Tensor) -> str:
         return f"its shape, {tuple(mine.shape)} for {tuple(theirs.shape)}"
     if mine.dtype != theirs.dtype:
         return f"its dtype, {mine.dtype} for {theirs.dtype}"
-    return f"{float((mine.double() - theirs.double()).abs().max()):.3g}"
+    wide = torch.promote_types(mine.dtype, torch.float64)
+    return f"{float((mine.to(wide) - theirs.to(wide)).abs().max()):.3g}"
 
 
 def agree(mine: Any, theirs: Any, slack: float = 0.0) -> bool:
@@ -192,6 +193,9 @@ def agree(mine: Any, theirs: Any, slack: float = 0.0) -> bool:
         return True
     if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
         return False
+    if mine.dtype.is_complex:
+        a, b = (torch.view_as_real(x.resolve_conj()) for x in (mine, theirs))
+        return agree(a, b, slack)
     if not mine.dtype.is_floating_point:
         return torch.equal(mine, theirs)
     slack = max(slack, 64 * torch.finfo(mine.dtype).eps)

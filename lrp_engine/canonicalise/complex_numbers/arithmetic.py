@@ -55,6 +55,12 @@ def add_product(plus: Value, a: Value, b: Value, *, value: Value = 1) -> Value:
     return Pair(summand.re + whole.re, summand.im + whole.im)
 
 
+CONJUGATES = {
+    aten._conj.default,
+    aten._conj_physical.default,
+    aten.conj.default,
+    aten.conj_physical.default,
+}
 SPELLINGS: dict[object, Spelling] = {
     aten.mul.Tensor: multiply,
     aten.mul.Scalar: multiply,
@@ -65,8 +71,5 @@ SPELLINGS: dict[object, Spelling] = {
     aten.square.default: lambda z: multiply(z, z),
     aten.pow.Tensor_Scalar: raise_to,
     aten.addcmul.default: add_product,
-    aten._conj.default: conjugate,
-    aten._conj_physical.default: conjugate,
-    aten.conj.default: conjugate,
-    aten.conj_physical.default: conjugate,
+    **dict.fromkeys(CONJUGATES, conjugate),
 }

@@ -20,6 +20,11 @@ def angle(z: Pair) -> Tensor:
     return torch.atan2(z.im, z.re)
 
 
+def join(re: Tensor, im: Tensor) -> Pair:
+    """Return the complex value of two parts."""
+    return Pair(*aten.broadcast_tensors.default([re, im]))
+
+
 def from_polar(size: Tensor, angle: Tensor) -> Pair:
     """Return the complex value of a size and an angle."""
     return Pair(size * torch.cos(angle), size * torch.sin(angle))
@@ -66,19 +71,12 @@ def is_unequal(a: Value, b: Value) -> Tensor:
     return ~is_equal(a, b)
 
 
-SPELLINGS: dict[object, Spelling] = {
+_PARTS: dict[object, Spelling] = {
     aten.view_as_real.default: stack,
     aten.view_as_complex.default: unstack,
-    aten.complex.default: lambda re, im: Pair(*torch.broadcast_tensors(re, im)),
-    aten.polar.default: from_polar,
+    aten.complex.default: join,
     aten.real.default: lambda z: z.re,
     aten.imag.default: imaginary,
-    aten.abs.default: magnitude,
-    aten.angle.default: angle,
-    aten.sgn.default: direction,
-    aten.exp.default: exponential,
-    aten.log.default: logarithm,
-    aten.linalg_vector_norm.default: vector_norm,
     aten.eq.Tensor: is_equal,
     aten.eq.Scalar: is_equal,
     aten.ne.Tensor: is_unequal,
@@ -86,4 +84,15 @@ SPELLINGS: dict[object, Spelling] = {
     aten.isnan.default: lambda z: torch.isnan(z.re) | torch.isnan(z.im),
     aten.isinf.default: lambda z: torch.isinf(z.re) | torch.isinf(z.im),
     aten.isfinite.default: lambda z: torch.isfinite(z.re) & torch.isfinite(z.im),
+}
+EXACT = _PARTS.keys()
+SPELLINGS: dict[object, Spelling] = {
+    **_PARTS,
+    aten.polar.default: from_polar,
+    aten.abs.default: magnitude,
+    aten.angle.default: angle,
+    aten.sgn.default: direction,
+    aten.exp.default: exponential,
+    aten.log.default: logarithm,
+    aten.linalg_vector_norm.default: vector_norm,
 }

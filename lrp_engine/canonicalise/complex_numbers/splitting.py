@@ -18,7 +18,7 @@ from ..rewriting import Copies, Rewritten, follow_values, remap, sweep
 from .arithmetic import NotSpelled
 from .pair import Pair
 from .parts import OF_SHAPE, values_among
-from .tables import SPELLINGS
+from .tables import EXACT, SPELLINGS
 from .writer import PartWriter
 
 COMPLEX = "complex values: no rule passes relevance through them"
@@ -76,7 +76,7 @@ class _Splitter:
     """Copies nodes to a new graph; complex ones become pairs.
 
     `own` holds the nodes, complex themselves, of the model's inputs and outputs, and `spelled` the
-    ops that were written in other ops.
+    ops that were written in others, which may round differently.
     """
 
     registry: Registry
@@ -103,12 +103,12 @@ class _Splitter:
         """Return the model's own complex values to it."""
         leaves = [n for n in node.all_input_nodes if isinstance(self.copies[n], Pair)]
         self.own |= {n: self.writer.join(self.copies[n], n) for n in leaves}  # type: ignore[arg-type]
-        self.graph.node_copy(node, lambda n: self.own.get(n, self.copies[n]))  # type: ignore[arg-type]
+        self.graph.node_copy(node, lambda n: self.own.get(n, self.copies[n]))
 
     def _call(self, node: fx.Node) -> Any:
         pairs = [n for n in node.all_input_nodes if isinstance(self.copies[n], Pair)]
         if not pairs and not is_complex(node):
-            return self.graph.node_copy(node, lambda n: self.copies[n])  # type: ignore[arg-type, return-value]
+            return self.graph.node_copy(node, lambda n: self.copies[n])
         if is_getitem(node):
             return self._entry(node)
         args, kwargs = self._substituted(node)
@@ -142,7 +142,8 @@ class _Splitter:
             found = self.writer.spell(spelling, args, kwargs, node)
         except NotSpelled:
             return None
-        self.spelled.add(str(node.target))
+        if node.target not in EXACT:
+            self.spelled.add(str(node.target))
         return found
 
     def _entry(self, node: fx.Node) -> Any:
@@ -151,13 +152,13 @@ class _Splitter:
         several = self.copies[producer]
         if isinstance(several, Pair):
             return Pair(*(self.writer.call(node.target, (n, index), node) for n in several))
-        copy = self.graph.node_copy(node, lambda n: self.copies[n])  # type: ignore[arg-type, return-value]
+        copy = self.graph.node_copy(node, lambda n: self.copies[n])
         return self.writer.split(copy, node, COMPLEX) if is_complex(node) else copy
 
     def _left_complex(self, node: fx.Node, pairs: Iterable[fx.Node]) -> Any:
         """Copy an op that has no spelling: where it is live, it is refused by its name."""
         joined = {n: self.writer.join(self.copies[n], node, COMPLEX) for n in pairs}  # type: ignore[arg-type]
-        copy = self.graph.node_copy(node, lambda n: joined.get(n, self.copies[n]))  # type: ignore[arg-type, return-value]
+        copy = self.graph.node_copy(node, lambda n: joined.get(n, self.copies[n]))
         whole = isinstance(value(node), Tensor) and is_complex(node)
         return self.writer.split(copy, node, COMPLEX) if whole else copy
 

@@ -15,3 +15,8 @@ SPELLINGS: Mapping[object, Spelling] = MappingProxyType(
     | transforms.SPELLINGS
     | filled.SPELLINGS
 )
+
+# What these compute is moved, or computed by torch's own kernel: no entry rounds differently.
+EXACT = (
+    transforms.SPELLINGS.keys() | filled.SPELLINGS.keys() | functions.EXACT | arithmetic.CONJUGATES
+)

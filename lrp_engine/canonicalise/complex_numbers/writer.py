@@ -50,7 +50,9 @@ class PartWriter:
 
     def join(self, pair: Pair, origin: fx.Node, reason: str = _PARTS) -> fx.Node:
         """Return a complex node of two parts."""
-        return self.call(aten.complex.default, tuple(pair), origin, reason=reason)
+        # Torch takes `complex` apart, but not this.
+        pairs = self.call(aten.stack.default, (list(pair), -1), origin, reason=reason)
+        return self.call(aten.view_as_complex.default, (pairs,), origin, reason=reason)
 
     def spell(self, spelling: Spelling, args: Any, kwargs: Any, origin: fx.Node) -> Argument:
         """Write what a spelling computes; raise NotSpelled if it does not serve the call."""
