@@ -14,7 +14,7 @@ from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.schema import Arguments
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import Known, always, as_are, never_zero
-from lrp_engine.method.op import AtZero, Pointwise
+from lrp_engine.method.op import AtZero, Op, Pointwise
 from lrp_engine.method.relevance import flow_sum
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
@@ -24,6 +24,7 @@ from lrp_engine.method.samples import (
     real,
     sample,
 )
+from lrp_engine.method.zeros import repeat_operands
 
 T = TypeVar("T")
 
@@ -229,7 +230,7 @@ OTHERS = (
     Pointwise(
         target=aten.atan2.default,
         operands=("self", "other"),
-        samples=(sample(real(2, 3), real(2, 3)), sample(real(2, 3), positive(3))),
+        samples=(sample(real(2, 3), real(2, 3)), sample(real(2, 3), real(3))),
     ),
     # With one side constant it is no homogeneous function.
     Pointwise(
@@ -262,6 +263,9 @@ def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Ten
 def tangent(call: Call[Pointwise], c: Tensor) -> tuple[Tensor, ...]:
     """Return c f'(x), and 0 where f is finite and its slope is not: sqrt at 0, asin at 1."""
     slope, flat = call.op.slope, call.op.flat_at
+    if flat is not None and call.operand(call.live[0]).shape != c.shape:
+        wide = tangent(repeat_operands(call, c), c)
+        return (wide[0].sum_to_size(call.operand(call.live[0]).shape),)
     found = call.vjp(c) if slope is None else (c * of_operand(call, slope),)
     flat_here = None if flat is None else of_operand(call, flat)
     return found if flat_here is None else (found[0].masked_fill(flat_here, 0.0),)
@@ -274,10 +278,16 @@ def of_operand(call: Call[Pointwise], function: Callable[..., T], *before: Tenso
     return function(*before, call.operand(operand), **settings)
 
 
+def to_operands(call: Call[Pointwise], r: Tensor) -> Coefficients:
+    """Return R at the one live operand, summed where the op repeats its entries."""
+    shape = call.operand(call.live[0]).shape
+    return call.only(r if r.shape == shape else r.sum_to_size(shape))
+
+
 def relevance_through(call: Call[Pointwise], r: Tensor) -> Coefficients:
     """Return R_in = R_out; if f(0) != 0, the Taylor form x f'(x) R_out / f(x)."""
     if call.op.at_zero is AtZero.ZERO:
-        return call.only(r)
+        return to_operands(call, r)
     nowhere = call.out == 0
     found = tangent(call, (r / call.out.masked_fill(nowhere, 1.0)).masked_fill(nowhere, 0.0))
     return tuple(call.operand(o) * c for o, c in zip(call.live, found, strict=True))
@@ -306,16 +316,22 @@ def identity(call: Call[Pointwise], c: Tensor) -> Coefficients:
     return call.only(torch.where(x == 0, limit, c * (call.out / x)))
 
 
+def one_operand(op: Op) -> bool:
+    """Return whether relevance passes through one operand only."""
+    return len(op.operands) == 1
+
+
 @rule(
     "pass",
     family=Pointwise,
     cites="anders2021, rule Pass",
     takes=Form.RELEVANCE,
     gives=Form.RELEVANCE,
+    serves=one_operand,
 )
 def pass_on(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """Pass on R_in = R_out whatever f(0) is: a sigmoid passes on all that it received."""
-    return call.only(c)
+    return to_operands(call, c)
 
 
 @rule("taylor", family=Pointwise, cites="montavon2017, eq. 5", absorbs="taylor")

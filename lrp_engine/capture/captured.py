@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from ..graphs.constants import Constant
 from ..graphs.nodes import device_of
 from ..graphs.randomness import find_draws
+from ..graphs.signs import Sign, sign_of
 from .premises import Premises
 from .same_objects import SameObjects
 from .shape_contract import ShapeContract, Symbol
@@ -56,6 +58,23 @@ class Claim(Protocol):
         """Return whether the assumption is true at these sizes, given by symbol."""
 
 
+@dataclass(frozen=True)
+class DecidedSign:
+    """The sign of a constant, by which it was decided what an op is."""
+
+    what: str
+    sign: Sign
+    constant: Constant
+
+    def change(self) -> str | None:
+        """Return what has changed; None if the entries still have this sign."""
+        now = sign_of(self.constant.value())
+        if now is self.sign:
+            return None
+        found = now.value if now else "of both signs, or zero"
+        return f"{self.what} was {self.sign.value} and is {found}"
+
+
 class TensorRecord(NamedTuple):
     """A parameter, buffer or constant, with the device and dtype that it had at capture."""
 
@@ -74,7 +93,8 @@ class Captured:
     returns the flat list of output leaves. Until it is canonicalised, a `get_attr` node may also
     stand for a graph within the graph, which is then its value. `modules` maps a module path to
     the values that its calls returned, `homes` says where the model keeps the tensors, `premises`
-    what else was taken for granted, and `rerun` calls the model itself. `taken_apart` lists ops
+    what else was taken for granted, `signs` what was decided by the sign of a constant, and `rerun`
+    calls the model itself. `taken_apart` lists ops
     that were decomposed, which may change the last bits of the result.
     """
 
@@ -90,6 +110,7 @@ class Captured:
     mode: CaptureMode
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+    signs: tuple[DecidedSign, ...] = ()
     homes: tuple[TensorHome, ...] = ()
     premises: Premises | None = None
     rerun: Callable[..., Any] | None = None

@@ -55,6 +55,7 @@ class Op:
     `squashes`: the result is a probability, or its logarithm, and the operand a score.
     `positive(arguments, known)`: whether every entry of a result that is never negative is above
     zero; by default, whether the claim `never_negative` makes it so.
+    `needs`: what `when` asks of a call, in words, for the error where no record serves it.
 
     Of a family: `moves_entries` says that entries change place and nothing is computed; `scales`,
     that the result is proportional to one live operand where no constant is added;
@@ -90,6 +91,7 @@ class Op:
     bounded: bool = False
     squashes: bool = False
     positive: Claim | None = None
+    needs: str = ""
 
     def multiplied(self) -> tuple[str, ...]:
         """Return the arguments of which each scales the others' contribution to the result."""

@@ -36,6 +36,9 @@ class Registry:
         if not self.records(target):
             return f"{target} is not declared in rules/"
         serving = self._serving(target, arguments, live)
+        missed = [op.needs for op in self.records(target) if op.needs and not op.undeclared(live)]
+        if missed:  # none of them serves the call, or there would be no gap
+            return missed[0]
         if not serving:
             return f"no record of {target} in rules/ serves this call"
         op = min(serving, key=lambda op: len(op.undeclared(live)))

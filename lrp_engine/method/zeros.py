@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..graphs.schema import Operand, substitute
-from .call import Arriving, Call, Coefficients
+from .call import Arriving, Call, Coefficients, OpT
 from .op import Op
 from .rule import Rule
 
@@ -55,7 +55,7 @@ def pass_on(
         found = rule.propagate(call, c, **parameters)
         return tuple(b if b is None else b.masked_fill(_idle_along(call, c), 0.0) for b in found)
     assert isinstance(c, Tensor)
-    wide = _repeat(call, c)
+    wide = repeat_operands(call, c)
     found = rule.propagate(wide, c, **parameters)
     call.primal = wide.primal
     return tuple(
@@ -64,7 +64,7 @@ def pass_on(
     )
 
 
-def _repeat(call: Call[Op], c: Tensor) -> Call[Op]:
+def repeat_operands(call: Call[OpT], c: Tensor) -> Call[OpT]:
     """Return the call with live operands of the result's shape, so that nothing is summed yet."""
     wide: dict[Operand, object] = {o: call.operand(o).expand(c.shape) for o in call.live}
     return replace(call, arguments=substitute(call.arguments, wide))

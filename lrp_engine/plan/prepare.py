@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from ..canonicalise import canonicalise, decompose, fold_batch_norm, split_complex
+from ..canonicalise import (
+    canonicalise,
+    decide_exponents,
+    decompose,
+    fold_batch_norm,
+    split_complex,
+)
 from ..canonicalise.rewriting import Rewritten
 from ..capture import Captured, OutputPort, capture
 from ..capture.ambient import leave_modes
@@ -148,6 +154,7 @@ class PreparedModel:
                 captured, nodes = simpler.captured, _follow(nodes, simpler)
                 if split := split_complex(captured, self.registry):
                     captured, nodes = split.captured, _follow(nodes, split)
+                captured = decide_exponents(captured)
 
     def _assign(
         self, captured: Captured, nodes: Nodes, preset: Preset, choose: ChooseSources

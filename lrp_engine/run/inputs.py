@@ -128,6 +128,9 @@ def check_premises(captured: Captured) -> None:
     check_parameters(captured)
     if captured.premises and (changed := captured.premises.broken()):
         raise stale(changed)
+    for decided in captured.signs:
+        if changed := decided.change():
+            raise stale(changed)
 
 
 def check_parameters(captured: Captured) -> None:

@@ -47,9 +47,15 @@ def norm(call: Call, c: Any, stabiliser: float) -> Relevance:
 
 
 def identity(call: Call, c: Any) -> Relevance:
-    """R_in = R_out, entry by entry."""
+    """R_in = R_out, entry by entry, summed where the op repeats entries."""
     (operand,) = call.live
-    return {operand: incoming(call, c).view(call.operand(operand).shape)}
+    return {operand: _summed(incoming(call, c), call, call.operand(operand))}
+
+
+def _summed(r: Tensor, call: Call, x: Tensor) -> Tensor:
+    return (
+        r.view(x.shape) if r.numel() == x.numel() else r.view(call.out.shape).sum_to_size(x.shape)
+    )
 
 
 def magnitude(call: Call, c: Any, stabiliser: float) -> Relevance:
@@ -115,11 +121,13 @@ def numerator_takes_all(call: Call, c: Any) -> Relevance:
 
 def pointwise(call: Call, c: Any) -> Relevance:
     """R_in = R_out if f(0) = 0, by what f really gives at 0; else x f'(x) R_out / f(x)."""
+    if len(call.live) > 1:
+        return zero(call, c)
     (operand,) = call.live
     x = call.operand(operand)
     at_zero = invoke(call.op.target, substitute(call.arguments, {operand: torch.zeros_like(x)}))
     if bool((at_zero == 0).all()):
-        return {operand: incoming(call, c).view(x.shape)}
+        return {operand: _summed(incoming(call, c), call, x)}
     return zero(call, c)
 
 
