@@ -326,7 +326,7 @@ RECURRENT = [nn.LSTM, nn.GRU, nn.RNN]
 def test_weights_in_a_list_are_the_models_parameters(kind):
     model = seeded(lambda: kind(6, 3, batch_first=True))
     x = draw(4, 5, 6)
-    engine = Engine(model, x, preset="gradient")
+    engine = Engine(model, x, preset="gradient", output="0")
     torch.testing.assert_close(engine.explain(x, target=0, position=-1).output[0], model(x)[0])
     assert not engine.captured.notes
     weights = [w for place in engine.captured.premises.contents for w in place.contents]

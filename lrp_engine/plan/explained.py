@@ -123,8 +123,8 @@ def _inner_value(captured: Captured, name: str) -> fx.Node:
     close = difflib.get_close_matches(name, [*outputs, *inner, *nodes], n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise TargetError(
-        f"the model has no floating-point output {name!r}, and no module or node of that name"
-        f"{hint or '; choose from: ' + ', '.join(outputs)}"
+        f"the model has no floating-point output {name!r}, nor a module or node of that name{hint}."
+        f" Its outputs: {', '.join(outputs)}"
     )
 
 
