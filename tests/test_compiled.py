@@ -29,7 +29,7 @@ class Attends(nn.Module):
         return self.head(x + nn.functional.gelu(self.inner(x)))
 
 
-@pytest.mark.parametrize("whole", [True, None])
+@pytest.mark.parametrize("whole", [pytest.param(True, marks=pytest.mark.slow), None])
 def test_new_lengths_and_batches_are_not_compiled_anew(monkeypatch, whole):
     graphs = []
 

@@ -51,7 +51,9 @@ def made(name: str) -> tuple[Engine, dict[str, Tensor]]:
     return mixed() if name == "mixed" else language(name)
 
 
-each = pytest.mark.parametrize("name", ["mixed", "gpt2", "llama"])
+each = pytest.mark.parametrize(
+    "name", ["mixed", "gpt2", pytest.param("llama", marks=pytest.mark.slow)]
+)
 
 
 def seed_at(shape: torch.Size, classes: list[int], rows: list[int]) -> Tensor:

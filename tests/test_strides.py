@@ -60,7 +60,10 @@ def attention(request):
     return model, Engine(model, qkv, preset="gradient", compile=request.param)
 
 
-@pytest.mark.parametrize("order", [(0, 1, 3, 2), (1, 2, 3, 0), (0, 2, 1, 3)])
+OTHERS = [pytest.param(order, marks=pytest.mark.slow) for order in [(0, 1, 3, 2), (0, 2, 1, 3)]]
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 0), *OTHERS])
 def test_attention_on_operands_that_lie_otherwise_than_at_capture(attention, order):
     model, engine = attention
     assert_as_autograd(model, engine, *(lying(draw(3, 2, 5, 8, seed=i), order) for i in range(3)))
@@ -69,7 +72,7 @@ def test_attention_on_operands_that_lie_otherwise_than_at_capture(attention, ord
 orders = st.sampled_from(list(permutations(range(4))))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=15, deadline=None, derandomize=True, database=None)
 @given(st.integers(1, 3), orders, orders, orders)
 def test_attention_in_any_order_of_axes(batch, a, b, c):
     model, engine = _attention_once()

@@ -10,8 +10,8 @@ from .conformance import Case, cases, failures, left, plain_failure
 TOGETHER = 24  # models that are captured in one program: export's fixed cost is paid once
 
 
-# Every case is imported and run below; captured are those of every third part, the rest if slow.
-PARTS = [pytest.param(p, marks=[pytest.mark.slow] if p % 3 else []) for p in range(64)]
+# Every case is imported and run below; captured are those of every eighth part, the rest if slow.
+PARTS = [pytest.param(p, marks=[pytest.mark.slow] if p % 8 else []) for p in range(64)]
 
 
 @pytest.mark.filterwarnings("ignore")
