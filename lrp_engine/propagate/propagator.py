@@ -11,6 +11,7 @@ from torch.fx.node import Argument
 from ..errors import LrpError, RuleError
 from ..graphs.nodes import describe, is_getitem, part_of, value
 from ..graphs.schema import bind, pick
+from ..graphs.walk import upstream
 from ..method.call import Form
 from ..plan.plan import Assignment, Plan
 from .call_site import CallSite
@@ -115,7 +116,9 @@ class Propagator:
         traced = self.traces.rules[key]
         results = self.joint.write(traced.template, site.arguments, a.node)
         passed = [
-            None if back is None else Flow(back, a.rule.form_given(site.form), scale * factor)
+            None
+            if back is None
+            else self.flows.scaled(back, a.rule.form_given(site.form), scale * factor)
             for back, factor in zip(results, traced.factors, strict=False)
         ]
         return passed, results[len(traced.factors) :]
@@ -127,12 +130,15 @@ class Propagator:
         return self.joint.write_function(function, arguments, asks, self.traces.functions)[0]
 
     def _share(self, forward: fx.Node, primal: Sequence[fx.Node | None]) -> None:
-        """Let the forward pass use the result that the rule had to compute again."""
+        """Let the forward pass use the result that the rule had to compute again.
+
+        Not where it reads a size off the forward pass's own result: it would depend on itself.
+        """
         one = isinstance(value(forward), Tensor)
         parts = {user: part_of(user)[1] for user in forward.users if is_getitem(user)}
         for node, index in ({forward: 0} if one else parts).items():
             again = primal[index]
-            if again is not None:
+            if again is not None and node not in upstream([again]):
                 self.joint.replace(node, again)
 
 
