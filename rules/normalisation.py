@@ -150,7 +150,7 @@ NEGATIVE_POWERS = (
         target=aten.pow.Tensor_Scalar,
         operands=("self",),
         samples=(sample(positive(2, 3), -0.5),),
-        when=lambda arguments, _: arguments["exponent"] < 0,
+        when=lambda arguments, _: arguments["exponent"] <= 0,  # x^0 is the constant 1
         regular=never_zero("self"),
     ),
 )

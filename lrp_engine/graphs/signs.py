@@ -1,4 +1,4 @@
-"""Tell the sign of constants: an exponent above zero makes an activation, one below zero a scale."""
+"""Tell the sign of constants: an exponent above zero makes an activation, below zero a scale."""
 
 from __future__ import annotations
 
