@@ -82,3 +82,23 @@ def test_fixed_sizes_agree(model: nn.Module) -> None:
     fixed = lrp.Engine(model, X, output="body.0", dynamic=False).explain(X, target=0)
     free = lrp.Engine(model, X, output="body.0").explain(X, target=0)
     assert torch.equal(fixed.relevance["x"], free.relevance["x"])
+
+
+@pytest.mark.parametrize("preset", ["gradient", "attnlrp"])
+def test_a_metric_takes_all_outputs(model: nn.Module, preset: str) -> None:
+    def metric(outputs: dict[str, Tensor]) -> Tensor:
+        return outputs["0"][:, 1] + 2 * outputs["1"][:, 0, 2]
+
+    found = lrp.explain(model, X, target=metric, output="all", preset=preset)
+    boxes, classes = (
+        lrp.explain(model, X, target=t, output=name, preset=preset, position=position)
+        for t, name, position in ((1, "0", None), (2, "1", 0))
+    )
+    expected = boxes.relevance["x"] + 2 * classes.relevance["x"]
+    assert torch.allclose(found.relevance["x"], expected, atol=1e-12)
+    found.check()
+
+
+def test_all_outputs_need_a_metric(model: nn.Module) -> None:
+    with pytest.raises(TargetError, match="takes a dict of outputs"):
+        lrp.explain(model, X, target=0, output="all")

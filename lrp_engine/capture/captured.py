@@ -44,11 +44,15 @@ class InputPort:
 
 @dataclass(frozen=True)
 class OutputPort:
-    """One tensor leaf of the model's outputs."""
+    """One tensor leaf of the model's outputs.
+
+    `joins`: positions of the outputs that this one joins, flattened, behind one another.
+    """
 
     name: str
     node: fx.Node
     position: int
+    joins: tuple[int, ...] = ()
 
 
 class Claim(Protocol):

@@ -33,6 +33,7 @@ SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
 JOIN = torch.ops.aten.cat.default
+FLATTEN = torch.ops.aten.flatten.using_ints
 # A product of more than two axes, as torch takes it apart: two axes made one, and again two.
 FLATTENED_MATMUL = (_RESHAPE, torch.ops.aten.mm.default, torch.ops.aten._unsafe_view.default)
 # Fused attention as one kernel does it, and what each reads row by row.
@@ -64,15 +65,20 @@ _BY_NUMBER = {
 }
 
 
-def split_factor(node: Argument) -> tuple[Argument, float]:
-    """Return (x, k) with node = k * x for a number k > 0; (node, 1) if it is no such product."""
+def split_factor(node: Argument, fits: Callable[[float], bool]) -> tuple[Argument, float]:
+    """Return (x, k) with node = k * x for a number k > 0; (node, 1) if it is no such product.
+
+    `fits`: whether a number may stand for k; one that does not stays in the graph.
+    """
     factor = 1.0
     while isinstance(node, fx.Node) and node.target in _BY_NUMBER and len(node.args) == 2:
         x, k = node.args
         if not isinstance(k, (int, float)) or k <= 0 or not _same_dtype(node, x):
             break
-        factor *= _BY_NUMBER[node.target](k)
-        node = x
+        product = factor * _BY_NUMBER[node.target](k)
+        if not fits(product):
+            break
+        factor, node = product, x
     return node, factor
 
 

@@ -7,13 +7,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from torch import fx
+from torch.fx.node import Argument, Target
 
 from ..capture import Captured, OutputPort
 from ..errors import TargetError
-from ..graphs.nodes import is_complex, is_floating
+from ..graphs.aten import FLATTEN, JOIN
+from ..graphs.nodes import is_complex, is_floating, value
+from ..graphs.tracing import run_without_data
 from ..method.registry import Registry
 
 SCORES = "scores"
+ALL = "all"
+NOT_THE_MODELS_OWN = (SCORES, ALL)
 
 
 def choose_output(captured: Captured, registry: Registry, name: str | None) -> Captured:
@@ -22,14 +27,17 @@ def choose_output(captured: Captured, registry: Registry, name: str | None) -> C
     Args:
         captured: The model.
         registry: Tells which ops make probabilities.
-        name: An output's name, a module's path, a node's name, or `scores`: what a final softmax
-            or sigmoid reads. Default: `logits` if there is one, else the first output.
+        name: An output's name, a module's path, a node's name, `scores`: what a final softmax
+            or sigmoid reads, or `all`: all outputs, for a metric of them. Default: `logits` if
+            there is one, else the first output.
 
     Raises:
         TargetError: there is no floating-point value of that name, or it is not clear which.
     """
     known = {port.name for port in floating_outputs(captured)}
     _refuse_complex(captured, name, known)
+    if name == ALL and name not in known:
+        return _join(captured)
     if name is not None and name not in known:
         node = _scores(captured, registry) if name == SCORES else _inner_value(captured, name)
         return _with_output(captured, name, node)
@@ -132,11 +140,35 @@ def _names(nodes: Sequence[fx.Node]) -> str:
     return ", ".join(node.name for node in nodes)
 
 
-def _with_output(captured: Captured, name: str, node: fx.Node) -> Captured:
+def _join(captured: Captured) -> Captured:
+    """Return the model with all its floating-point outputs, flattened, in one."""
+    ports = floating_outputs(captured)
+    if not ports:
+        find_output(captured, None)  # raises the error
+    if len(dtypes := {value(port.node).dtype for port in ports}) > 1:
+        raise TargetError(f"outputs of different dtypes cannot be explained together: {dtypes}")
+    graph = captured.graph
+    (output,) = graph.find_nodes(op="output")
+    with graph.inserting_before(output):
+        flat = [_call(graph, FLATTEN, (port.node, 1)) for port in ports]
+        joined = _call(graph, JOIN, (flat, 1))
+    return _with_output(captured, ALL, joined, tuple(port.position for port in ports))
+
+
+def _call(graph: fx.Graph, target: Target, args: tuple[Argument, ...]) -> fx.Node:
+    assert callable(target)
+    node = graph.call_function(target, args)
+    node.meta["val"] = run_without_data(target, args, {})
+    return node
+
+
+def _with_output(
+    captured: Captured, name: str, node: fx.Node, joins: tuple[int, ...] = ()
+) -> Captured:
     """Return the model with one more output behind its own."""
     (output,) = captured.graph.find_nodes(op="output")
     leaves = output.args[0]
     assert isinstance(leaves, Sequence)
-    port = OutputPort(name, node, len(leaves))
+    port = OutputPort(name, node, len(leaves), joins)
     output.args = ([*leaves, node],)
     return replace(captured, outputs=(*captured.outputs, port))

@@ -30,7 +30,7 @@ from ..method.rule import Rule
 from ..preset.preset import Preset
 from ..preset.preset_file import complete, load
 from .assign import Uncovered, assign
-from .explained import SCORES, choose_output, find_output
+from .explained import NOT_THE_MODELS_OWN, choose_output, find_output
 from .plan import Plan, SourcePort
 from .sources import Sources, resolve_sources
 
@@ -148,7 +148,8 @@ class PreparedModel:
             try:
                 return PlanWithNodes(self._assign(captured, nodes, preset, choose), nodes)
             except Uncovered as gap:
-                simpler = decompose(captured, gap.reasons)
+                gaps = without_spelled(gap.reasons, self.registry)
+                simpler = decompose(captured, gaps)
                 if simpler is None:
                     raise
                 captured, nodes = simpler.captured, _follow(nodes, simpler)
@@ -179,8 +180,9 @@ def prepare(
         example_inputs: a tensor, a tuple of arguments, or a mapping of keyword arguments. An ONNX
             file and an ExportedProgram need none.
         output: name of the output to explain, a module's path or a node's name for a value inside
-            of the model, or `scores` for what a final softmax or sigmoid reads; default `logits`
-            if there is one, else the first with floating-point numbers.
+            of the model, or `scores` for what a final softmax or sigmoid reads, or `all` for a
+            metric of all outputs, a function of a dict; default `logits` if there is one, else the
+            first with floating-point numbers.
         dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
         rules: a user's own op records and rules.
 
@@ -205,7 +207,7 @@ def _capture(model: ModelSource, example: Any, dynamic: Any, output: str | None)
 
         model = load_onnx(model)
     if isinstance(model, CapturesItself):
-        inner = None if output == SCORES else output
+        inner = None if output in NOT_THE_MODELS_OWN else output
         return model.capture(example, dynamic=dynamic, output=inner)
     if example is None and not isinstance(model, ExportedProgram):
         raise InputError("example inputs are needed to capture the model")

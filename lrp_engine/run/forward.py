@@ -18,6 +18,7 @@ from ..programs.batched import run_many
 from ..propagate.accounts import read_accounts
 from ..propagate.ledger import Ledger, ledger_of
 from ..results.explanation import Explanation
+from .all_outputs import of_all_outputs
 from .finiteness import Finite, ask_if_finite, require_finite
 from .inputs import count_versions
 from .program_pairs import ProgramPair, ProgramPairs
@@ -59,11 +60,19 @@ class ModelRun:
 
     def seed(self, target: Target, position: Position) -> Seed:
         """Resolve a target to what relevance starts from. Raises TargetError."""
+        if joined := self._joined_outputs():
+            target = of_all_outputs(target, joined)
         with torch.set_grad_enabled(self.pair.with_grad):
             if self.pairs.plan.preset.runs == 1:
                 return seed_of(self.explained_output, target, position)
             place = self.pairs.plan.output.position + len(self.outputs) // 2
             return seed_between(self.explained_output, self.outputs[place], target, position)
+
+    def _joined_outputs(self) -> dict[str, torch.Size]:
+        """Return the shapes of the outputs that the explained one joins, by name."""
+        plan = self.pairs.plan
+        ports = [p for p in plan.captured.outputs if p.position in plan.output.joins]
+        return {port.name: self.outputs[port.position].shape for port in ports}
 
     def seed_rows(self, target: Target, positions: int) -> Seed:
         """Resolve a class at the rows that were computed, of so many positions."""

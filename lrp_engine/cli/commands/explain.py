@@ -37,6 +37,9 @@ def explain(
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Explain what the last softmax or sigmoid reads.")
+    ] = False,
     setting: o.SettingTexts = None,
     seed: o.DrawSeed = None,
     reference: o.ReferenceText = None,
@@ -49,6 +52,9 @@ def explain(
 ) -> None:
     """Explain one output number per sample: how much each input entry contributed to it."""
     chosen = o.target_of(target, target_json)
+    if scores and output_name is not None:
+        raise typer.BadParameter("give --output-name or --scores, not both")
+    output_name = "scores" if scores else output_name
     bound = o.settings_of(setting)
     with reporting(as_json, debug):
         from .. import shared_steps
