@@ -105,8 +105,12 @@ class Uncovered(CoverageError):
 
 def _of_parts(nodes: Iterable[fx.Node]) -> str:
     """Say at which parts of an op that was taken apart there is no rule."""
-    parts = sorted({target_name(n) for n in nodes if WHOLE in n.meta and not is_complex(n)})
+    parts = sorted({target_name(n) for n in nodes if WHOLE in n.meta and not _touches_complex(n)})
     return f"\n    nor has what it is made of ({', '.join(parts)})" if parts else ""
+
+
+def _touches_complex(node: fx.Node) -> bool:
+    return any(map(is_complex, (node, *node.all_input_nodes)))
 
 
 @dataclass

@@ -17,6 +17,7 @@ from ..canonicalise import (
     fold_batch_norm,
     split_complex,
 )
+from ..canonicalise.complex_numbers import without_spelled
 from ..canonicalise.rewriting import Rewritten
 from ..capture import Captured, OutputPort, capture
 from ..capture.ambient import leave_modes

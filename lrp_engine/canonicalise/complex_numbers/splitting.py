@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,11 +60,29 @@ def _open(captured: Captured, registry: Registry) -> Rewritten:
 
 
 def _hides_parts(node: fx.Node, registry: Registry) -> bool:
-    if schema_of(node.target) is None or not _touches_complex(node) or not find_recipe(node.target):
+    if not _touches_complex(node) or not find_recipe(node.target):
         return False
+    return not is_spelled(node, registry)
+
+
+def is_spelled(node: fx.Node, registry: Registry) -> bool:
+    """Return whether there is a way to compute an op with real and imaginary parts."""
+    if node.target in SPELLINGS or node.target in OF_SHAPE:
+        return True
     arguments = bind(node.target, node.args, node.kwargs)
-    served = node.target in SPELLINGS or node.target in OF_SHAPE
-    return not served and not values_among(node.target, arguments, registry)
+    return bool(values_among(node.target, arguments, registry))
+
+
+def without_spelled(gaps: Mapping[fx.Node, str], registry: Registry) -> dict[fx.Node, str]:
+    """Return the ops without a rule that are worth taking apart.
+
+    What joins and splits the parts around an op without a spelling would only come back.
+    """
+    return {
+        node: reason
+        for node, reason in gaps.items()
+        if not (is_complex(node) and schema_of(node.target) and is_spelled(node, registry))
+    }
 
 
 def _touches_complex(node: fx.Node) -> bool:
