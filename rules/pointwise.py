@@ -263,19 +263,20 @@ def remainder(call: Call[Pointwise], c: Tensor, passed: Passed) -> dict[str, Ten
 def tangent(call: Call[Pointwise], c: Tensor) -> tuple[Tensor, ...]:
     """Return c f'(x), and 0 where f is finite and its slope is not: sqrt at 0, asin at 1."""
     slope, flat = call.op.slope, call.op.flat_at
-    if flat is not None and call.operand(call.live[0]).shape != c.shape:
-        wide = tangent(repeat_operands(call, c), c)
-        return (wide[0].sum_to_size(call.operand(call.live[0]).shape),)
+    shapes = [call.operand(o).shape for o in call.live]
+    if flat is not None and any(shape != c.shape for shape in shapes):
+        wide = zip(tangent(repeat_operands(call, c), c), shapes, strict=True)
+        return tuple(k.sum_to_size(shape) for k, shape in wide)
     found = call.vjp(c) if slope is None else (c * of_operand(call, slope),)
     flat_here = None if flat is None else of_operand(call, flat)
-    return found if flat_here is None else (found[0].masked_fill(flat_here, 0.0),)
+    return found if flat_here is None else tuple(k.masked_fill(flat_here, 0.0) for k in found)
 
 
 def of_operand(call: Call[Pointwise], function: Callable[..., T], *before: Tensor) -> T:
-    """Call a record's own function with the operand and the op's settings."""
-    (operand,) = call.live
-    settings = {k: v for k, v in call.arguments.items() if k != operand.name}
-    return function(*before, call.operand(operand), **settings)
+    """Call a record's own function with the live operands and the op's settings."""
+    names = {operand.name for operand in call.live}
+    settings = {k: v for k, v in call.arguments.items() if k not in names}
+    return function(*before, *(call.operand(o) for o in call.live), **settings)
 
 
 def to_operands(call: Call[Pointwise], r: Tensor) -> Coefficients:

@@ -17,7 +17,7 @@ from lrp_engine.graphs.schema import Arguments
 from lrp_engine.graphs.signs import Sign, sign_of
 from lrp_engine.method.claims import as_are, never_zero
 from lrp_engine.method.op import AtZero, Normaliser, Pointwise
-from lrp_engine.method.samples import between, positive, real, sample
+from lrp_engine.method.samples import between, positive, sample
 
 _BASE = frozenset({"self"})
 _NEEDS = (
@@ -47,13 +47,19 @@ def root_at_zero(x: Tensor, exponent: Tensor) -> Tensor:
     return (x == 0) & (exponent > 0) & (exponent < 1)
 
 
+def no_slope(x: Tensor, exponent: Tensor) -> Tensor:
+    """Do the same where both are live: a power of x < 0 is one for whole exponents only."""
+    return root_at_zero(x, exponent) | (x < 0)
+
+
 POWERS = (
     Pointwise(
         target=aten.pow.Tensor_Tensor,
         operands=("self",),
         samples=(
-            sample(positive(2, 3), positive(1)),
-            sample(positive(2, 3), between(1.0, 3.0, 2, 3)),
+            sample(positive(2, 3), between(2.0, 3.0, 1)),
+            sample(positive(2, 3), between(0.2, 0.6, 1)),
+            sample(positive(2, 3), positive(2, 3)),
             sample(positive(3), positive(2, 3)),
         ),
         when=_is(Sign.ABOVE),
@@ -79,13 +85,14 @@ POWERS = (
     Pointwise(
         target=aten.pow.Tensor_Tensor,
         operands=("exponent",),
-        samples=(sample(positive(3), real(2, 3)), sample(positive(2, 3), real(3))),
+        samples=(sample(positive(3), positive(2, 3)), sample(positive(2, 3), positive(3))),
         when=lambda _, live: live == {"exponent"},
     ),
     Pointwise(
         target=aten.pow.Tensor_Tensor,
         operands=("self", "exponent"),
-        samples=(sample(positive(3), real(2, 3)), sample(positive(2, 3), real(3))),
+        samples=(sample(positive(3), positive(2, 3)), sample(positive(2, 3), positive(3))),
         when=lambda _, live: live == {"self", "exponent"},
+        flat_at=no_slope,
     ),
 )

@@ -32,13 +32,13 @@ def applied(function: Function) -> Applied:
     return seeded(lambda: Applied(function))
 
 
-def itself_as_exponent(h: Tensor, row: Tensor) -> Tensor:
-    return h.pow(h)
+def both_signs_as_exponents(h: Tensor, row: Tensor) -> Tensor:
+    return h.pow(row - 1.75)
 
 
 REFUSED: dict[str, Function] = {
-    r"aten\.pow\.Tensor_Tensor(.*\n)+.*'self'.*only through 'exponent'": itself_as_exponent,
-    r"aten\.float_power\.Tensor_Tensor": lambda h, row: torch.float_power(h, row),
+    r"aten\.pow\.Tensor_Tensor(.*\n)+.*they are of both signs": both_signs_as_exponents,
+    r"aten\.float_power\.Tensor_Tensor": lambda h, row: torch.float_power(h, row - 1.75),
     r"aten\.logcumsumexp\.default": lambda h, row: h.logcumsumexp(1),
     r"aten\.rrelu.*\n +it draws random numbers": lambda h, row: torch.rrelu(h, training=True),
     r"aten\.poisson.*\n +it draws random numbers": lambda h, row: torch.poisson(h),
@@ -66,11 +66,15 @@ def no_mark(*_: object) -> None:
 def test_without_the_mark_a_part_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["lrp_engine.canonicalise.decompose"], "_mark_parts", no_mark)
     with pytest.raises(CoverageError, match=r"= prims\.pow"):
-        Engine(applied(itself_as_exponent), X)
+        Engine(applied(both_signs_as_exponents), X)
 
 
 SERVED: dict[str, Function] = {
     "exponent": lambda h, row: row.pow(h),
+    "base": lambda h, row: h.pow(row),
+    "negative exponents": lambda h, row: h.pow(-row),
+    "base and exponent": lambda h, row: h.pow(h),
+    "float_power": lambda h, row: torch.float_power(h, row),
     "ldexp": lambda h, row: torch.ldexp(row, h),
     "prod": lambda h, row: h * h.prod(1, keepdim=True),
     "cumprod": lambda h, row: h.cumprod(1),

@@ -42,6 +42,7 @@ COMPOSED: dict[str, Function] = {
     "max unpool": lambda x, y: F.max_unpool1d(*F.max_pool1d(x, 2, return_indices=True), 2),
     "fold": lambda x, y: F.fold(F.unfold(x[None], 2), (3, 4), 2),
     "var_mean": lambda x, y: torch.stack(torch.var_mean(x, -1)),
+    "power of tensors": lambda x, y: torch.pow(x.abs(), y),
     "quantile": lambda x, y: torch.quantile(x, 0.3, dim=-1),
     "nan_to_num": lambda x, y: torch.nan_to_num(x),
     "frac": lambda x, y: torch.frac(x),
@@ -54,7 +55,7 @@ REFUSED: dict[str, Function] = {
     "fft": lambda x, y: torch.fft.rfft(x).real + x[..., :3],
     "complex rotation": lambda x, y: torch.view_as_real(torch.polar(y, x)),
     "atan2": torch.atan2,
-    "power of a tensor": torch.pow,
+    "power of an exponent by data": lambda x, y: torch.pow(x, y.sign()),
     "inverse": lambda x, y: torch.linalg.inv(x[0, :, :3]),
     "distance to a constant": lambda x, y: torch.cdist(x, torch.ones(5, 4, dtype=x.dtype)),
 }

@@ -91,6 +91,8 @@ def test_an_activation_at_zero_takes_the_limit(op: Op, dtype: torch.dtype) -> No
         if case.rule.name != "identity" or case.form is Form.RELEVANCE:
             continue
         given = op.samples[case.sample]
+        if any(isinstance(a, Tensor) and a.numel() > 1 for a in given.make()[0][1:]):
+            continue  # each entry has a limit of its own
         at_zero = Sample((torch.zeros(2, dtype=dtype), *given.args[1:]), given.kwargs)
         _, c, (back,) = apply(replace(case, op=replace(op, samples=(at_zero,)), sample=0))
         near = torch.full((1,), 1e-9, dtype=torch.float64)
