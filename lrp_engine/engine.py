@@ -46,8 +46,9 @@ class Engine:
         preset: name of a preset, path of a preset file, or a `Preset`.
         sources: where relevance is wanted: input names, module paths or globs, node names.
             Default: every floating-point input, and the embedding of every integer input.
-        output: name of the output to explain; default `logits` if there is one, else the first
-            with floating-point numbers. Of an ONNX file, any value that a node computes.
+        output: name of an output, of a module or node inside the model, or of a value of an ONNX
+            file; `scores` is what a last softmax or sigmoid reads, `all` is for a metric of all
+            outputs. Default: `logits` if there is one, else the first with floating-point numbers.
         policy: "keep" (fastest), "balanced" (computes again what is cheap for its bytes),
             "low_memory" (checkpoints), or a budget for the peak: bytes, "500 MB", "2 GiB".
         dynamic: False fixes all sizes; a torch.export `dynamic_shapes` spec is passed on.
