@@ -59,7 +59,7 @@ def lstm_layer(
     if mode != _LSTM or len(batch_sizes):
         raise CaptureError("a recurrent layer over packed sequences: give it padded ones instead")
     h, c = h[0], c[0]
-    entering = linear(x, from_input, input_bias)
+    entering = linear(x, from_input, input_bias).unbind(0)
     times = range(x.shape[0])
     states: dict[int, Tensor] = {}
     for t in reversed(times) if reverse else times:

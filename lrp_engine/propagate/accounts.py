@@ -23,7 +23,7 @@ from ..method.relevance import relevance_of, sum_in_double, widen
 from ..plan.plan import Assignment, Plan
 from .call_site import Arriving, CallSite
 from .flows import Conversion
-from .ledger import Account
+from .ledger import Account, floor_for
 from .propagator import Propagation, RuleStep
 from .trace_cache import AccountTrace, TraceCache
 
@@ -68,6 +68,7 @@ def read_accounts(
 ) -> list[Account]:
     """Return the accounts, from the output to the sources, given the sums of a program."""
     rest, accounts, other = iter(numbers), [], plan.influence.causes
+    floor = floor_for(plan.coarsest_dtype())
     for entry in entries:
         received, passed, coming, going, *absorbed = (next(rest) for _ in range(entry.count))
         causes = entry.causes or ((entry.rest,) if entry.rest else ())
@@ -86,6 +87,7 @@ def read_accounts(
                 absorbed=dict(zip(causes, amounts, strict=True)),
                 size_received=coming,
                 size_passed=going,
+                floor=floor,
             )
         )
     return accounts

@@ -18,7 +18,7 @@ from ..method.call import Call, Form
 from ..method.op import Op
 from ..method.zeros import pass_on
 from ..plan.plan import Assignment
-from .flows import Arrived
+from .flows import Arrived, travels
 
 # What arrives at an op: a tensor, or one per result, None where nothing arrives.
 Arriving = Tensor | tuple[Tensor | None, ...] | None
@@ -172,7 +172,7 @@ class CallSite:
 
         template = trace(run, self.examples)
         count = len(a.live)
-        bare = [split_factor(result) for result in template.results[:count]]
+        bare = [split_factor(result, travels) for result in template.results[:count]]
         coefficients = [node if isinstance(node, fx.Node) else None for node, _ in bare]
         primal = template.results[count:]
         live = [template.inputs[i] for i in self.live_inputs()]

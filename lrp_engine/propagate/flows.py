@@ -2,7 +2,8 @@
 
 Rules are linear in what arrives, so a constant factor (the halves of a uniform split) need not
 be multiplied out where it arises: it travels beside the tensor and is multiplied in, for free,
-where flows are added.
+where flows are added. It is multiplied out before it grows or shrinks beyond `_REACH`: one half per
+step of a long recurrence would soon be a number that no tensor holds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ from ..graphs.tracing import Template
 from ..method.call import Form
 from ..method.relevance import to_coefficient, to_relevance
 from .joint_graph import JointGraph
+
+_REACH = 2.0**7  # the ratio of two such factors, at most 2**14, is a number even in half precision
+
+
+def travels(factor: float) -> bool:
+    """Return whether a factor may travel beside its tensor: neither it nor a ratio overflows."""
+    return 1 / _REACH <= factor <= _REACH
 
 
 class Flow(NamedTuple):
@@ -113,6 +121,12 @@ class Flows:
         results = 1 if isinstance(value(node), Tensor) else 1 + len(value(node))
         flows = (flow for i in range(results) for flow in self._arrived.get((node, i), ()))
         return any(flow.form is Form.RELEVANCE for flow in flows)
+
+    def scaled(self, node: fx.Node, form: Form, scale: float) -> Flow:
+        """Return the flow scale * node, the factor multiplied out if it must not travel."""
+        if travels(scale):
+            return Flow(node, form, scale)
+        return Flow(self.multiply(node, scale), form)
 
     def multiply(self, flow: fx.Node, scale: float) -> fx.Node:
         """Write scale * flow."""

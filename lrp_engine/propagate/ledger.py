@@ -38,16 +38,30 @@ class LedgerSummary(TypedDict):
     worst: WorstAccount | None
 
 
+_ENTRIES = 2**20  # of how many entries what is too small for the dtype may be missing
+
+
 def tolerance_for(dtype: torch.dtype) -> float:
     """Return the default tolerance, relative to the sum of |R| at the op."""
     return _TOLERANCE.get(dtype, 1e-5)
+
+
+def floor_for(dtype: torch.dtype) -> float:
+    """Return the largest residual that no account of this dtype can tell from zero.
+
+    Below its smallest normal number a dtype has no digits left, and some devices flush to zero. In
+    single precision this allows 1.2e-32, in double 2.3e-302. Half precision is summed in single,
+    and has no floor of its own: what underflows there is a loss to be reported.
+    """
+    return _ENTRIES * torch.finfo(torch.promote_types(dtype, torch.float32)).tiny
 
 
 @dataclass(frozen=True)
 class Account:
     """One op's account, summed over the batch. Units: those of the explained number.
 
-    `size_received` and `size_passed` are the sums of |R| on both sides.
+    `size_received` and `size_passed` are the sums of |R| on both sides; a residual of at most
+    `floor` is none.
     """
 
     node: str
@@ -59,6 +73,7 @@ class Account:
     absorbed: Mapping[str, float]
     size_received: float
     size_passed: float
+    floor: float = 0.0
 
     @property
     def size(self) -> float:
@@ -98,7 +113,7 @@ class Account:
     @property
     def error(self) -> float:
         """|residual| relative to the sum of |R| that arrived or was passed on."""
-        if self.residual == 0:
+        if abs(self.residual) <= self.floor:
             return 0.0
         return abs(self.residual) / self.size if self.size else float("inf")
 

@@ -17,7 +17,7 @@ from ..boundary.tables import parse_json_object
 from ..boundary.writing import require_ending, write_safetensors
 from ..errors import InputError, LrpError
 from ..plan.provenance import Provenance
-from ..propagate.ledger import Account, Ledger, tolerance_for
+from ..propagate.ledger import Account, Ledger, floor_for, tolerance_for
 
 FORMAT = "lrp-engine explanation 3"
 ENDING = ".safetensors"
@@ -90,7 +90,8 @@ def _parse(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Stored
         check_table(row, kinds_of(Account), "an account", InputError)
     check_table(provenance, kinds_of(Provenance), "provenance", InputError)
     check_table(ledger, kinds_of(Ledger) | _LEDGER, "ledger", InputError)
-    accounts = tuple(Account(**row) for row in ledger["accounts"])
+    floor = floor_for(_DTYPES[ledger["dtype"]])
+    accounts = tuple(Account(**row | {"floor": floor}) for row in ledger["accounts"])
     return StoredExplanation(
         explained=tensors["explained"],
         relevance=_select(tensors, "relevance/"),
@@ -122,5 +123,5 @@ def _dtype_of(ledger: Ledger) -> str:
 
 
 def _tolerance_of(dtype: str) -> float:
-    """Return the tolerance of a dtype by name: a file may not choose its own."""
+    """Return the tolerance of a dtype by name: a file may choose neither it nor its floor."""
     return tolerance_for(_DTYPES[dtype])
