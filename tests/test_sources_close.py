@@ -176,6 +176,57 @@ def test_a_bag_of_embeddings_is_explained_row_by_row(kind):
     ex.check()
 
 
+GRIDS = {
+    "sum": ({"mode": "sum"}, False),
+    "mean": ({"mode": "mean"}, False),
+    "mean with padding": ({"mode": "mean", "padding_idx": 1}, False),
+    "max": ({"mode": "max"}, False),
+    "max with padding": ({"mode": "max", "padding_idx": 8}, False),
+    "weights": ({"mode": "sum", "padding_idx": 0}, True),
+}
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+def test_bags_that_are_rows_keep_the_axes_of_ids(kind):
+    options, weighted = GRIDS[kind]
+
+    class Bag(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bag = nn.EmbeddingBag(ROWS, WIDTH, **options).double()
+            self.register_buffer("head", draw(WIDTH, 2, seed=1))
+
+        def forward(self, ids, weights=None):
+            return self.bag(ids, per_sample_weights=weights) @ self.head
+
+    model, weights = Bag().eval(), draw(2, 4, seed=5).abs()
+    engine = Engine(model, (IDS, weights) if weighted else (IDS,))
+    more = torch.cat([IDS, IDS.flip(1), IDS % 3])
+    for ids in (IDS, more):
+        given_ = (ids, weights.repeat(3, 1)[: len(ids)]) if weighted else (ids,)
+        ex = engine.explain(given_, target=0)
+        assert torch.allclose(ex.output, model(*given_))
+        ex.check()
+        assert ex.relevance["ids"].shape == (*ids.shape, WIDTH)
+        for row, found in enumerate(ex.relevance["ids"]):
+            w = given_[1][row] if weighted else torch.ones(4, dtype=torch.float64)
+            by_hand = grid_row_by_hand(model.bag, ids[row], w, model.head[:, 0]).detach()
+            assert torch.allclose(found, by_hand * (0.5 if weighted else 1.0), atol=1e-12)
+
+
+def grid_row_by_hand(bag: nn.EmbeddingBag, ids: Tensor, weights: Tensor, c: Tensor) -> Tensor:
+    """Relevance of the rows of one bag; those that tie for a maximum share it."""
+    found = torch.zeros(len(ids), WIDTH, dtype=torch.float64)
+    places = [k for k in range(len(ids)) if int(ids[k]) != bag.padding_idx]
+    rows = {k: bag.weight[ids[k]] * weights[k] for k in places}
+    for k in places:
+        share = c * rows[k] / (len(places) if bag.mode == "mean" else 1)
+        best = torch.stack(list(rows.values())).amax(0)
+        ties = sum((row == best).double() for row in rows.values())
+        found[k] = share * (rows[k] == best) / ties if bag.mode == "max" else share
+    return found
+
+
 class Masked(nn.Module):
     """Attention with an additive mask, pooling by the mask, and positions counted from ids."""
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..graphs.aten import aten
 
-_SUM, _MEAN, _MAX = 0, 1, 2
+SUM, MEAN, MAX = 0, 1, 2
 
 
 def embedding_bag(
@@ -17,7 +17,7 @@ def embedding_bag(
     indices: Tensor,
     offsets: Tensor,
     scale_grad_by_freq: bool = False,
-    mode: int = _SUM,
+    mode: int = SUM,
     sparse: bool = False,
     per_sample_weights: Tensor | None = None,
     include_last_offset: bool = False,
@@ -35,12 +35,12 @@ def embedding_bag(
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)
     empty = rows.new_zeros(bags + 1, rows.shape[1])
-    if mode == _MAX:
+    if mode == MAX:
         places = bag.unsqueeze(-1).expand(rows.shape)
         found = empty.scatter_reduce(0, places, rows, "amax", include_self=False)
     else:
         found = empty.index_add(0, bag, rows)
-    if mode == _MEAN:
+    if mode == MEAN:
         counts = offsets.new_zeros(bags + 1).index_add(0, bag, torch.ones_like(bag))
         found = found / counts.clamp(min=1).to(found.dtype).unsqueeze(-1)
     unused = indices.new_empty(0)
