@@ -73,7 +73,7 @@ def test_single_precision() -> None:
 def test_circuits_see_nodes_behind_complex_numbers() -> None:
     x, x0 = draw(2, 6, 8), draw(2, 6, 8, seed=2)
     pairs = Pairs(x, x0, lambda logits: logits[:, 1])
-    subjects = [CircuitModel(net, x, dynamic=False) for net in both(Rotary)]
+    subjects = [CircuitModel(net, x) for net in both(Rotary)]
     found, wanted = (score(m, pairs, ["mix"], estimator="relp")["mix"] for m in subjects)
     assert_close(found, wanted)
 

@@ -48,13 +48,14 @@ COMPOSED: dict[str, Function] = {
     "frac": lambda x, y: torch.frac(x),
     "trace": lambda x, y: torch.trace(x[0]),
     "cross entropy": lambda x, y: F.cross_entropy(x[:, 0], torch.tensor([0, 1])),
+    "fft": lambda x, y: torch.fft.rfft(x).real + x[..., :3],
+    "complex rotation": lambda x, y: torch.view_as_real(torch.polar(y, x)),
+    "atan2": torch.atan2,
     "in place": lambda x, y: x.clone().mul_(2).add_(y),
 }
 
 REFUSED: dict[str, Function] = {
-    "fft": lambda x, y: torch.fft.rfft(x).real + x[..., :3],
-    "complex rotation": lambda x, y: torch.view_as_real(torch.polar(y, x)),
-    "atan2": torch.atan2,
+    "complex tanh": lambda x, y: torch.fft.rfft(x).tanh().real + x[..., :3],
     "power of an exponent by data": lambda x, y: torch.pow(x, y.sign()),
     "inverse": lambda x, y: torch.linalg.inv(x[0, :, :3]),
     "distance to a constant": lambda x, y: torch.cdist(x, torch.ones(5, 4, dtype=x.dtype)),
