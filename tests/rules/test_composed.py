@@ -49,7 +49,6 @@ COMPOSED: dict[str, Function] = {
     "trace": lambda x, y: torch.trace(x[0]),
     "cross entropy": lambda x, y: F.cross_entropy(x[:, 0], torch.tensor([0, 1])),
     "fft": lambda x, y: torch.fft.rfft(x).real + x[..., :3],
-    "complex rotation": lambda x, y: torch.view_as_real(torch.polar(y, x)),
     "atan2": torch.atan2,
     "in place": lambda x, y: x.clone().mul_(2).add_(y),
 }
