@@ -96,11 +96,12 @@ _CONVERSIONS: dict[object, Convert] = {
 
 @dataclass(frozen=True)
 class OpParameter:
-    """One parameter of an entry's function that takes an input."""
+    """One parameter of an entry's function that takes an input; None for one left out, if open."""
 
     name: str
     convert: Convert
     variadic: bool
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,9 @@ class OpEntry:
             bound["node"] = node
         fixed = self.inputs[:-1] if self.inputs and self.inputs[-1].variadic else ()
         first = [bound.pop(p.name, None) for p in fixed]
+        bound |= {
+            p.name: None for p in self.inputs if p.open and p not in fixed and p.name not in bound
+        }
         return self.function(*first, *rest, **bound)
 
     def _bound(
@@ -202,9 +206,10 @@ def make_entry(
         else:
             variadic = parameter.kind is parameter.VAR_POSITIONAL
             hint = hints[parameter.name]
-            required = required and not variadic and type(None) not in typing.get_args(hint)
-            convert = _conversion(hint)
-            inputs.append(OpParameter(parameter.name, convert, variadic))
+            required = required and not variadic
+            is_open = required and type(None) in typing.get_args(hint)
+            required = required and not is_open
+            inputs.append(OpParameter(parameter.name, _conversion(hint), variadic, is_open))
         if required and parameter.name != "node":
             needs.add(parameter.name)
     return OpEntry(

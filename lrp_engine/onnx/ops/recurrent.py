@@ -280,6 +280,32 @@ def lstm(
     clip: float | None = None,
 ) -> list[Tensor]:
     """Unroll a layer of long short-term memory."""
+    return lstm_with(
+        None, x, w, r, b, sequence_lens, (initial_h, initial_c), p,
+        direction=direction, layout=layout, input_forget=input_forget, activations=activations,
+        activation_alpha=activation_alpha, activation_beta=activation_beta, clip=clip,
+    )  # fmt: skip
+
+
+def lstm_with(
+    change: Callable[[RecurrentStep], RecurrentStep] | None,
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None,
+    lengths: Tensor | None,
+    initial: Sequence[Tensor | None],
+    peepholes: Tensor | None,
+    *,
+    direction: str,
+    layout: int = 0,
+    input_forget: int,
+    activations: Sequence[str] | None,
+    activation_alpha: Sequence[float],
+    activation_beta: Sequence[float],
+    clip: float | None,
+) -> list[Tensor]:
+    """Unroll a layer of long short-term memory; `change` makes another step of its step."""
     chosen = _activations(
         activations,
         ("sigmoid", "tanh", "tanh"),
@@ -287,7 +313,8 @@ def lstm(
         activation_alpha,
         activation_beta,
     )
+    step = _lstm_step(bool(input_forget))
+    step = step if change is None else change(step)
     return _recurrent(
-        x, w, r, b, sequence_lens, [initial_h, initial_c], p, _lstm_step(bool(input_forget)),
-        chosen, direction, layout, clip, "LSTM",
-    )  # fmt: skip
+        x, w, r, b, lengths, initial, peepholes, step, chosen, direction, layout, clip, "LSTM"
+    )
