@@ -1,0 +1,69 @@
+"""Three small pretrained models, kept beside this test with their licences, on sounds."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from .compare import explain_checked, load_compared
+from .sounds import pluck, voice
+
+MODELS = Path(__file__).parent / "models"
+PROBABILITY = "output"
+RANGE = {"fmin": np.float32(46.875), "fmax": np.float32(2093.75)}
+# The constant-Q transform that basic-pitch begins with, and the logits of its notes.
+READ = "conv2d_3/BiasAdd/ReadVariableOp"
+SPECTRUM = "model_1/normalized_log_1/div_no_nan;model_1/normalized_log_1/div_no_nan3"
+NOTES = ";".join(
+    f"model_1/{part}"
+    for part in ("conv2d_3/BiasAdd", "conv2d_5/Conv2D", "conv2d_3/Conv2D", READ)
+    for _ in range(2)
+)
+A3 = 36  # of the 88 keys of a piano
+
+
+@cache
+def spoken() -> dict[str, torch.Tensor]:
+    frame = torch.from_numpy(voice(2.0)[4000:4576])
+    return {"input": frame[None], "state": torch.zeros(2, 1, 128)}
+
+
+@pytest.mark.parametrize("preset", ["attnlrp", "epsilon_plus"])
+def test_voice_is_detected(preset: str) -> None:
+    """The file branches on its sampling rate, which is a setting."""
+    file = MODELS / "silero_vad/silero_vad.onnx"
+    module = load_compared(file, spoken(), {"sr": 16000})
+    found = explain_checked(module, spoken(), None, preset, output=PROBABILITY, dynamic=False)
+    assert found.relevance["input"].shape == (1, 576)
+
+
+def test_pitch_of_a_string() -> None:
+    sound = torch.from_numpy(pluck(220.0, 0.25, 16000))[None]
+    module = load_compared(MODELS / "swift_f0/model.onnx", {"audio": sound}, RANGE)
+    with torch.no_grad():
+        pitch = module(sound)["pitch"]
+    assert abs(float(pitch[0, 5]) - 220) < 5
+    target = {0: 0.0, 5: 1.0}
+    found = explain_checked(module, {"audio": sound}, target, output="confidence", dynamic=False)
+    assert found.relevance["audio"].isfinite().all()
+
+
+def test_harmonics_of_a_note() -> None:
+    """Relevance of a note lies on its harmonics: from 27.5 Hz on, 36 bins are an octave."""
+    sound = np.zeros(43844, np.float32)
+    sound[:22050] = pluck(220.0, 1.0, 22050)
+    inputs = {"serving_default_input_2:0": torch.from_numpy(sound)[None, :, None]}
+    module = load_compared(MODELS / "basic_pitch/nmp.onnx", inputs)
+    options = {"output": NOTES, "sources": [SPECTRUM], "dynamic": False}
+
+    def score(scores: torch.Tensor) -> torch.Tensor:
+        return scores[:, 0, 40, A3].sum()
+
+    found = explain_checked(module, inputs, score, "epsilon_plus", **options)
+    by_bin = found.relevance[SPECTRUM].clamp(min=0).sum(dim=(0, 1)).flatten()
+    harmonics = [round(36 * np.log2(220 * n / 27.5)) for n in range(1, 7)]
+    near = [b + shift for b in harmonics for shift in (-1, 0, 1)]
+    share = float(by_bin[near].sum() / by_bin.sum())
+    assert share > 3 * len(near) / len(by_bin)
