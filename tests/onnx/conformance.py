@@ -31,11 +31,11 @@ from lrp_engine.onnx.op_table import load_op_table
 from lrp_engine.onnx.tensors import tensor_of
 from lrp_engine.onnx.values import as_host, as_ints, as_number
 
-# Outside of what networks consist of: text, images, signals, training, losses, bits, boxes, trees.
+# Outside of what networks consist of: text, images, training, losses, bits, boxes, trees.
 _EXCLUDED = """Adagrad Adam ArrayFeatureExtractor Bernoulli Binarizer BitCast BitShift BitwiseAnd
-    BitwiseNot BitwiseOr BitwiseXor BlackmanWindow DFT HammingWindow HannWindow ImageDecoder
+    BitwiseNot BitwiseOr BitwiseXor ImageDecoder
     LabelEncoder MelWeightMatrix Momentum NegativeLogLikelihoodLoss NonMaxSuppression
-    OptionalGetElement OptionalHasElement RegexFullMatch RoiAlign STFT SequenceInsert SequenceMap
+    OptionalGetElement OptionalHasElement RegexFullMatch RoiAlign SequenceInsert SequenceMap
     SoftmaxCrossEntropyLoss SplitToSequence StringConcat StringNormalizer StringSplit
     TfIdfVectorizer TreeEnsemble Unique"""
 EXCLUDED = frozenset(_EXCLUDED.split())
