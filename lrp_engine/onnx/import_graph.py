@@ -16,6 +16,7 @@ from ..boundary.reading import fault_text
 from ..errors import LrpError, OnnxFileError
 from .affine import join_biases
 from .bind import bind_inputs
+from .code_types import name_code_types
 from .embedding_tables import dequantise_tables
 from .file import OnnxModel
 from .fold import FoldedGraph, fold
@@ -84,7 +85,7 @@ def _import_graph(
     used = {name for step in graph.steps for name in step.uses} | set(graph.outputs)
     constants = {n: as_constant(model.weight(n)) for n in model.initializers if n in used}
     constants |= {name: as_constant(tensor) for name, tensor in bound.items() if name in used}
-    graph = dequantise_tables(graph, constants)
+    graph = dequantise_tables(name_code_types(graph, proto), constants)
     with torch.no_grad():
         folded = fold(graph, constants, scope, folding_quota(model.weight_bytes))
     left_out = f"left out of the output, because it is text: {', '.join(text)}"

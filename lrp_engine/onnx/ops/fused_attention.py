@@ -33,18 +33,16 @@ def attention(
     rotary_embedding_dim: int = 0,
 ) -> list[Tensor]:
     """Project to queries, keys and values, attend, and join the heads."""
-    if past is not None or any(node.outputs[1:]):
-        raise Refused("attention with a cache of keys and values is not supported")
     if do_rotary or past_present_share_buffer:
-        raise Refused("rotary embedding inside fused attention is not supported")
+        raise Refused("rotary embedding and shared buffers inside fused attention")
     sizes = list(qkv_hidden_sizes or [weights.shape[1] // 3] * 3)
-    q, k, v = F.linear(x, weights.t(), bias).split(sizes, -1)  # type: ignore[no-untyped-call]
-    return [
-        _attended(
-            q, k, v, num_heads, scale, attention_bias,
-            _hidden(mask_index, x.shape[0], x.shape[1]), bool(unidirectional), mask_filter_value,
-        )
-    ]  # fmt: skip
+    parts = F.linear(x, weights.t(), bias).split(sizes, -1)  # type: ignore[no-untyped-call]
+    q, k, v = (_heads(part, num_heads) for part in parts)
+    if past is not None:
+        k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+    hidden = _hidden(mask_index, x.shape[0], k.shape[2])
+    y = attend(q, k, v, scale, attention_bias, hidden, bool(unidirectional), mask_filter_value)
+    return [y, torch.stack([k, v])]
 
 
 @op("MultiHeadAttention", domain=MICROSOFT)
@@ -67,8 +65,8 @@ def multi_head_attention(
     mask_filter_value: float = -10000.0,
 ) -> list[Tensor]:
     """Attend with projected queries, keys and values, each (batch, length, hidden)."""
-    if past_key is not None or past_value is not None or any(node.outputs[1:]):
-        raise Refused("attention with a cache of keys and values is not supported")
+    if cache_indirection is not None or past_sequence_length is not None or any(node.outputs[3:]):
+        raise Refused("shared buffers, beams and scores as an output are not supported")
     if key is None or value is None or query.dim() != 3:
         raise Refused("queries, keys and values packed in one tensor are not supported")
     if bias is not None:
@@ -77,13 +75,12 @@ def multi_head_attention(
         query = query + bq
         if key.dim() == 3:
             key, value = key + bk, value + bv
-    length = key.shape[1] if key.dim() == 3 else key.shape[2]
-    hidden = _hidden(key_padding_mask, query.shape[0], length)
-    y = _attended(
-        query, key, value, num_heads, scale, attention_bias, hidden, bool(unidirectional),
-        mask_filter_value,
-    )  # fmt: skip
-    return [y]
+    q, k, v = (_heads(x, num_heads) for x in (query, key, value))
+    if past_key is not None and past_value is not None:
+        k, v = torch.cat([past_key, k], 2), torch.cat([past_value, v], 2)
+    hidden = _hidden(key_padding_mask, query.shape[0], k.shape[2])
+    y = attend(q, k, v, scale, attention_bias, hidden, bool(unidirectional), mask_filter_value)
+    return [y, k, v]
 
 
 def _heads(x: Tensor, count: int) -> Tensor:
@@ -91,29 +88,44 @@ def _heads(x: Tensor, count: int) -> Tensor:
     return x if x.dim() == 4 else x.unflatten(-1, (count, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
 
 
-def _attended(
+def attend(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    heads: int,
     scale: float | None,
     added: Tensor | None,
     hidden: Tensor | None,
     causal: bool,
     filler: float,
 ) -> Tensor:
-    """Return softmax(q k^T scale + added) v, with `filler` added where a key is hidden."""
-    q, k, v = _heads(q, heads), _heads(k, heads), _heads(v, heads)
+    """Return softmax(q k^T scale + added) v, with `filler` added where a key is hidden.
+
+    Args:
+        q: Queries (batch, head, length, size); they are the last of the positions of the keys.
+        k: Keys (batch, head, positions, size).
+        v: Values (batch, head, positions, size of values).
+        scale: The factor of the scores; None or 0 is 1 over the root of the size.
+        added: Numbers that are added to the scores.
+        hidden: Keys that are hidden, (batch, 1, 1 or length, positions).
+        causal: Hide the keys behind a query's position.
+        filler: What is added for a hidden key.
+
+    Returns:
+        The joined heads, (batch, length, heads * size of values).
+    """
     mask = added
     if hidden is not None:
         away = hidden.to(q.dtype) * filler
         mask = away if mask is None else mask + away
-    if causal and mask is None:
+    cached = k.shape[2] - q.shape[2]
+    if causal and mask is None and isinstance(cached, int) and cached == 0:
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale or None)
     else:
         if causal:
-            later = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).triu(1)
-            mask = torch.masked_fill(mask, later, torch.finfo(q.dtype).min)  # type: ignore[arg-type]
+            later = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
+            later = later.triu(1 + cached)
+            mask = q.new_zeros(()) if mask is None else mask
+            mask = torch.masked_fill(mask, later, torch.finfo(q.dtype).min)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale or None)
     return y.transpose(1, 2).flatten(2)
 
@@ -156,8 +168,25 @@ def rotary_embedding(
     if position_ids.dim() == 1:
         position_ids = position_ids + torch.arange(heads.shape[1], device=x.device)
         position_ids = position_ids.unsqueeze(0)
-    cos = F.embedding(position_ids, cos_cache).unsqueeze(2)
-    sin = F.embedding(position_ids, sin_cache).unsqueeze(2)
+    out = rotate(heads.transpose(1, 2), position_ids, cos_cache, sin_cache, bool(interleaved))
+    return out if x.dim() == 4 else out.transpose(1, 2).flatten(2)
+
+
+def rotate(
+    heads: Tensor, positions: Tensor, cos_cache: Tensor, sin_cache: Tensor, interleaved: bool
+) -> Tensor:
+    """Rotate pairs of entries of (batch, head, length, size) by the angles of their positions.
+
+    Args:
+        heads: What is rotated; entries behind twice the width of the tables stay as they are.
+        positions: (batch or 1, length).
+        cos_cache: Cosines by position, (positions, angles).
+        sin_cache: Sines by position, (positions, angles).
+        interleaved: Pairs are neighbours; else an entry of the first half and one of the second.
+    """
+    size = 2 * cos_cache.shape[1]
+    cos = F.embedding(positions, cos_cache).unsqueeze(1)
+    sin = F.embedding(positions, sin_cache).unsqueeze(1)
     turned, rest = heads[..., :size], heads[..., size:]
     if interleaved:
         a, b = turned[..., ::2], turned[..., 1::2]
@@ -165,6 +194,4 @@ def rotary_embedding(
     else:
         a, b = turned.chunk(2, -1)
         out = torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
-    if rest.shape[-1]:
-        out = torch.cat([out, rest], -1)
-    return out.transpose(1, 2) if x.dim() == 4 else out.flatten(2)
+    return torch.cat([out, rest], -1) if rest.shape[-1] else out

@@ -14,6 +14,7 @@ from ..unsupported import Refused
 from ..values import HostArray, OnnxValue, as_tensor
 from .common import run_op
 from .quantised import (
+    CodeRange,
     as_float,
     dtype_of_codes,
     quantise_dynamically,
@@ -31,7 +32,7 @@ def dequantise_codes(x: OnnxValue, scale: Tensor, zero: OnnxValue | None) -> Ten
 
 def requantise(y: Tensor, scale: Tensor, zero: OnnxValue | None) -> Tensor:
     """Return the codes of a value."""
-    return quantise_to(y, _number(scale), _scalar(zero), dtype_of_codes(zero))
+    return quantise_to(y, _number(scale), _scalar(zero), CodeRange.of(dtype_of_codes(zero)))
 
 
 def _number(scale: Tensor) -> Tensor:

@@ -8,11 +8,14 @@ their range pass nothing, like a clipped activation. Scales and zero points are 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..op_table import op
+from ..tensors import SUB_BYTE
 from ..unsupported import Refused
 from ..values import (
     HostArray,
@@ -38,9 +41,27 @@ def round_straight_through(x: Tensor) -> Tensor:
     return x + (torch.round(x) - x).detach()
 
 
-def quantise_to(x: Tensor, scale: Tensor, zero: OnnxValue | None, dtype: torch.dtype) -> Tensor:
-    """Return round(x / scale) + zero, cut off at the ends of the integer type `dtype`."""
-    ends = torch.iinfo(dtype)
+@dataclass(frozen=True)
+class CodeRange:
+    """The least and the largest code of an integer type."""
+
+    min: int
+    max: int
+
+    @classmethod
+    def of(cls, dtype: torch.dtype) -> CodeRange:
+        """Return the range of a torch type."""
+        return cls(torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+
+    @classmethod
+    def of_bits(cls, bits: int, signed: bool) -> CodeRange:
+        """Return the range of a type of so many bits."""
+        low = -(1 << (bits - 1)) if signed else 0
+        return cls(low, low + (1 << bits) - 1)
+
+
+def quantise_to(x: Tensor, scale: Tensor, zero: OnnxValue | None, ends: CodeRange) -> Tensor:
+    """Return round(x / scale) + zero, cut off at the ends of the range of codes."""
     if zero is None or is_zero(zero):
         return round_straight_through(torch.clamp(x / scale, ends.min, ends.max))
     # Cut off first, widely, because a mask may be infinite; then exactly, with the zero point.
@@ -120,7 +141,8 @@ def _quantised(
     x: Tensor, factors: OnnxValue, zero: OnnxValue | None, axis: int, block: int, output_dtype: int
 ) -> Tensor:
     scale = check_finite_scale(factors)
-    dtype = dtype_of_codes(zero, output_dtype)
+    bits, holder = SUB_BYTE.get(output_dtype, (0, torch.float32))
+    dtype = holder if bits else dtype_of_codes(zero, output_dtype)
     x = x if x.is_floating_point() else x.to(scale.dtype)
     factor = broadcast_parameters(scale, x, axis, block).to(x.dtype)
     if dtype in _FLOAT8:
@@ -128,7 +150,8 @@ def _quantised(
         return torch.clamp(x / factor, ends.min, ends.max).to(dtype).to(x.dtype)
     if dtype.is_floating_point:
         raise Refused(f"quantisation to {dtype} is not supported")
-    return quantise_to(x, factor, broadcast_zero_point(zero, x, axis, block), dtype)
+    ends = CodeRange.of_bits(bits, dtype.is_signed) if bits else CodeRange.of(dtype)
+    return quantise_to(x, factor, broadcast_zero_point(zero, x, axis, block), ends)
 
 
 @op("QuantizeLinear", since=10)
@@ -206,4 +229,4 @@ def quantise_dynamically(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     scale = (high - low) / 255
     scale = torch.where(scale == 0, torch.ones_like(scale), scale)
     zero = torch.clamp(torch.round(0.0 - low / scale), 0, 255)
-    return quantise_to(x, scale, zero, torch.uint8), scale, zero
+    return quantise_to(x, scale, zero, CodeRange.of(torch.uint8)), scale, zero
