@@ -93,7 +93,7 @@ def _check_lengths(last: OnnxValue, cached: int, total: int) -> None:
             raise Refused("sequences of different lengths behind one cache, or a cache with room")
         return
     full = (as_tensor(last) + 1 == total).all()
-    torch._assert_async(full, "GroupQueryAttention: a cache holds more or fewer positions")  # type: ignore[no-untyped-call]
+    torch._assert_async(full, "GroupQueryAttention: a cache holds more or fewer positions")
 
 
 def _attended(

@@ -150,8 +150,8 @@ def _quantised(
         return torch.clamp(x / factor, ends.min, ends.max).to(dtype).to(x.dtype)
     if dtype.is_floating_point:
         raise Refused(f"quantisation to {dtype} is not supported")
-    ends = CodeRange.of_bits(bits, dtype.is_signed) if bits else CodeRange.of(dtype)
-    return quantise_to(x, factor, broadcast_zero_point(zero, x, axis, block), ends)
+    codes = CodeRange.of_bits(bits, dtype.is_signed) if bits else CodeRange.of(dtype)
+    return quantise_to(x, factor, broadcast_zero_point(zero, x, axis, block), codes)
 
 
 @op("QuantizeLinear", since=10)
