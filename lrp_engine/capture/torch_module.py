@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
 from .own_derivatives import note_own_derivatives
 from .premises import Premises, premise_notes, premises_of
 from .scans import allow_scans, scan_notes
+from .selections import FILLED, export_filled, is_by_data
 from .shape_contract import batch_size, dynamic_spec, fixed_batch_notes, with_distinct_batch
 from .signature import CallArguments, argument_names, arguments_by_name, as_call, clone_inputs
 from .silence import silence_export
@@ -106,7 +107,7 @@ def _capture_module(
     faults = list[Exception]()
     names, problems, ambient = argument_names(module), list[str](), modes_now()
     view = ModuleView(module, call[1])
-    for attempt in _attempts(view.module, call, dynamic, shown):
+    for attempt in _attempts(view.module, call, dynamic, shown, faults):
         reads = AttributeReads.of(module, view.module)
         try:
             with (
@@ -167,9 +168,13 @@ def _homes(module: nn.Module, captured: Captured) -> tuple[TensorHome, ...]:
 
 
 def _attempts(
-    module: nn.Module, call: CallArguments, dynamic: DynamicShapes, shown: CallArguments
+    module: nn.Module,
+    call: CallArguments,
+    dynamic: DynamicShapes,
+    shown: CallArguments,
+    faults: Sequence[Exception],
 ) -> Iterator[Attempt]:
-    """Yield the ways to capture, best first."""
+    """Yield the ways to capture, best first; `faults` holds why those before failed."""
 
     def export_free() -> tuple[Functional, str]:
         if dynamic is not True:
@@ -189,7 +194,29 @@ def _attempts(
     if dynamic is not False:
         yield Attempt("capture with free sizes", CaptureMode.EXPORTED, export_free)
     yield Attempt("capture with fixed sizes", CaptureMode.EXPORTED, export_fixed)
+    yield Attempt(
+        "capture with selections taken for not empty",
+        CaptureMode.RECORDED,
+        lambda: _export_filled(module, call, dynamic, faults),
+    )
     yield Attempt("recorded trace", CaptureMode.RECORDED, record)
+
+
+def _export_filled(
+    module: nn.Module, call: CallArguments, dynamic: DynamicShapes, faults: Sequence[Exception]
+) -> tuple[Functional, str]:
+    """Export a model that skips what is empty as if nothing were, with free sizes if that works."""
+    if not any(map(is_by_data, faults)):
+        raise CaptureError("no selection by data was asked about")
+    example = with_distinct_batch(call) if batch_size(call) and dynamic is True else call
+    spec = _by_argument(module, example) if dynamic is True else dynamic
+    ways = [(example, spec, ""), (call, None, "; sizes are fixed to those of the example")]
+
+    def export(way: tuple[CallArguments, DynamicShapes, str]) -> tuple[Functional, str]:
+        given, shapes, more = way
+        return _export(module, given, shapes), f"{FILLED}{more}"
+
+    return export_filled(export, ways if dynamic is not False else ways[1:], module, call)
 
 
 def _export(module: nn.Module, call: CallArguments, dynamic_shapes: DynamicShapes) -> Functional:
