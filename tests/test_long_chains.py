@@ -1,4 +1,4 @@
-"""Long chains: constant factors pile up, sums become too small for the dtype; accounts still hold."""
+"""Long chains: factors pile up, sums become too small for the dtype; accounts still hold."""
 
 from __future__ import annotations
 

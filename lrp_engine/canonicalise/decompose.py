@@ -23,6 +23,7 @@ from ..graphs.nodes import (
     whole_of,
 )
 from .recipes import RECIPES, Recipe
+from .recurrent_layers import RECURRENT_LAYERS
 from .rewriting import Copies, Rewritten, rewrite
 
 _NOT_SERVED = (RuntimeError, NotImplementedError, TypeError)
@@ -52,7 +53,8 @@ def decompose(captured: Captured, nodes: Mapping[fx.Node, str]) -> Rewritten | N
             return None
         before = next(iter(reversed(graph.nodes)), None)
         try:
-            made: Argument = write_parts(node, recipes[node], graph, copies, traces)
+            whole = node.target in RECURRENT_LAYERS
+            made: Argument = write_parts(node, recipes[node], graph, copies, traces, whole=whole)
         except _NOT_SERVED:
             return None  # torch's recipe does not serve this dtype or shape: the gap stays
         written.add(node)
@@ -63,9 +65,13 @@ def decompose(captured: Captured, nodes: Mapping[fx.Node, str]) -> Rewritten | N
     if not written:
         return None
     # A composite kernel is what torch runs anyway; any other recipe may round differently.
-    inexact = {str(node.target) for node in written if not is_composite(node.target)}
+    inexact = {str(n.target) for n in written if _may_round(n.target)}
     apart = tuple(sorted({*captured.taken_apart, *inexact}))
     return rewritten._replace(captured=replace(rewritten.captured, taken_apart=apart))
+
+
+def _may_round(target: Target) -> bool:
+    return target in RECURRENT_LAYERS or not is_composite(target)
 
 
 def _mark_parts(graph: fx.Graph, before: fx.Node | None, whole: Whole) -> None:

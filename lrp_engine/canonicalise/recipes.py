@@ -3,72 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.fx.node import Argument
-from torch.nn.functional import linear
 
-from ..errors import CaptureError
 from ..graphs.aten import aten
 from .embedding_bags import BAGS, embedding_bag
+from .recurrent_layers import RECURRENT_LAYERS
 from .short_time_fourier import istft, stft, stft_of_padded
 
 Recipe = Callable[..., object]  # takes what the op takes, and computes what it computes
-
-_LSTM = 2  # oneDNN's number for it
-
-
-def lstm_layer(
-    x: Tensor,
-    from_input: Tensor,
-    from_state: Tensor,
-    input_bias: Tensor,
-    state_bias: Tensor,
-    h: Tensor,
-    c: Tensor,
-    reverse: bool,
-    batch_sizes: Sequence[int],
-    mode: int,
-    *settings: Argument,
-) -> list[Tensor]:
-    """Compute one direction of one LSTM layer step by step, as `aten.mkldnn_rnn_layer` does.
-
-    Args:
-        x: Inputs (time, batch, features).
-        from_input: Weights of the input (4 hidden, features), in the order of torch's gates.
-        from_state: Weights of the state (4 hidden, hidden).
-        input_bias: Bias of the first (4 hidden).
-        state_bias: Bias of the second (4 hidden).
-        h: First hidden state (1, batch, hidden).
-        c: First cell state (1, batch, hidden).
-        reverse: Start at the last step.
-        batch_sizes: Empty but for packed sequences.
-        mode: The number of the layer type in oneDNN.
-        settings: What the op takes besides, and this does not need.
-
-    Returns:
-        Hidden states (time, batch, hidden), last hidden and cell state (1, batch, hidden), and an
-        empty workspace.
-
-    Raises:
-        CaptureError: The layer is no LSTM, or reads packed sequences.
-    """
-    if mode != _LSTM or len(batch_sizes):
-        raise CaptureError("a recurrent layer over packed sequences: give it padded ones instead")
-    h, c = h[0], c[0]
-    entering = linear(x, from_input, input_bias).unbind(0)
-    times = range(x.shape[0])
-    states: dict[int, Tensor] = {}
-    for t in reversed(times) if reverse else times:
-        gates = entering[t] + linear(h, from_state, state_bias)
-        enter, keep, candidate, leave = gates.chunk(4, -1)
-        c = keep.sigmoid() * c + enter.sigmoid() * candidate.tanh()
-        states[t] = h = leave.sigmoid() * c.tanh()
-    workspace = x.new_empty(0)
-    return [torch.stack([states[t] for t in times]), h[None], c[None], workspace]
 
 
 def group_norm(
@@ -119,7 +65,7 @@ def remainder_of_number(number: float, x: Tensor) -> Tensor:
 
 RECIPES: dict[OpOverload, Recipe] = {
     **dict.fromkeys(BAGS, embedding_bag),
-    aten.mkldnn_rnn_layer.default: lstm_layer,
+    **RECURRENT_LAYERS,
     aten.group_norm.default: group_norm,
     aten.native_group_norm.default: native_group_norm,
     aten.stft.default: stft,

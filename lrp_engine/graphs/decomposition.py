@@ -34,8 +34,13 @@ def write_parts(
     copies: Mapping[fx.Node, Any],
     traces: Traces,
     emit: Callable[..., fx.Node | int] | None = None,
+    *,
+    whole: bool = False,
 ) -> Any:
-    """Write what `recipe` does into `graph` and return the result, a list if there are several."""
+    """Write what `recipe` does into `graph` and return the result, a list if there are several.
+
+    `whole`: leave the composite ops that it calls whole.
+    """
     leaves, spec = pytree.tree_flatten((node.args, node.kwargs))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node)]
     given = [values(leaves[i]) for i in places]
@@ -51,6 +56,6 @@ def write_parts(
     fixed = tuple(None if i in places else (type(leaf), str(leaf)) for i, leaf in enumerate(leaves))
     key = (node.target, recipe, str(spec), fixed, tuple(map(signature, given)))
     if key not in traces:
-        traces[key] = trace(run, given)
+        traces[key] = trace(run, given, whole=whole)
     results = inline(traces[key], graph, [copies[leaves[i]] for i in places], node, emit)
     return results[0] if isinstance(node.meta["val"], Tensor) else results

@@ -43,10 +43,13 @@ class Template:
 
 
 @one_at_a_time
-def trace(function: Callable[..., object], examples: Sequence[object]) -> Template:
+def trace(
+    function: Callable[..., object], examples: Sequence[object], *, whole: bool = False
+) -> Template:
     """Trace `function(*examples)` on fake tensors into ATen ops; dead code is removed.
 
     `function` returns a tensor, or a list of tensors and None. Symbolic sizes stay symbolic.
+    `whole`: ops that torch composes of others are not taken apart.
     """
     given = [e.detach() if isinstance(e, Tensor) else e for e in examples]
     missing: list[bool] = []
@@ -59,7 +62,7 @@ def trace(function: Callable[..., object], examples: Sequence[object]) -> Templa
 
     # The Python dispatcher gives composite ops kernels that know symbolic sizes.
     with _fake_mode_of(given), enable_python_dispatcher(), torch.no_grad():
-        traced = short_lived(make_fx(flat)(*given))
+        traced = short_lived(make_fx(flat, pre_dispatch=whole)(*given))
         if any(_mutates(node) for node in traced.graph.nodes):
             again = fx.Interpreter(traced).run
             traced = make_fx(torch.func.functionalize(again, remove="mutations"))(*given)
