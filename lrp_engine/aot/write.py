@@ -117,6 +117,11 @@ def _chosen(pairs: ProgramPairs, start: PackageStart) -> dict[str, ProgramPair]:
             "the model's control flow depends on its data, so that the model itself has to run"
             " beside every call: it cannot be packaged"
         )
+    if captured.held:
+        raise PackageError(
+            f"the model was captured for one value of {', '.join(sorted(captured.held))}, which a"
+            " package does not compare: use the Engine"
+        )
     if isinstance(pairs.policy, MemoryBudget):
         raise PackageError(
             "a memory budget is predicted for the engine's own programs, not for compiled ones:"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from operator import attrgetter
@@ -62,6 +62,13 @@ class Claim(Protocol):
         """Return whether the assumption is true at these sizes, given by symbol."""
 
 
+class Decided(Protocol):
+    """Something that was decided by the values of a constant, which is compared at every call."""
+
+    def change(self) -> str | None:
+        """Return what has changed; None if nothing has."""
+
+
 @dataclass(frozen=True)
 class DecidedSign:
     """The sign of a constant, by which it was decided what an op is."""
@@ -97,9 +104,10 @@ class Captured:
     returns the flat list of output leaves. Until it is canonicalised, a `get_attr` node may also
     stand for a graph within the graph, which is then its value. `modules` maps a module path to
     the values that its calls returned, `homes` says where the model keeps the tensors, `premises`
-    what else was taken for granted, `signs` what was decided by the sign of a constant, and `rerun`
-    calls the model itself. `taken_apart` lists ops
-    that were decomposed, which may change the last bits of the result.
+    what else was taken for granted, `decided` what was decided by the values of constants, and
+    `rerun` calls the model itself. `taken_apart` lists ops
+    that were decomposed, which may change the last bits of the result. `held`: inputs, by name,
+    that the capture holds for at these values only.
     """
 
     graph: fx.Graph
@@ -114,11 +122,12 @@ class Captured:
     mode: CaptureMode
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
-    signs: tuple[DecidedSign, ...] = ()
+    decided: tuple[Decided, ...] = ()
     homes: tuple[TensorHome, ...] = ()
     premises: Premises | None = None
     rerun: Callable[..., Any] | None = None
     taken_apart: tuple[str, ...] = ()
+    held: Mapping[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def tensor_records(self) -> tuple[TensorRecord, ...]:

@@ -8,12 +8,15 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .attribute_reads import AttributeReads
-from .signature import name_keywords
+from .caches import close_caches
+from .held import HeldTensor, KnownIntegers, Uses
+from .signature import CallArguments, forward_signature, name_keywords
 
 _PLAIN = (Tensor, int, float, bool, str, type(None))
 _CONTAINERS = (dict, OrderedDict, list, set)
@@ -95,18 +98,21 @@ class ModuleView:
     def __init__(self, module: nn.Module, keywords: Iterable[str] = ()) -> None:
         self.left_out: set[str] = set()
         self.reads: AttributeReads | None = None
+        self.held: Mapping[str, Tensor] = {}
         # Not copy.copy: modules with parametrisations (weight norm) refuse it.
         self.module: nn.Module = object.__new__(type(module))
         vars(self.module).update(vars(module))
         original = module.forward
-        signature = inspect.signature(original)
+        signature = forward_signature(module)
         accepts_cache = "use_cache" in signature.parameters
 
         @functools.wraps(original)
-        def forward(*args: object, **kwargs: object) -> object:
+        def forward(*args: Any, **kwargs: Any) -> object:
             if accepts_cache:
                 kwargs.setdefault("use_cache", False)
-            with self.reads.recording() if self.reads else nullcontext():
+            args, kwargs = close_caches(self._hold(signature, args, kwargs))
+            known = KnownIntegers() if self.held else nullcontext()
+            with self.reads.recording() if self.reads else nullcontext(), known:
                 result = original(*args, **kwargs)
             return pytree.tree_map(self._plain, result)
 
@@ -121,6 +127,25 @@ class ModuleView:
             yield
         finally:
             self.reads = None
+
+    @contextmanager
+    def hold(self, held: Mapping[str, Tensor]) -> Iterator[None]:
+        """Put known values in the places of some arguments in every call within the block."""
+        self.held = held
+        try:
+            yield
+        finally:
+            self.held = {}
+
+    def _hold(
+        self, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> CallArguments:
+        if not self.held:
+            return args, kwargs
+        bound = signature.bind(*args, **kwargs)
+        for name, tensor in self.held.items():
+            bound.arguments[name] = HeldTensor.around(tensor, [name], Uses())
+        return bound.args, bound.kwargs
 
     def note(self) -> str:
         """Return a note on what was left out of the model's result; empty if nothing was."""

@@ -11,6 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from .caches import open_caches
+
 # Positional and keyword arguments. What is in them is the model's business.
 CallArguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -25,6 +27,11 @@ def as_call(inputs: object) -> CallArguments:
     >>> as_call({"mask": 1})
     ((), {'mask': 1})
     """
+    call: CallArguments = open_caches(_as_call(inputs))
+    return call
+
+
+def _as_call(inputs: object) -> CallArguments:
     if isinstance(inputs, (Mapping, UserDict)):
         return (), dict(inputs)
     if isinstance(inputs, tuple):
@@ -102,14 +109,26 @@ def children_of(spec: pytree.TreeSpec) -> list[pytree.TreeSpec]:
 def argument_names(model: nn.Module) -> tuple[str, ...]:
     """Return the names of forward's positional parameters, in order."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(model.forward).parameters.values()
+    parameters = forward_signature(model).parameters.values()
     return tuple(p.name for p in parameters if p.kind in kinds)
 
 
 def arguments_by_name(model: nn.Module, call: CallArguments) -> dict[str, Any]:
     """Return a call's arguments by the parameters of forward; `*xs` and `**kw` are one each."""
     args, kwargs = call
-    return inspect.signature(model.forward).bind(*args, **kwargs).arguments
+    return forward_signature(model).bind(*args, **kwargs).arguments
+
+
+def forward_signature(model: nn.Module) -> inspect.Signature:
+    """Return the parameters of a module's forward, without `self`.
+
+    Tools that put a forward of their own on a module often pass it off as the class's function.
+    """
+    forward = model.forward
+    inside = inspect.unwrap(forward, stop=lambda f: hasattr(f, "__signature__"))
+    if inside is type(model).forward:
+        return inspect.signature(type(model).forward.__get__(model))
+    return inspect.signature(forward)
 
 
 def name_keywords(signature: inspect.Signature, keywords: Iterable[str]) -> inspect.Signature:

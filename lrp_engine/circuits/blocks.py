@@ -18,7 +18,7 @@ from ..graphs.aten import SUM
 from ..graphs.nodes import is_floating, is_getitem, module_stack, value
 from ..graphs.schema import bind, operands_of, pick
 from ..graphs.walk import closure
-from ..method.op import Attention, Move, Op, Product, Softmax, WeightedSum
+from ..method.op import Attention, Move, Op, Product, Softmax, Stop, WeightedSum
 from ..method.registry import Registry
 
 
@@ -118,6 +118,8 @@ class BlockFinder:
         if not live or not is_floating(node):
             return
         op = self._find_op(node, live)
+        if isinstance(op, Stop):
+            return
         if op is not None:
             self.ops[node] = op
         origins = {self.stream_of[n] for n in live}

@@ -19,6 +19,7 @@ from ..graphs.nodes import device_of, value
 
 _INDEX = (torch.int64, torch.int32)
 _ASSERTED = "Runtime assertion failed for expression"  # how torch.export writes them
+_FEW = 16  # entries that an error shows
 _VERSION = attrgetter("_version")
 
 
@@ -52,6 +53,7 @@ def check_inputs(captured: Captured, leaves: Sequence[Any]) -> None:
             check_constant(port.name, leaf, fake)
         elif isinstance(leaf, Tensor):
             check_tensor(port.name, leaf, fake.dtype, device_of(fake))
+            check_held(port.name, leaf, captured.held.get(port.name))
 
 
 def check_shapes(broken: str | None, names: Sequence[str]) -> None:
@@ -99,6 +101,19 @@ def check_tensor(name: str, leaf: Tensor, dtype: torch.dtype, device: torch.devi
         raise InputError(f"input {name!r} holds NaN")
 
 
+def check_held(name: str, leaf: Tensor, held: Tensor | None) -> None:
+    """Raise InputError if an input that the capture holds for one value only has another."""
+    if held is not None and not torch.equal(leaf, held):
+        raise InputError(
+            f"the values of input {name!r} steer what the model computes; it was captured for"
+            f" others ({_shown(held)}). Capture again with these inputs."
+        )
+
+
+def _shown(tensor: Tensor) -> str:
+    return str(tensor.tolist()) if tensor.numel() <= _FEW else f"shape {tuple(tensor.shape)}"
+
+
 @contextmanager
 def enter_run(captured: Captured) -> Iterator[None]:
     """Compare torch's modes with those of the capture; leave inference mode and autocast.
@@ -128,7 +143,7 @@ def check_premises(captured: Captured) -> None:
     check_parameters(captured)
     if captured.premises and (changed := captured.premises.broken()):
         raise stale(changed)
-    for decided in captured.signs:
+    for decided in captured.decided:
         if changed := decided.change():
             raise stale(changed)
 
