@@ -21,7 +21,7 @@ def decide_exponents(captured: Captured) -> Captured:
     same, and that the sign is compared at every call: parameters may be changed in place.
     """
     decided = tuple(_decided(captured))
-    return replace(captured, signs=(*captured.signs, *decided)) if decided else captured
+    return replace(captured, decided=(*captured.decided, *decided)) if decided else captured
 
 
 def _decided(captured: Captured) -> Iterator[DecidedSign]:

@@ -71,6 +71,8 @@ RECIPES: dict[OpOverload, Recipe] = {
     aten.stft.default: stft,
     aten.stft.center: stft_of_padded,
     aten.istft.default: istft,
+    aten._sparse_mm.default: torch.mm,
+    aten._sparse_addmm.default: torch.addmm,
     aten.copysign.Tensor: copy_sign,
     aten.remainder.Scalar_Tensor: remainder_of_number,
 }

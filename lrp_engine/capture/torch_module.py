@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from .captured import Captured, CaptureMode
 from .exported import from_exported, written_buffers
 from .failures import capture_error
 from .functional import Functional, make_functional, retrace
+from .held import steering_inputs
 from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
 from .own_derivatives import note_own_derivatives
 from .premises import Premises, premise_notes, premises_of
@@ -29,6 +31,7 @@ from .selections import FILLED, export_filled, is_by_data
 from .shape_contract import batch_size, dynamic_spec, fixed_batch_notes, with_distinct_batch
 from .signature import CallArguments, argument_names, arguments_by_name, as_call, clone_inputs
 from .silence import silence_export
+from .sparse import take_sparse_for_dense
 from .tensor_homes import TensorHome, find_homes
 
 # Torch 2.13 multiplies sizes two at a time where it checks its cache of traced results: a product
@@ -106,14 +109,16 @@ def _capture_module(
 ) -> Captured:
     faults = list[Exception]()
     names, problems, ambient = argument_names(module), list[str](), modes_now()
-    view = ModuleView(module, call[1])
-    for attempt in _attempts(view.module, call, dynamic, shown, faults):
+    view, held = ModuleView(module, call[1]), dict[str, Tensor]()
+    ways = _attempts(view.module, call, dynamic, shown, faults)
+    for attempt in chain(ways, [_with_settings_held(view, call, held)]):
         reads = AttributeReads.of(module, view.module)
         try:
             with (
                 preserve_attributes(module, view.module),
                 view.record_reads(reads),
                 note_own_derivatives() as derivatives,
+                take_sparse_for_dense(module, view.module) as dense,
             ):
                 program, note = attempt.run()
         except Exception as error:
@@ -128,12 +133,15 @@ def _capture_module(
         return replace(
             captured,
             homes=_homes(module, captured),
+            decided=dense,
+            held=held,
             premises=premises_of(module, reads.watched(), ambient),
             rerun=partial(_rerun, module, view.module, ambient, written_buffers(program.program)),
             notes=(
                 *captured.notes,
                 *scan_notes(captured.graph),
                 *derivatives,
+                *(f"the sparse tensor {taken.name!r} is taken for a dense one" for taken in dense),
                 *premise_notes(captured.draws, ambient, reads.written),
             ),
         )
@@ -217,6 +225,22 @@ def _export_filled(
         return _export(module, given, shapes), f"{FILLED}{more}"
 
     return export_filled(export, ways if dynamic is not False else ways[1:], module, call)
+
+
+def _with_settings_held(view: ModuleView, call: CallArguments, held: dict[str, Tensor]) -> Attempt:
+    """Return the way that takes settings for constants; `held` is filled in with them."""
+
+    def export_held() -> tuple[Functional, str]:
+        arguments = arguments_by_name(view.module, call)
+        found = steering_inputs(arguments, lambda watched: view.module(**watched))
+        if not found:
+            raise CaptureError("no input holds integers that steer what is computed")
+        with view.hold(found):
+            functional = _export(view.module, call, None)
+        held.update(found)
+        return functional, f"held to the values of the example: {', '.join(sorted(found))}"
+
+    return Attempt("capture with settings held", CaptureMode.EXPORTED, export_held)
 
 
 def _export(module: nn.Module, call: CallArguments, dynamic_shapes: DynamicShapes) -> Functional:
