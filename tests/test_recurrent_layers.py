@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import lrp_engine as lrp
-from lrp_engine.canonicalise.recurrent_layers import RECURRENT_LAYERS
+from lrp_engine.canonicalise.recurrent_layers import RECURRENT_LAYERS, lstm_layer
+from lrp_engine.errors import CaptureError
 from tests.support import assert_close, draw
 
 aten = torch.ops.aten
@@ -109,3 +110,19 @@ def test_steps_are_alike_and_share_their_traces() -> None:
         return {(n.target, str([a for a in n.args if isinstance(a, int)])) for n in ops}
 
     assert kinds(5) == kinds(4)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_layer_of_onednn_is_read_as_one_direction(reverse: bool) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.LSTM(3, 4, bidirectional=True), draw(5, 2, 3, seed=1).float()
+    out, (h, c) = layer(x)
+    where, weights = slice(4, 8) if reverse else slice(0, 4), layer._flat_weights
+    zeros = x.new_zeros(1, 2, 4)
+    wx, wh, bx, bh = weights[where]
+    found = lstm_layer(x, wx, wh, bx, bh, zeros, zeros, reverse, (), 2)
+    assert_close(found[0], out[..., where], 1e-6)
+    assert_close(found[1][0], h[int(reverse)], 1e-6)
+    assert_close(found[2][0], c[int(reverse)], 1e-6)
+    with pytest.raises(CaptureError, match="packed"):
+        lstm_layer(x, wx, wh, bx, bh, zeros, zeros, reverse, (2, 1), 2)
