@@ -70,6 +70,7 @@ class Trial:
     target: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: float = 1e-3
 
 
 def _frame() -> dict[str, Tensor]:
@@ -171,6 +172,7 @@ TRIALS = {
         "common_old.onnx",
         lambda: {"input1": line_of_text("k7f2", 160, 64)[:, :1] / 127.5 - 1},
         lambda y: y.float().sum(),
+        tolerance=4e-3,  # one code of 255: values between two codes are rounded either way
     ),
     "nudenet": Trial(
         "nudenet",
@@ -193,6 +195,7 @@ TRIALS = {
 def test_outputs_and_ledger(name: str, preset: str) -> None:
     trial = TRIALS[name]
     inputs = trial.inputs()
-    module = load_compared(packaged(trial.package, trial.path), inputs, trial.settings)
+    file = packaged(trial.package, trial.path)
+    module = load_compared(file, inputs, trial.settings, trial.tolerance)
     given = {port.name: inputs[port.name] for port in module.ports}
     explain_checked(module, given, trial.target, preset, dynamic=False, **trial.options)
