@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import lrp_engine as lrp
 from lrp_engine.errors import CaptureError, InputError
@@ -24,20 +25,36 @@ class Skips(nn.Module):
         out = torch.zeros_like(x)
         for i, expert in enumerate(self.experts):
             token, slot = torch.where(chosen == i)
-            if token.numel() == 0:
-                continue
-            out.index_add_(0, token, expert(x[token]) * weight[token, slot].unsqueeze(-1))
+            for t, s in zip(token.tolist(), slot.tolist(), strict=True):
+                out[t] += expert(x[t]) * weight[t, s]
         return out
 
 
 class Sparse(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("a", torch.eye(2).to_sparse())
         self.linear = nn.Linear(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sparse.mm(self.a, self.linear(x))
+        return torch.sparse.mm((x @ x.mT).to_sparse(), self.linear(x))
+
+
+class Forces(nn.Module):
+    """Gives the derivative of an energy, by torch.func or by torch.autograd."""
+
+    def __init__(self, functional: bool) -> None:
+        super().__init__()
+        self.linear, self.functional = nn.Linear(4, 3), functional
+
+    def energy(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.linear(x)).sum()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.functional:
+            return torch.func.grad(self.energy)(x)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(self.energy(x), x)[0]
 
 
 class Packs(nn.Module):
@@ -116,6 +133,24 @@ def test_what_are_no_inputs(inputs: object, words: str) -> None:
 
 def test_a_failure_of_another_kind_keeps_torchs_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lrp_engine.capture.failures.CAUSES", ())
-    with pytest.raises(CaptureError, match=r"could not be captured.*_sparse_addmm") as caught:
+    with pytest.raises(CaptureError, match=r"could not be captured.*[Ss]parse") as caught:
         lrp.Engine(Sparse().eval(), X)
     assert "to_dense" not in str(caught.value)
+
+
+@pytest.mark.parametrize("functional", [True, False])
+def test_a_derivative_inside_of_forward_is_refused(functional: bool) -> None:
+    """Torch reports it at the end of its trace, without a line of the model's code."""
+    with pytest.raises(CaptureError, match=r"takes a derivative.*torch\.func\.grad.*make_fx"):
+        lrp.Engine(Forces(functional).eval(), X)
+
+
+def test_a_derivative_that_is_written_out_is_explained() -> None:
+    """The advice of the error: torch.func.grad, traced by make_fx."""
+    model = Forces(True).double().eval()
+    x = X.double()
+    written = make_fx(model)(x).eval()
+    found = lrp.explain(written, x, target=1, preset="gradient")
+    leaf = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
+    torch.testing.assert_close(next(iter(found.coefficient.values())), slope)

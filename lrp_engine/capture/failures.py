@@ -49,7 +49,24 @@ def _packed(fault: BaseException) -> bool:
     return _PACKING(fault) or any(f.f_locals.get("batch_sizes") is not None for f in layers)
 
 
+def _differentiates(fault: BaseException) -> bool:
+    """Return whether the model took a derivative where torch.export cannot see one."""
+    told = _says("fake tensor in the exported program constant", "view functorch tensor")
+    return told(fault) or _inside_file("torch/autograd/__init__.py", "eager_transforms.py")(fault)
+
+
+def _inside_file(*ends: str) -> Test:
+    return lambda fault: any(frame.filename.endswith(ends) for frame in frames_of(fault))
+
+
 CAUSES = (
+    Cause(
+        _differentiates,
+        "the model takes a derivative inside of forward, which torch.export does not trace",
+        "Explain what is differentiated, such as the energy, by itself; or take the derivative by"
+        " torch.func.grad, and give make_fx(model)(inputs)"
+        " (torch.fx.experimental.proxy_tensor), a graph in which it is written out.",
+    ),
     Cause(
         _packed,
         "packed sequences take their shape from the lengths, which are data",
@@ -58,8 +75,10 @@ CAUSES = (
     ),
     Cause(
         _says("_sparse", "SparseTensorImpl", "Sparse", "sparse_coo", "sparse_csr"),
-        "sparse tensors cannot be traced",
-        "Store the matrix dense (tensor.to_dense()).",
+        "sparse tensors that the model makes or takes apart cannot be traced",
+        "Constant ones may stay, in products with dense ones; store others dense"
+        " (tensor.to_dense()), or write the product by index_select, a product with the values and"
+        " index_add.",
     ),
     Cause(
         _says("NestedTensor", "nested tensor", "_nested"),
