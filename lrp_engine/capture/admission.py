@@ -32,6 +32,11 @@ def _is_from(*packages: str) -> Test:
     return test
 
 
+def _is_offloaded(part: object) -> bool:
+    """Return whether accelerate brings a module's weights at every call; they may be meta now."""
+    return bool(getattr(getattr(part, "_hf_hook", None), "offload", False))
+
+
 MODELS = (
     Refusal(
         lambda m: isinstance(m, (torch.jit.ScriptModule, torch.jit.ScriptFunction)),
@@ -65,6 +70,16 @@ PARTS = (
         lambda m: isinstance(m, (torch.jit.ScriptModule, torch.jit.ScriptFunction)),
         "is a TorchScript module, which hides its ops: put the module in its place that it was"
         " made from",
+    ),
+    Refusal(
+        _is_from("torch.distributed.fsdp"),
+        "is sharded by FSDP, so that no process has its weights: load the full state_dict into the"
+        " plain model, and give that",
+    ),
+    Refusal(
+        _is_offloaded,
+        "is offloaded by accelerate: its weights come and go. Load the model without offloading, or"
+        " call accelerate.hooks.remove_hook_from_submodules(model)",
     ),
     Refusal(
         _is_from("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"),

@@ -23,6 +23,7 @@ from ..errors import CaptureError
 _READERS = {"tolist", "item", "numpy", "__bool__", "__int__", "__index__", "__float__"}
 _SIZERS = {"repeat_interleave", "nonzero", "unique", "masked_select", "bincount"}
 _MASKS = (torch.bool, torch.uint8)
+_UNKNOWN = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _FACTORIES = {torch.arange, torch.tensor, torch.zeros, torch.ones, torch.full, torch.as_tensor}
 
 
@@ -98,7 +99,7 @@ class KnownIntegers(TorchFunctionMode):
 
 
 def _is_known(leaf: object) -> bool:
-    return isinstance(leaf, HeldTensor) or not isinstance(leaf, (Tensor, torch.SymInt))
+    return isinstance(leaf, HeldTensor) or not isinstance(leaf, (Tensor, *_UNKNOWN))
 
 
 def steering_inputs(

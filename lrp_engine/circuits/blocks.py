@@ -7,7 +7,7 @@ added is a block: an attention block if a softmax or fused attention lies in it,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -220,8 +220,8 @@ class BlockFinder:
         weights, z = forward[-2:]
         query, key = (n for n in backward[-1].args[:2] if isinstance(n, fx.Node))
         values = next(n for n in self.live(z) if n is not weights)
-        transposed = key.args[0] if key.args and isinstance(key.args[0], fx.Node) else key
-        return _heads_apart(query, transposed, values, z)
+        before = key.args[0] if key.args and isinstance(key.args[0], fx.Node) else key
+        return _heads_apart(query, before, values, z) if _are_transposed(before, key) else None
 
     def _path_to_product(
         self, start: fx.Node, step: Callable[[fx.Node], Sequence[fx.Node]]
@@ -272,6 +272,20 @@ def _heads_apart(q: fx.Node, k: fx.Node, v: fx.Node, z: fx.Node) -> Heads | None
     fakes = [value(n) for n in (q, k, v, z)]
     apart = all(isinstance(fake, Tensor) and fake.dim() == 4 for fake in fakes)
     return Heads(q, k, v, z) if apart else None
+
+
+def _are_transposed(one: fx.Node, other: fx.Node) -> bool:
+    """Return whether two nodes are one tensor with the last two axes swapped, and no others."""
+    a, b = value(one), value(other)
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.dim() != b.dim() or a.dim() < 2:
+        return False
+    swapped = b.transpose(-1, -2)
+    same_sizes = _texts(a.shape) == _texts(swapped.shape)
+    return same_sizes and _texts(a.stride()) == _texts(swapped.stride())
+
+
+def _texts(sizes: Iterable[object]) -> tuple[str, ...]:
+    return tuple(map(str, sizes))
 
 
 def _shape(node: fx.Node) -> tuple[str, ...]:
