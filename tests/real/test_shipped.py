@@ -25,13 +25,17 @@ NOTES = ";".join(
 A3 = 36  # of the 88 keys of a piano
 
 
+def slow(value: str) -> object:
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 @cache
 def spoken() -> dict[str, torch.Tensor]:
     frame = torch.from_numpy(voice(2.0)[4000:4576])
     return {"input": frame[None], "state": torch.zeros(2, 1, 128)}
 
 
-@pytest.mark.parametrize("preset", ["attnlrp", "epsilon_plus"])
+@pytest.mark.parametrize("preset", ["attnlrp", slow("epsilon_plus")])
 def test_voice_is_detected(preset: str) -> None:
     """The file branches on its sampling rate, which is a setting."""
     file = MODELS / "silero_vad/silero_vad.onnx"
@@ -40,15 +44,23 @@ def test_voice_is_detected(preset: str) -> None:
     assert found.relevance["input"].shape == (1, 576)
 
 
+def plucked() -> dict[str, torch.Tensor]:
+    return {"audio": torch.from_numpy(pluck(220.0, 0.25, 16000))[None]}
+
+
 def test_pitch_of_a_string() -> None:
-    """Explained at the spectra: behind them, Fourier sums of the samples nearly cancel."""
-    sound = torch.from_numpy(pluck(220.0, 0.25, 16000))[None]
-    module = load_compared(MODELS / "swift_f0/model.onnx", {"audio": sound}, RANGE)
+    module = load_compared(MODELS / "swift_f0/model.onnx", plucked(), RANGE)
     with torch.no_grad():
-        pitch = module(sound)["pitch"]
+        pitch = module(plucked()["audio"])["pitch"]
     assert abs(float(pitch[0, 5]) - 220) < 5
+
+
+@pytest.mark.slow
+def test_confidence_in_a_pitch() -> None:
+    """Explained at the spectra: behind them, Fourier sums of the samples nearly cancel."""
+    module = load_compared(MODELS / "swift_f0/model.onnx", plucked(), RANGE)
     options = {"output": "confidence", "sources": [SPECTRA], "dynamic": False}
-    found = explain_checked(module, {"audio": sound}, {5: 1.0}, **options)
+    found = explain_checked(module, plucked(), {5: 1.0}, **options)
     assert found.relevance[SPECTRA].isfinite().all()
 
 
