@@ -218,6 +218,7 @@ OTHER_AT_ZERO = tuple(
         (aten.lgamma.default, None),
         (aten.i0.default, None),
         (aten.special_erfcx.default, None),
+        (aten.special_i0e.default, always),
     ]
 )
 
@@ -225,6 +226,7 @@ OTHERS = (
     curve(aten.acos.default, sample(between(-0.5, 0.5, 2, 3)), flat_at=at(-1.0, 1.0)),
     curve(aten.acosh.default, sample(between(1.5, 2.5, 2, 3)), flat_at=at(1.0)),
     curve(aten.logit.default, sample(between(0.2, 0.8, 2, 3))),
+    curve(aten.special_ndtri.default, sample(between(0.2, 0.8, 2, 3))),
     Pointwise(target=aten.pow.Scalar, operands=("exponent",), samples=(sample(2.0, real(2, 3)),)),
     # Of the imaginary and the real part. An angle does not grow with them: their shares cancel.
     Pointwise(
