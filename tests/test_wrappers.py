@@ -76,6 +76,7 @@ def test_a_forward_passed_off_as_the_class_function():
     torch.testing.assert_close(found["input"], expected)
 
 
+@pytest.mark.slow
 def test_a_cache_of_keys_and_values_is_an_input():
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(vocab_size=13, n_embd=8, n_layer=1, n_head=2, n_positions=16)
