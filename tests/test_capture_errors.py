@@ -154,3 +154,8 @@ def test_a_derivative_that_is_written_out_is_explained() -> None:
     leaf = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
     torch.testing.assert_close(next(iter(found.coefficient.values())), slope)
+
+
+def test_a_builtin_without_a_signature_is_refused_with_what_helps() -> None:
+    with pytest.raises(CaptureError, match=r"lambda x: sinc\(x\)"):
+        lrp.Engine(torch.sinc, torch.ones(2))

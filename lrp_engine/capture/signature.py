@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections import UserDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ..errors import CaptureError
 from .caches import open_caches
 
 # Positional and keyword arguments. What is in them is the model's business.
@@ -129,6 +130,18 @@ def forward_signature(model: nn.Module) -> inspect.Signature:
     if inside is type(model).forward:
         return inspect.signature(type(model).forward.__get__(model))
     return inspect.signature(forward)
+
+
+def require_signature(function: Callable[..., object]) -> None:
+    """Raise CaptureError if Python does not know a function's parameters."""
+    try:
+        inspect.signature(function)
+    except ValueError as error:
+        name = getattr(function, "__name__", repr(function))
+        raise CaptureError(
+            f"{name} is a built-in function, of which Python does not know the parameters: give"
+            f" one of your own that calls it, such as lambda x: {name}(x)"
+        ) from error
 
 
 def name_keywords(signature: inspect.Signature, keywords: Iterable[str]) -> inspect.Signature:

@@ -29,7 +29,14 @@ from .premises import Premises, premise_notes, premises_of
 from .scans import allow_scans, scan_notes
 from .selections import FILLED, export_filled, is_by_data
 from .shape_contract import batch_size, dynamic_spec, fixed_batch_notes, with_distinct_batch
-from .signature import CallArguments, argument_names, arguments_by_name, as_call, clone_inputs
+from .signature import (
+    CallArguments,
+    argument_names,
+    arguments_by_name,
+    as_call,
+    clone_inputs,
+    require_signature,
+)
 from .silence import silence_export
 from .sparse import take_sparse_for_dense
 from .tensor_homes import TensorHome, find_homes
@@ -297,5 +304,6 @@ class _Function(nn.Module):
 
     def __init__(self, function: Callable[..., object]) -> None:
         super().__init__()
+        require_signature(function)
         object.__setattr__(self, "forward", function)
         self.eval()
