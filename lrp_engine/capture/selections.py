@@ -29,6 +29,7 @@ from .signature import CallArguments, clone_inputs
 Way = TypeVar("Way")
 
 FILLED = "selections by data are taken for not empty; the model runs beside every call"
+RECORDED = f"recorded: one call's control flow, where {FILLED}"
 # Sizes for which an answer must be the same: any but zero.
 _SIZES = (1, 2, 3, 7, 1000)
 # More answers than any model asks for, other than in a loop that they never let end.
@@ -53,7 +54,8 @@ def export_filled(
 ) -> tuple[Functional, str]:
     """Export in the first way that computes what the model does on the example.
 
-    A truth that data decide (`if mask.any()`) is taken for true, or else for false.
+    A truth that data decide (`if mask.any()`) is taken for true, or else for false. Put before the
+    note of the way is what was taken for granted.
 
     Raises what the last way raised, or CaptureError if no way gives the model's result.
     """
@@ -70,7 +72,7 @@ def export_filled(
                 fault = error
                 continue
             if _computes(found[0], call, wanted):
-                return found
+                return found[0], (RECORDED if any(asked) else FILLED) + found[1]
         if not any(asked):
             break
     raise fault
@@ -83,9 +85,9 @@ def _computes(functional: Functional, call: CallArguments, wanted: object) -> bo
         found = functional.program.module(check_guards=False)(*args, **kwargs)
     pairs = zip(pytree.tree_leaves(found), pytree.tree_leaves(wanted), strict=True)
     return all(
-        torch.allclose(a, b, rtol=1e-3, atol=1e-3, equal_nan=True)
+        a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-3, equal_nan=True)
         for a, b in pairs
-        if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape
+        if isinstance(a, Tensor) and isinstance(b, Tensor)
     )
 
 

@@ -27,7 +27,7 @@ from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
 from .own_derivatives import note_own_derivatives
 from .premises import Premises, premise_notes, premises_of
 from .scans import allow_scans, scan_notes
-from .selections import FILLED, export_filled, is_by_data
+from .selections import export_filled, is_by_data
 from .shape_contract import batch_size, dynamic_spec, fixed_batch_notes, with_distinct_batch
 from .signature import (
     CallArguments,
@@ -229,7 +229,7 @@ def _export_filled(
 
     def export(way: tuple[CallArguments, DynamicShapes, str]) -> tuple[Functional, str]:
         given, shapes, more = way
-        return _export(module, given, shapes), f"{FILLED}{more}"
+        return _export(module, given, shapes), more
 
     return export_filled(export, ways if dynamic is not False else ways[1:], module, call)
 

@@ -62,18 +62,19 @@ RANGES: Mapping[str, WholeRange] = {
         " linear_before_reset noop_with_empty_axes past_present_share_buffer reverse saturate"
         " select_last_index sorted spatial storage_order training_mode transA transB transBatchA"
         " transBatchB unidirectional upper directions scan_input_directions"
-        " scan_output_directions mask_index_type",
+        " scan_output_directions mask_index_type causal inverse onesided periodic"
+        " rotary_interleaved sliding_window_cache",
     ),
     **_each(
         _POSITIVE,
         "blocksize group hidden_size kv_num_heads num_groups num_heads q_num_heads num_outputs"
-        " targets qkv_hidden_sizes inputdimensions",
+        " targets qkv_hidden_sizes inputdimensions K N",
     ),
     **_each(_STEP, "dilations kernel_shape size strides"),
     **_each(_PAD, "output_padding pads"),
     **_each(_AXIS, "axes axis perm batch_axis time_axis"),
     **_each(_COUNT, "batch_dims rotary_embedding_dim block_size num_scan_inputs"),
-    **_each(_CODE, "dtype to output_dtype stash_type softmax_precision precision"),
+    **_each(_CODE, "dtype to output_dtype output_datatype stash_type softmax_precision precision"),
     **_each(
         _FREE,
         "classlabels_int64s classlabels_ints end imputed_value_int64s k left_window_size new_axis"
@@ -98,6 +99,14 @@ OF_OP: Mapping[tuple[str, str], WholeRange] = {
     ("LayerNormalization", "axis"): _AXIS,
     ("Attention", "qk_matmul_output_mode"): WholeRange(0, 3),
     ("AffineGrid", "size"): _COUNT,
+    ("GroupQueryAttention", "kv_cache_bit_width"): WholeRange(0, 8),
+    ("GroupQueryAttention", "local_window_size"): WholeRange(-1, _MOST),
+    ("GroupQueryAttention", "qk_output"): WholeRange(0, 2),
+    ("GroupQueryAttention", "smooth_softmax"): WholeRange(-1, 1),
+    ("MatMulNBits", "accuracy_level"): WholeRange(0, 4),
+    ("MatMulNBits", "bits"): WholeRange(2, 8),
+    ("MatMulNBits", "block_size"): WholeRange(16, _MOST),
+    ("MatMulNBits", "weight_prepacked"): WholeRange(0, 2),
     ("Split", "split"): _COUNT,
 }
 

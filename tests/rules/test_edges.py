@@ -29,7 +29,8 @@ INFINITE = (torch.inf, -torch.inf, torch.nan)
 # Slopes that are finite numbers too large for the dtype: an error names them, if c is not 0.
 OVERFLOWS = {
     *(aten.log.default, aten.log2.default, aten.log10.default, aten.logit.default),
-    *(aten.rsqrt.default, aten.pow.Tensor_Scalar, aten.lgamma.default),
+    *(aten.rsqrt.default, aten.pow.Tensor_Scalar, aten.pow.Tensor_Tensor, aten.lgamma.default),
+    aten.special_ndtri.default,  # sqrt(2 pi) e^(x^2 / 2) is 1e320 at x = -38.4
     *(aten.div.Tensor, aten.div.Tensor_mode, aten.fmod.Tensor, aten.remainder.Tensor),
     *(aten.clamp.Tensor, aten.clamp_min.Tensor, aten.clamp_min.default, aten.remainder.Scalar),
 }
