@@ -2,7 +2,7 @@
 
 >>> import torch, lrp_engine as lrp
 >>> from lrp_engine import checks
->>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()).eval()
+>>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh()).eval()
 >>> engine = lrp.Engine(model, torch.ones(1, 4))
 >>> report = checks.check(engine, torch.ones(2, 4), target=0)
 >>> report.ok, [finding.check for finding in report.findings][:3]
