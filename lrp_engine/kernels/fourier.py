@@ -27,7 +27,9 @@ def _define(name: str, schema: str) -> str:
     return full
 
 
-_PAIRS = _define("fourier", "(Tensor pairs, int[] dim, int normalisation, bool forward) -> Tensor")
+_PAIRS: str = _define(
+    "fourier", "(Tensor pairs, int[] dim, int normalisation, bool forward) -> Tensor"
+)
 _OF_REAL = _define(
     "fourier_of_real", "(Tensor x, int[] dim, int normalisation, bool onesided) -> Tensor"
 )

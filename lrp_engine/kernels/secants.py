@@ -60,12 +60,12 @@ def _define(name: str, form: Secant) -> Secant:
     return op
 
 
-secant_of_cube = _define("cube", secants_torch.cube)
-secant_of_exp = _define("exp", secants_torch.exp)
-secant_of_gelu = _define("gelu", secants_torch.gelu)
-secant_of_gelu_tanh = _define("gelu_tanh", secants_torch.gelu_tanh)
-secant_of_relu = _define("relu", secants_torch.relu)
-secant_of_sigmoid = _define("sigmoid", secants_torch.sigmoid)
-secant_of_silu = _define("silu", secants_torch.silu)
-secant_of_square = _define("square", secants_torch.square)
-secant_of_tanh = _define("tanh", secants_torch.tanh)
+secant_of_cube: Secant = _define("cube", secants_torch.cube)
+secant_of_exp: Secant = _define("exp", secants_torch.exp)
+secant_of_gelu: Secant = _define("gelu", secants_torch.gelu)
+secant_of_gelu_tanh: Secant = _define("gelu_tanh", secants_torch.gelu_tanh)
+secant_of_relu: Secant = _define("relu", secants_torch.relu)
+secant_of_sigmoid: Secant = _define("sigmoid", secants_torch.sigmoid)
+secant_of_silu: Secant = _define("silu", secants_torch.silu)
+secant_of_square: Secant = _define("square", secants_torch.square)
+secant_of_tanh: Secant = _define("tanh", secants_torch.tanh)
