@@ -17,7 +17,7 @@ from ..graphs.nodes import shape_text
 from ..plan.provenance import Provenance
 from ..propagate.explosions import find_explosion
 from ..propagate.ledger import Ledger
-from .show import draw_figure, write_html
+from ..show import draw_figure, write_html
 from .store import StoredExplanation, read_explanation, write_explanation
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ def plan(
 
 
 def _draw(programs: Mapping[str, Program], path: Path) -> None:
-    from ...results.show.memory_chart import draw_memory
+    from ...show.memory_chart import draw_memory
 
     figure = draw_memory({name: p.memory for name, p in programs.items()})
     figure.savefig(path, dpi=150)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...errors import InputError
+from ..errors import InputError
 from .colours import COLOUR_MAP, limit_of
 from .labels import label_positions
 

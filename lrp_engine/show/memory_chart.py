@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...promises.policy import format_bytes
+from ..promises.policy import format_bytes
 from .figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ...promises.memory import Timeline
+    from ..promises.memory import Timeline
 
 _COLOURS = ("#c0392b", "#d98e04", "#2c5fa8", "#2e8b57", "#7d5ba6")
 
