@@ -1,1 +1,1 @@
-"""What comes from outside: files, and code of the user's that the engine calls."""
+"""Read files from outside, and call code of the user's that the engine is given."""

@@ -16,7 +16,7 @@ from ..errors import InputError
 
 
 class KeysValues(NamedTuple):
-    """What one layer has cached: keys and values, each (batch, head, position, feature)."""
+    """Hold what one layer has cached: keys and values, each (batch, head, position, feature)."""
 
     keys: Tensor
     values: Tensor

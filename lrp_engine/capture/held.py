@@ -29,7 +29,7 @@ _FACTORIES = {torch.arange, torch.tensor, torch.zeros, torch.ones, torch.full, t
 
 @dataclass
 class Uses:
-    """What a call does with the values of its inputs, by their names."""
+    """Record what a call does with the values of its inputs, by their names."""
 
     steering: set[str] = field(default_factory=set)
     looked_up: set[str] = field(default_factory=set)

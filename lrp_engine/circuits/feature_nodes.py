@@ -53,7 +53,7 @@ class NodeGroup:
 
     @property
     def has_rest(self) -> bool:
-        """Whether some features are no nodes."""
+        """Tell whether some features are no nodes."""
         return len(self.indices) < self.width
 
     @property
@@ -74,7 +74,7 @@ class NodeGroup:
 
 
 class Source(NamedTuple):
-    """What a dictionary or the output reads: an embedding, or the site of another dictionary."""
+    """Name what a dictionary or the output reads: an embedding, or another dictionary's site."""
 
     node: fx.Node
     is_input: bool
@@ -96,7 +96,7 @@ class FeatureGraph:
 
     @property
     def stops(self) -> frozenset[fx.Node]:
-        """Where dictionaries write: no path leads past them."""
+        """Return the nodes where dictionaries write: no path leads past them."""
         return frozenset(g.placed.site.node for g in self.groups)
 
     def starts_of(self, group: NodeGroup | None) -> tuple[fx.Node, ...]:

@@ -1,4 +1,4 @@
-"""Which values an op's whole-number attributes may have, by the names that all ops share.
+"""Say which values an op's whole-number attributes may have, by the names that all ops share.
 
 Checked before an entry sees an attribute: torch takes values that ONNX does not allow, or hangs
 on them. `tests/onnx/test_attributes.py` has every attribute of the op table declared here.

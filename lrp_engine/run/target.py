@@ -1,4 +1,4 @@
-"""What is to be explained: turns a user's target into the coefficient of the model's output."""
+"""Turn a user's target into the coefficient of the output: what is to be explained."""
 
 from __future__ import annotations
 
