@@ -30,6 +30,7 @@ from .run.program_pairs import ProgramPairs
 from .run.proof import Proof
 from .run.request import Request
 from .run.target import Position, Target
+from .run.traces import Tracer
 
 
 class Engine:
@@ -146,6 +147,33 @@ class Engine:
             'epsilon'
         """
         return self._with(self._explainer.pairs.with_plan(self._plan(preset)))
+
+    def with_sources(self, sources: Sequence[str] | None) -> Engine:
+        """Return an engine that reports relevance at other places; nothing is captured again.
+
+        Raises SourceError for a source that does not exist or that no relevance reaches.
+        """
+        names = (sources,) if isinstance(sources, str) else sources and tuple(sources)
+        plan = self._prepared.plan(self.plan.preset, names)
+        other = self._with(self._explainer.pairs.with_plan(plan))
+        other._sources = names
+        return other
+
+    def trace(self, inputs: Any, *, seed: int | None = None) -> Tracer:
+        """Run the model once, to trace relevance through inner sources.
+
+        Args:
+            inputs: as for `explain`.
+            seed: as for `explain`.
+
+        Returns:
+            A `Tracer`: it explains targets, and splits relevance by what it passed through.
+
+        Raises:
+            InputError: the inputs do not fit, the preset compares two runs, or torch cannot
+                differentiate what a rule reads.
+        """
+        return self._explainer.trace(inputs, seed=seed)
 
     def _plan(self, preset: str | Path | Preset) -> Plan:
         return self._prepared.plan(self._prepared.load_preset(preset), self._sources)

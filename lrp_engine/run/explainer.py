@@ -23,6 +23,7 @@ from .randomness import RandomState, seeded
 from .reference import flatten_reference, require_reference
 from .request import Request
 from .target import Position, Target, is_rows, rows_of, take_rows
+from .traces import Tracer
 
 _Pair = tuple[Target, Position]
 
@@ -70,6 +71,25 @@ class Explainer:
         with enter_run(self.captured), seeded(self.captured, seed):
             run, kept = self._run(inputs, self.pairs.for_rows(at_rows), reference)
         return Forward(run, tuple(kept), count_versions(self.captured, run.leaves))
+
+    def trace(self, inputs: Any, *, seed: int | None = None) -> Tracer:
+        """Run the model once, for relevance through inner sources. Raises InputError."""
+        plan = self.pairs.plan
+        if plan.preset.runs == 2:
+            raise InputError(
+                f"tracing is not available under preset {plan.preset.name!r}, which compares two"
+                " runs: choose a preset of one run"
+            )
+        pair = self.pairs.traced
+        count = pair.wanted.program.outputs
+        with enter_run(self.captured), seeded(self.captured, seed):
+            leaves = flatten_inputs(self.captured, inputs)
+            with torch.no_grad(), guard_run(self.captured, leaves):
+                random = RandomState.now(self.captured)
+                self.proof.check(self.captured, leaves, self.pairs.output_alone)
+                values = list(pair.forward(*leaves))
+        run = ModelRun(self.pairs, pair, tuple(leaves), tuple(values[:count]), random=random)
+        return Tracer(run, tuple(values[count:]), self.pairs.passing)
 
     def explain_all(
         self,

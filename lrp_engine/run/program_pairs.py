@@ -15,13 +15,14 @@ from ..graphs.leftovers import clear_caches_with
 from ..graphs.tracing_lock import once
 from ..plan.plan import Plan
 from ..plan.provenance import Provenance, provenance_of
-from ..programs.assemble import AssembledProgram, write_program
+from ..programs.assemble import AssembledProgram, find_final_sources, write_program
 from ..programs.compiled import compile_programs
 from ..programs.differentiable import make_differentiable
 from ..programs.eager import generate_eager
 from ..programs.program import ProgramFunction, build_forward_only
-from ..promises.policy import MemoryBudget, PolicyOrBudget, format_bytes
+from ..promises.policy import MemoryBudget, Policy, PolicyOrBudget, format_bytes
 from ..propagate.at_row import can_start_at_row, start_at_only_row, start_at_row
+from ..propagate.through import StartAtOutputAnd
 from ..propagate.trace_cache import TraceCache
 from .target import Seed
 
@@ -202,6 +203,31 @@ class ProgramPairs:
             wanted = write_program(self.plan, self.policy, TraceCache(), sizes=self._sizes)
         wanted = replace(wanted, program=make_differentiable(wanted.program))
         return replace(ProgramPair.of(wanted, compiled=False), with_grad=True)
+
+    @once
+    def passing(self) -> tuple[str, ...]:
+        """Names of the sources at which relevance passes on to others."""
+        final = find_final_sources(self.plan)
+        return tuple(s.name for s in self.plan.sources if s.name not in final)
+
+    @once
+    def traced(self) -> ProgramPair:
+        """Programs that also start from each passing source, and that torch can differentiate.
+
+        Where relevance later passed is a derivative of what arrives by what is added on its way.
+        """
+        nodes = tuple(s.node for s in self.plan.sources if s.name in self.passing)
+        with sdpa_kernel(SDPBackend.MATH):
+            wanted = write_program(
+                self.plan, Policy.KEEP, TraceCache(), start=StartAtOutputAnd(nodes)
+            )
+        wanted = replace(wanted, program=make_differentiable(wanted.program))
+
+        def seeds(seed: Seed) -> list[Tensor]:
+            whole = seed.dense()
+            return [whole, *(whole.new_zeros(()) for _ in nodes)]
+
+        return ProgramPair.of(wanted, compiled=False, seed_tensors=seeds)
 
     def for_rows(self, rows: bool) -> ProgramPair:
         """Return the programs that serve targets at single rows, or anywhere."""
