@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .has_triton import running_on
+
 _CHANNELS = 32  # per program: many programs, so that every processor has some
 _STEPS = 32  # read at once: none of these reads waits for the state
 _WARPS = 4
@@ -64,7 +66,7 @@ def run_kernel(
     decay = (decay[:1] if shared else decay).contiguous()
     wide = tl.float64 if inflow.dtype == torch.float64 else tl.float32
     if channels:
-        with torch.cuda.device(inflow.device):
+        with running_on(inflow.device):
             _kernel[(triton.cdiv(channels, _CHANNELS),)](
                 decay, inflow, result, steps, inner, channels, math.prod(decay.shape[:dim]), share,
                 backward, lagging, wide, _CHANNELS, _STEPS, num_warps=_WARPS,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from .has_triton import running_on
 
 _BLOCK = 1024
 _WARPS = 4
@@ -115,7 +116,7 @@ def run_kernel(name: str, b: Tensor, a: Tensor, result: Tensor) -> None:
     All tensors are in single or half precision and lie alike and densely in memory.
     """
     count = b.numel()
-    with torch.cuda.device(b.device):
+    with running_on(b.device):
         _kernel[(triton.cdiv(count, _BLOCK),)](
             b, a, result, count, _NUMBERS[name], _BLOCK, num_warps=_WARPS
         )

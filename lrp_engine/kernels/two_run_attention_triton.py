@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .has_triton import running_on
+
 _LOW: tl.constexpr = tl.constexpr(-1.0e30)  # a score that weighs nothing
 
 
@@ -282,7 +284,7 @@ def run_kernels(
     )
     how = {"num_warps": warps, "num_stages": stages}
     given = (c, *kinds, *masks)
-    with torch.cuda.device(c.device):
+    with running_on(c.device):
         _rows_kernel[(triton.cdiv(rows, block), outer * heads)](
             *given, at_query, logs, *numbers, *fixed, **how
         )

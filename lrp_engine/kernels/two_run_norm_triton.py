@@ -7,6 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .has_triton import running_on
+
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _entries(x, inside, n, eps, CENTRED: tl.constexpr):  # type: ignore[no-untyped-def]
@@ -51,7 +53,7 @@ def run_kernel(
     n = c.shape[-1]
     block = triton.next_power_of_2(n)
     if len(c):
-        with torch.cuda.device(c.device):
+        with running_on(c.device):
             _kernel[(len(c),)](
                 c, b, a, c if weight is None else weight.contiguous(), result, len(b), n, eps,
                 weight is not None, centred, block, num_warps=4 if block <= 2048 else 8,
