@@ -1,0 +1,118 @@
+"""Show objects in a few lines: as text in a terminal, as HTML in a notebook."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+
+from .html import Markup, element, quote
+
+_MOST_LINES = 10
+_WIDEST = 44
+Rows = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What an object says of itself.
+
+    Args:
+        title: One line.
+        facts: Names and values.
+        head: The columns of the table; those that end in `#` hold numbers.
+        rows: The table, what matters most first.
+        left_out: How many more rows there would be.
+        notes: What a reader must know, one sentence each.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]] = ()
+    head: Sequence[str] = ()
+    rows: Rows = ()
+    left_out: int = 0
+    notes: Sequence[str] = ()
+
+    def text(self) -> str:
+        """Return at most ten lines, the table cut where they end."""
+        lines = [self.title, *_aligned([(f"  {name}:", value) for name, value in self.facts], ())]
+        lines += [f"  note: {note}" for note in self.notes[: _MOST_LINES - 2 - len(lines)]]
+        room = _MOST_LINES - 1 - len(lines)
+        shown = self.rows[: max(0, room)]
+        lines += [f"  {line}" for line in _aligned(shown, self.head)]
+        if hidden := len(self.rows) - len(shown) + self.left_out:
+            lines.append(f"  … {hidden} more")
+        return "\n".join(lines)
+
+    def html(self) -> Markup:
+        """Return HTML without a style of its own: it follows the notebook's theme."""
+        parts = [element("div", element("strong", quote(self.title)))]
+        if self.facts:
+            rows = [element("tr", element("th", k, scope="row"), _cell(v)) for k, v in self.facts]
+            parts.append(element("table", element("tbody", *rows)))
+        if self.rows:
+            parts.append(self._table())
+        if self.left_out:
+            parts.append(element("div", f"… {self.left_out} more"))
+        parts += [element("div", "note: ", quote(note)) for note in self.notes]
+        return element("div", *parts)
+
+    def _table(self) -> Markup:
+        names = [element("th", name.removesuffix("#"), scope="col") for name in self.head]
+        body = [element("tr", *(_cell(cell) for cell in row)) for row in self.rows]
+        return element("table", element("thead", element("tr", *names)), element("tbody", *body))
+
+
+class Shown:
+    """Gives an object its text and its HTML, both written from its overview."""
+
+    @abstractmethod
+    def overview(self) -> Overview:
+        """Return what the object says of itself. Nothing is computed for it."""
+
+    def __repr__(self) -> str:
+        return self.overview().text()
+
+    def _repr_html_(self) -> str:
+        return self.overview().html()
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """Return text and HTML: a notebook shows the HTML, what cannot shows the text."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def _cell(text: str) -> Markup:
+    return element("td", quote(text))
+
+
+def _aligned(rows: Rows, head: Sequence[str]) -> Iterator[str]:
+    """Yield rows with their columns aligned; those of numbers to the right."""
+    if not rows:
+        return
+    numeric = [name.endswith("#") for name in head] or [False] * len(rows[0])
+    widths = [min(_WIDEST, max(_width(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [_pad(_cut(c), w, n) for c, w, n in zip(row, widths, numeric, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def _pad(text: str, width: int, to_the_right: bool) -> str:
+    space = " " * (width - _width(text))
+    return space + text if to_the_right else text + space
+
+
+def _cut(text: str) -> str:
+    """Return one line of at most the widest column, of what a terminal can print."""
+    from rich.cells import set_cell_size
+
+    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return line if _width(line) <= _WIDEST else f"{set_cell_size(line, _WIDEST - 1).rstrip()}…"
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    from rich.cells import cell_len  # only where something is shown
+
+    return cell_len(text)
