@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,51 +12,17 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import ExplosionError, InputError, LrpError, SourceError
-from ..graphs.nodes import shape_text
 from ..plan.provenance import Provenance
 from ..propagate.explosions import find_explosion
 from ..propagate.ledger import Ledger
 from ..show import draw_figure, write_html
+from ..show.labelling import label_all, label_source, read_source_words
+from ..show.labels import Labels
+from .by_source import BySource
 from .store import StoredExplanation, read_explanation, write_explanation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-class BySource(Mapping[str, Tensor]):
-    """Tensors by source name. With one source, `"input"` is another name for it.
-
-    `require_finite` is called before a tensor is given out, and raises NotFiniteError if relevance
-    was found to be infinite or undefined.
-    """
-
-    def __init__(
-        self, tensors: Mapping[str, Tensor], require_finite: Callable[[], None] | None = None
-    ) -> None:
-        known = tensors._tensors if isinstance(tensors, BySource) else tensors
-        self._tensors: dict[str, Tensor] = dict(known)
-        self._require_finite = require_finite
-
-    def __getitem__(self, name: str) -> Tensor:
-        if self._require_finite is not None:
-            self._require_finite()
-        if name in self._tensors:
-            return self._tensors[name]
-        if name == "input" and len(self._tensors) == 1:
-            return next(iter(self._tensors.values()))
-        close = difflib.get_close_matches(name, self._tensors, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise KeyError(f"unknown source {name!r}; choose from: {', '.join(self._tensors)}{hint}")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
-
-    def __repr__(self) -> str:
-        inside = ", ".join(f"{k}: {shape_text(v)}" for k, v in self._tensors.items())
-        return f"{{{inside}}}"
 
 
 @dataclass(frozen=True)
@@ -100,8 +65,10 @@ class Explanation:
     provenance: Provenance
     stored_output: Any = None
     stored_ledger: Ledger | None = None
+    stored_labels: Labels | None = None
     compute_output: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
     compute_ledger: Callable[[], Ledger] | None = field(default=None, repr=False, compare=False)
+    compute_labels: Callable[[], Labels] | None = field(default=None, repr=False, compare=False)
     require_finite: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +78,7 @@ class Explanation:
     def __getstate__(self) -> dict[str, Any]:
         """Return the tensors, with output and ledger computed: what computes them stays here."""
         state = {f.name: getattr(self, f.name) for f in fields(self)}
+        state |= {"stored_labels": self.labels, "compute_labels": None}
         for name in ("output", "ledger"):
             state[f"compute_{name}"] = None
             try:
@@ -148,6 +116,73 @@ class Explanation:
                 " from: explain again with ledger=True"
             )
         return self.compute_ledger()
+
+    @cached_property
+    def labels(self) -> Labels:
+        """How sources and outputs are to be read: axes, words, names, what was asked."""
+        if self.stored_labels is not None:
+            return self.stored_labels
+        return Labels() if self.compute_labels is None else self.compute_labels()
+
+    def labelled(self, labels: Labels) -> Explanation:
+        """Return this explanation under other labels; relevance is the same."""
+        return replace(self, stored_labels=labels, compute_labels=None)
+
+    def with_labels(
+        self,
+        source: str | None = None,
+        *,
+        class_names: Sequence[str] | Mapping[int, str] | None = None,
+        samples: Sequence[str] | None = None,
+        truth: Sequence[Any] | None = None,
+        title: str | None = None,
+        unit: str | None = None,
+        **of_source: Any,
+    ) -> Explanation:
+        """Return this explanation with what you know of its data, for pictures, pages and tables.
+
+        Args:
+            source: The source that `of_source` speaks of. Default: the only one.
+            class_names: In the order of the classes, or {index: name}.
+            samples: The name of each sample: of a file, of a row.
+            truth: The true class of each sample.
+            title: Of the data: "images".
+            unit: Of the explained number: "logit".
+            of_source: Of the source: `axes` ("batch channel height width"; also token, time, frame,
+                feature, head, layer), `words` (per sample, a token per position), `images` (per
+                sample; PIL, numpy or torch), `mean` and `std` by which images were normalised,
+                `feature_names`, `feature_values` (per sample), `rate` (entries per second).
+
+        Raises:
+            InputError: something does not fit the source.
+
+        Example:
+            >>> import torch, lrp_engine as lrp
+            >>> engine = lrp.Engine(torch.nn.Linear(2, 2).eval(), torch.ones(1, 2))
+            >>> explanation = engine.explain(torch.ones(1, 2), 1).with_labels(
+            ...     axes="batch feature", feature_names=["age", "income"], class_names=["no", "yes"]
+            ... )
+            >>> explanation.labels.of("input").feature_names
+            ('age', 'income')
+        """
+        labels = label_all(
+            self.labels,
+            len(self),
+            class_names=class_names,
+            samples=samples,
+            truth=truth,
+            title=title,
+            unit=unit,
+        )
+        said = read_source_words(of_source)
+        if not said.is_empty:
+            name = self.relevance.name_of(source)
+            labels = label_source(labels, name, self.relevance[name], said)
+        return self.labelled(labels)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.explained.reshape(-1))
 
     def check(
         self,

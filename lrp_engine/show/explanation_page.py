@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from .colours import css_colour, limit_of, text_colour
-from .labels import label_positions
+from .positions import label_positions
 
 _MOST_SAMPLES = 8
 _MOST_CELLS = 64

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .colours import COLOUR_MAP, limit_of
-from .labels import label_positions
+from .positions import label_positions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
