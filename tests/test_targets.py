@@ -65,6 +65,54 @@ def test_the_explained_number_is_that_of_the_model():
     assert_close(engine.explain(X, WEIGHTS).explained, weighted(logits), 1e-15)
 
 
+def test_predicted_is_the_largest_output_of_each_sample():
+    model, engine = classifier()
+    largest = model(X).detach().argmax(-1)
+    found, expected = engine.explain(X, "predicted"), engine.explain(X, largest)
+    assert torch.equal(found.relevance["input"], expected.relevance["input"])
+    for target in ({"predicted": 1, 0: -0.5}, [{"predicted": 1, 0: -0.5}] * 3):
+        weights = torch.nn.functional.one_hot(largest, 4).double()
+        weights[:, 0] -= 0.5
+        found, expected = engine.explain(X, target), engine.explain(X, weights)
+        assert_close(found.relevance["input"], expected.relevance["input"], 1e-14)
+
+
+def test_each_sample_may_have_a_contrast_of_its_own():
+    _, engine = classifier()
+    weights = torch.tensor([[0, 1, 0, -1], [2, 0, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
+    found = engine.explain(X, [{1: 1, 3: -1}, {0: 2}, 3])
+    assert_close(found.relevance["input"], engine.explain(X, weights).relevance["input"], 1e-14)
+    with pytest.raises(TargetError, match="one class per sample"):
+        engine.explain(X, [{1: 1, 3: -1}])
+
+
+def test_predicted_of_two_runs_is_that_of_the_explained_one():
+    model, engine = classifier()
+    largest = model(X).detach().argmax(-1)
+    delta = engine.with_preset("delta")
+    found, expected = (delta.explain(X, t, reference=0.0) for t in ("predicted", largest))
+    assert_close(found.relevance["input"], expected.relevance["input"], 1e-14)
+    assert_close(found.explained, expected.explained, 1e-14)
+
+
+def test_predicted_at_positions_is_that_of_each_position():
+    model, engine, inputs = language_model()
+    largest = model(**inputs).logits.detach().argmax(-1)
+    found = engine.explain(inputs, "predicted", position=-1)
+    expected = engine.explain(inputs, largest[:, -1], position=-1)
+    assert_close(found.explained, expected.explained, 1e-14)
+    found = engine.explain(inputs, "predicted", position=slice(4, 6))
+    seed = torch.zeros(*largest.shape, 29).double()
+    seed[:, 4:] = torch.nn.functional.one_hot(largest[:, 4:], 29).double()
+    assert_close(found.explained, engine.explain(inputs, seed).explained, 1e-13)
+
+
+@pytest.mark.parametrize("target", ["predictd", {"cat": 1}, [0, "dog", 1]])
+def test_a_name_is_refused_where_nobody_knows_names(target):
+    with pytest.raises(TargetError, match=r"no class of this output.*classes="):
+        classifier()[1].explain(X, target)
+
+
 def test_explanations_are_linear_in_the_target():
     _, engine = classifier()
     both, a, b = (engine.explain(X, t).relevance["input"] for t in ({0: 1, 2: -1}, 0, 2))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +14,12 @@ from ..boundary.user_code import calling
 from ..errors import TargetError
 from ..graphs.precision import change
 from ..method.relevance import relevance_of
+from .class_weights import ClassTarget, check_index, class_weights, mentions_predicted, send
 
 _METRIC_POINTS = 8
 
 Metric = Callable[[Tensor], Tensor]
-Target = int | Sequence[int] | Mapping[int, float] | Metric | Tensor | None
+Target = ClassTarget | Metric | Tensor | None
 Position = int | slice | Sequence[int] | Tensor | None
 
 
@@ -53,9 +53,10 @@ def seed_of(output: Tensor, target: Target, position: Position = None) -> Seed:
 
     Args:
         output: (batch, classes), or (batch, positions, classes) with `position`.
-        target: one class, one class per sample, {class: weight}, a metric of the output (its
-            gradient is the coefficient, differentiable itself where gradients are being recorded),
-            or a coefficient of the output's shape. None if the output is one number per sample.
+        target: a class, "predicted" or {class: weight}, one for all samples or one per sample; a
+            metric of the output (its gradient is the coefficient, differentiable itself where
+            gradients are being recorded); or a coefficient of the output's shape. None if the
+            output is one number per sample.
         position: one for all samples, one per sample, or a slice, over which the target is summed.
 
     Returns:
@@ -104,6 +105,9 @@ def seed_between(b: Tensor, a: Tensor, target: Target, position: Position = None
     if callable(target) and not isinstance(target, Tensor):
         dense = _between(b, a, target, position).dense()
         return Seed(lambda: dense, explained(change(b, a), dense))
+    if mentions_predicted(target):  # of the explained run
+        seed = seed_of(b, target, position)
+        return Seed(seed.dense, explained(change(b, a), seed.dense()), seed.row)
     seed, base = (seed_of(output, target, position) for output in (b, a))
     return Seed(seed.dense, change(seed.explained, base.explained), seed.row)
 
@@ -129,7 +133,7 @@ def seed_at_rows(row: Tensor, target: Target, rows: Tensor, positions: int) -> S
             "only classes can be explained at the rows alone: for a metric or a ready coefficient"
             " leave full_output out"
         )
-    return _at_rows(row[:, 0], _weights(row, target), rows, positions)
+    return _at_rows(row[:, 0], class_weights(row[:, 0], target), rows, positions)
 
 
 def _require_samples(output: Tensor) -> None:
@@ -191,26 +195,33 @@ def _of_classes(output: Tensor, target: Any, position: Position) -> Seed:
         raise TargetError(
             f"a class needs an output of shape (batch, ..., classes), not {output.dim()}-d"
         )
-    weights = _weights(output, target)
     if output.dim() == 2:
         if position is not None:
             raise TargetError("a position was given, but the output has no axis of positions")
-        return _whole(output, weights)
+        return _whole(output, class_weights(output, target))
     if output.dim() > 3 or position is None:
         raise TargetError(
             f"the output has shape {tuple(output.shape)}: say which position the class is meant at"
             " (position=-1 for the last token), or give a metric"
         )
     if isinstance(position, slice):
-        seed = torch.zeros_like(output)
-        seed[:, position] = weights[:, None]
-        if seed[:, position].numel() == 0:
-            raise TargetError(f"{position} holds none of the {output.shape[1]} positions")
-        return _whole(output, seed)
+        return _whole(output, _over_slice(output, target, position))
     batch, positions = output.shape[:2]
     rows = rows_of(position, batch, positions, output.device)
-    there = output[torch.arange(batch, device=output.device), rows]
-    return _at_rows(there, weights, rows, positions)
+    there = take_rows(output, rows)[:, 0]
+    return _at_rows(there, class_weights(there, target), rows, positions)
+
+
+def _over_slice(output: Tensor, target: Any, position: slice) -> Tensor:
+    """Return the coefficient of a class summed over positions; "predicted" is one at each."""
+    seed, there = torch.zeros_like(output), output[:, position]
+    if there.numel() == 0:
+        raise TargetError(f"{position} holds none of the {output.shape[1]} positions")
+    if mentions_predicted(target):
+        seed[:, position] = torch.stack([class_weights(o, target) for o in there.unbind(1)], 1)
+    else:
+        seed[:, position] = class_weights(there[:, 0], target)[:, None]
+    return seed
 
 
 def _at_rows(there: Tensor, weights: Tensor, rows: Tensor, positions: int) -> Seed:
@@ -222,80 +233,6 @@ def _at_rows(there: Tensor, weights: Tensor, rows: Tensor, positions: int) -> Se
         return there.new_zeros(batch, positions, classes).index_put(index, weights)
 
     return Seed(dense, explained(there, weights), Row(weights, rows))
-
-
-def _weights(output: Tensor, target: Any) -> Tensor:
-    """(batch, classes): the weight of each class for each sample.
-
-    Written on the output's device, and nothing there is waited for: an accelerator may still be at
-    work on the forward pass.
-    """
-    batch, classes = output.shape[0], output.shape[-1]
-    weights = output.new_zeros(batch, classes)
-    if isinstance(target, Mapping):
-        if not any(target.values()):
-            raise TargetError(f"{dict(target)} gives no class a weight: nothing would be explained")
-        for index, weight in target.items():
-            weights[:, _class(index, classes)] += weight
-        return weights
-    if isinstance(target, int):
-        weights[:, _class(target, classes)] = 1
-        return weights
-    try:
-        _refuse_flags(target)
-        per_sample = torch.as_tensor(target, device="cpu")
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TargetError(f"cannot read the target {target!r}: {error}") from error
-    if per_sample.dtype.is_floating_point or per_sample.dtype.is_complex:
-        raise TargetError(f"a class is a whole number, not {target!r}")
-    if per_sample.dim() == 0:
-        return _weights(output, int(per_sample))
-    if per_sample.shape != (batch,):
-        raise TargetError(
-            f"one class per sample is needed: {batch} for this batch, the target has shape"
-            f" {tuple(per_sample.shape)}"
-        )
-    chosen = [_class(int(c), classes) for c in per_sample]
-    return weights.scatter_(1, _sent(chosen, output.device)[:, None], 1)
-
-
-def _sent(numbers: Sequence[int], device: torch.device) -> Tensor:
-    """Whole numbers on a device, without waiting for it."""
-    return torch.tensor(numbers).to(device, non_blocking=True)
-
-
-def _class(index: Any, classes: int) -> int:
-    """Return a class; unlike a position, it is not counted from the end."""
-    found = _checked(index, classes)
-    if operator.index(index) < 0:
-        raise TargetError(
-            f"there is no class {index}: classes are counted from 0. The last one is {classes - 1}"
-        )
-    return found
-
-
-def _refuse_flags(target: Any) -> None:
-    """Raise TargetError for true and false: they answer a question, and name no class."""
-    dtype = str(getattr(target, "dtype", ""))
-    entries = target if isinstance(target, Sequence) else [target]
-    if dtype.endswith("bool") or any(map(_is_flag, entries)):
-        raise TargetError(f"a class is a whole number, not {target!r}")
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
-
-
-def _checked(index: Any, size: int, what: str = "class") -> int:
-    if _is_flag(index):
-        raise TargetError(f"a {what} is a whole number, not {index!r}")
-    try:
-        index = operator.index(index)
-    except TypeError as error:
-        raise TargetError(f"a {what} is a whole number, not {index!r}") from error
-    if not -size <= index < size:
-        raise TargetError(f"{what} {index} is out of range: the output has {size} of them")
-    return int(index) % size
 
 
 def is_class(target: Target) -> bool:
@@ -311,9 +248,9 @@ def is_rows(position: Position) -> bool:
 def rows_of(position: Any, batch: int, positions: int, device: torch.device) -> Tensor:
     """(batch,): where the target sits in each sample. Raises TargetError."""
     if isinstance(position, int):
-        chosen = [_checked(position, positions, "position")] * batch
+        chosen = [check_index(position, positions, "position")] * batch
     else:
-        chosen = [_checked(p, positions, "position") for p in position]
+        chosen = [check_index(p, positions, "position") for p in position]
     if len(chosen) != batch:
         raise TargetError(f"one position per sample is needed: {batch}, not {len(chosen)}")
-    return _sent(chosen, device)
+    return send(chosen, device)
