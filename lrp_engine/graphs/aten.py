@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, fx
 from torch.fx.node import Argument, Target
 
+from ..kernels import end_steps, run_steps
+
 aten: torch._ops._OpNamespace = torch.ops.aten
 
 ALIAS = torch.ops.aten.alias.default
@@ -33,9 +35,19 @@ SUM = torch.ops.aten.add.Tensor  # a + alpha * b
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
 JOIN = torch.ops.aten.cat.default
+EINSUM = torch.ops.aten.einsum.default
 FLATTEN = torch.ops.aten.flatten.using_ints
 # A product of more than two axes, as torch takes it apart: two axes made one, and again two.
 FLATTENED_MATMUL = (_RESHAPE, torch.ops.aten.mm.default, torch.ops.aten._unsafe_view.default)
+# By the number of axes along which they slide.
+CONVOLUTIONS = {
+    1: {torch.ops.aten.conv1d.default, torch.ops.aten.conv1d.padding},
+    2: {torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding},
+}
+AFFINE = {getattr(torch.ops.aten, name).default for name in ("linear", "addmm", "mm")}
+EMBEDDING = torch.ops.aten.embedding.default
+PERMUTE = torch.ops.aten.permute.default
+TRANSPOSE = torch.ops.aten.transpose.int
 # Fused attention as one kernel does it, and what each reads row by row.
 _KERNELS = (
     "flash_attention",
@@ -54,6 +66,8 @@ ATTENTION_ROWS = ("query", "key", "value", "grad_out", "grad_out_", "out")
 # Of their first argument they take over shape, strides, dtype and device, and nothing else.
 FILLED = {torch.ops.aten.zeros_like.default, torch.ops.aten.new_zeros.default}
 CAST = torch.ops.aten._to_copy.default
+# They stand around the step of a recurrence (`lrp_engine/kernels/steps.py`).
+RUN_STEPS, END_STEPS = run_steps.default, end_steps.default
 
 _PLACED = torch.ops.aten.slice_backward.default  # a slice's adjoint: zeros around its argument
 

@@ -13,17 +13,21 @@ from torch import Tensor
 from ..capture.ambient import leave_modes
 from ..errors import InputError, NotFiniteError
 from ..graphs.precision import rounding_tolerance
+from ..markup import Overview, Shown
 from ..programs.assemble import AssembledProgram, find_final_sources
 from ..programs.batched import run_many
 from ..propagate.accounts import read_accounts
 from ..propagate.ledger import Ledger, ledger_of
 from ..results.explanation import Explanation
+from ..show.labels import Labels
 from .all_outputs import of_all_outputs
 from .finiteness import Finite, ask_if_finite, require_finite
 from .inputs import count_versions
+from .overviews import forward_overview
 from .program_pairs import ProgramPair, ProgramPairs
 from .proof import agree
 from .randomness import NO_DRAWS, RandomState
+from .read_labels import read_labels
 from .target import Position, Seed, Target, seed_at_rows, seed_between, seed_of, take_rows
 
 
@@ -105,10 +109,15 @@ class ModelRun:
             stored_ledger=ledger,
             compute_output=partial(self._compute_output, versions) if self.output_later else None,
             compute_ledger=lambda: self._compute_ledger(seed.detached(), versions),
+            compute_labels=lambda: self._read_labels(seed.detached(), versions),
             require_finite=Finite(
                 wanted.at_sources(results), partial(self._blame, seed.detached(), versions)
             ),
         )
+
+    def _read_labels(self, seed: Seed, versions: tuple[int, ...]) -> Labels:
+        explained = len(self.leaves) // self.pairs.plan.preset.runs
+        return read_labels(self.pairs.plan, self.leaves[:explained], versions, seed)
 
     def _blame(self, seed: Seed, versions: tuple[int, ...]) -> NoReturn:
         """Raise NotFiniteError, naming the op where relevance first was not finite."""
@@ -179,8 +188,8 @@ def _changed(advice: str) -> InputError:
     )
 
 
-@dataclass(frozen=True)
-class Forward:
+@dataclass(frozen=True, repr=False)
+class Forward(Shown):
     """One forward pass with its promises kept, from which any number of targets can be explained.
 
     The kept values stay until this object is dropped; `Engine.explain` frees each of them after its
@@ -206,6 +215,10 @@ class Forward:
     def explained_output(self) -> Tensor:
         """The output that targets speak of."""
         return self.run.explained_output
+
+    def overview(self) -> Overview:
+        """Return its outputs and what it keeps: its text in a terminal or a notebook."""
+        return forward_overview(self.run.pairs, self.run.outputs, self.kept)
 
     def explain(self, target: Target = None, *, position: Position = None) -> Explanation:
         """Explain one target per sample, as `Engine.explain` does. Raises TargetError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .numbers import signed
+from ..markup.numbers import signed
 
 _MOST = 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...markup import Markup, element, join, quote
 from ..balance import Balance, Part, PartKind
-from ..numbers import percent, plain, signed
+from ...markup.numbers import percent, plain, signed
 from .bar import Scale, Span, write_track
 from .table import write_table
 
