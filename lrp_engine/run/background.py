@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from ..errors import InputError
 from ..propagate.ledger import Account, Ledger
 from ..results.explanation import Explanation
+from ..show.labels import Labels
 from .reference import batch_size
 
 Repeat = Callable[[Any], Any]
@@ -115,6 +116,7 @@ class _Mean:
         self.sums: dict[str, dict[str, Tensor]] = {"relevance": {}, "coefficient": {}}
         self.explained: Tensor | None = None
         self.output: Any = None
+        self.labels: Labels | None = None
 
     def add(self, part: Explanation) -> None:
         """Add the explanation of every sample against some references."""
@@ -128,6 +130,7 @@ class _Mean:
         if self.output is None:
             each = part.explained.shape[0] // self.samples
             self.output = _on_tensors(lambda t: t[::each], part.output)
+            self.labels = part.labels.sample(slice(None, None, each))
         rest: dict[str, Any] = {"stored_output": None, "require_finite": None}
         self.parts.append(replace(part, relevance={}, coefficient={}, **rest))
 
@@ -147,6 +150,8 @@ class _Mean:
             stored_ledger=self.ledger() if known else None,
             compute_ledger=self.ledger,
             compute_output=None,
+            stored_labels=self.labels,
+            compute_labels=None,
         )
 
     def ledger(self) -> Ledger:

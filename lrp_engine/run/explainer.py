@@ -80,6 +80,13 @@ class Explainer:
                 f"tracing is not available under preset {plan.preset.name!r}, which compares two"
                 " runs: choose a preset of one run"
             )
+        bent = next((a for a in plan.assignments if not a.rule.linear), None)
+        if bent is not None:
+            raise InputError(
+                f"tracing is not available under preset {plan.preset.name!r}: rule"
+                f" {bent.rule_text()} at {bent.node.name} does not pass on each share of what"
+                " arrives by itself, so no part of relevance is that of one path"
+            )
         pair = self.pairs.traced
         count = pair.wanted.program.outputs
         with enter_run(self.captured), seeded(self.captured, seed):

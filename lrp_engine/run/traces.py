@@ -27,8 +27,9 @@ class Tracer:
 
     Example:
         >>> import torch, lrp_engine as lrp
-        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
-        >>> engine = lrp.Engine(model.eval(), torch.ones(1, 4), preset="epsilon")
+        >>> layers = torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)
+        >>> model = torch.nn.Sequential(*layers).eval()
+        >>> engine = lrp.Engine(model, torch.ones(1, 4), preset="epsilon")
         >>> tracer = engine.with_sources(["input", "1"]).trace(torch.ones(1, 4))
         >>> whole = tracer.explain(0)
         >>> (through,) = tracer.onward("1", [whole.coefficient["1"]])
@@ -111,10 +112,8 @@ class Tracer:
         coefficients: Sequence[Tensor],
         masks: Amounts,
     ) -> dict[str, Tensor]:
-        chosen = sum((relevance[name] * mask).sum() for name, mask in masks.items())
-        if not isinstance(chosen, Tensor) or not chosen.requires_grad:
-            return {name: torch.zeros_like(c) for name, c in zip(self.passing, coefficients)}
-        slopes = torch.autograd.grad(chosen, added, retain_graph=True, allow_unused=True)
+        chosen = torch.stack([(relevance[name] * mask).sum() for name, mask in masks.items()])
+        slopes = torch.autograd.grad(chosen.sum(), added, retain_graph=True, allow_unused=True)
         return {
             name: torch.zeros_like(c) if slope is None else c * slope
             for name, c, slope in zip(self.passing, coefficients, slopes, strict=True)

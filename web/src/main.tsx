@@ -1,0 +1,21 @@
+import { render } from "preact";
+import { App } from "./App";
+import { readScene } from "./scene";
+import styles from "./style.css";
+
+const text = (id: string) => document.getElementById(id)!.textContent!;
+
+async function start() {
+  const style = document.createElement("style");
+  style.textContent = styles;
+  document.head.append(style);
+  const app = document.getElementById("app")!;
+  try {
+    const scene = await readScene(text("scene"), JSON.parse(text("live")));
+    render(<App scene={scene} />, app);
+  } catch (error) {
+    app.textContent = `This page cannot be shown: ${error}. It needs a browser of 2023 or newer.`;
+  }
+}
+
+void start();
