@@ -9,6 +9,7 @@ from typing import Any
 from .aot.write import PackageStart, write_package
 from .capture import Captured
 from .capture.signature import as_call
+from .markup import Overview, Shown
 from .method.op import Op
 from .method.references import bibtex
 from .method.rule import Rule
@@ -26,6 +27,7 @@ from .results.explanation import Explanation
 from .run.explainer import Explainer
 from .run.forward import Forward
 from .run.inputs import flatten_inputs
+from .run.overviews import engine_overview
 from .run.program_pairs import ProgramPairs
 from .run.proof import Proof
 from .run.request import Request
@@ -33,7 +35,7 @@ from .run.target import Position, Target
 from .run.traces import Tracer
 
 
-class Engine:
+class Engine(Shown):
     """A model captured once, with the plan of its relevance propagation.
 
     For the explained number y = sum(c * output), relevance R = c * a is propagated to the
@@ -184,6 +186,10 @@ class Engine:
         other._prepared, other._sources = self._prepared, self._sources
         other._explainer = Explainer(pairs, self._explainer.proof)
         return other
+
+    def overview(self) -> Overview:
+        """Return what the engine explains, and how: its text in a terminal or a notebook."""
+        return engine_overview(self._explainer.pairs)
 
     def coverage(self) -> Coverage:
         """Count live ops per op, family and rule, and name where relevance stops on purpose."""

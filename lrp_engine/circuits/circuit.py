@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..markup import MOST_ROWS, Overview, Shown
+from ..markup.numbers import percent, signed
 from .edges import EdgeScores, ReaderKind
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 INPUT, OUTPUT = "input", "logits"
 
 
-@dataclass(frozen=True)
-class Circuit:
+@dataclass(frozen=True, repr=False)
+class Circuit(Shown):
     """Some of the edges that were scored. `keep` is (writer, reader), True for an edge inside.
 
     Every edge lies on a path from the input to the output.
@@ -38,9 +40,31 @@ class Circuit:
 
     def names(self) -> list[str]:
         """Return `a0.h1->a2.h3<q>` for each edge, strongest first."""
+        return [self._name(u, d) for u, d, _ in self._ranking()]
+
+    def _ranking(self) -> list[tuple[int, int, float]]:
+        """Return (writer, reader, mean score) of each edge, strongest first."""
         mean = self.edges.mean()
-        found = [(abs(float(mean[u, d])), u, d) for u, d in torch.nonzero(self.keep).tolist()]
-        return [self._name(u, d) for _, u, d in sorted(found, reverse=True)]
+        found = [(u, d, float(mean[u, d])) for u, d in torch.nonzero(self.keep).tolist()]
+        return sorted(found, key=lambda edge: (abs(edge[2]), edge[0], edge[1]), reverse=True)
+
+    def overview(self) -> Overview:
+        """Return its size, and its edges of largest score."""
+        writers, readers = self.edges.writers, self.edges.readers
+        ranking = self._ranking()
+        return Overview(
+            title=(
+                f"circuit: {len(self)} of {len(self.edges)} edges ({percent(self.share)}), scored"
+                f" by {self.edges.estimator}"
+            ),
+            facts=(("components", ", ".join(self.components())),),
+            head=("from", "to", "mean score#"),
+            rows=[
+                (writers[u].name, readers[d].name, signed(score))
+                for u, d, score in ranking[:MOST_ROWS]
+            ],
+            left_out=max(0, len(ranking) - MOST_ROWS),
+        )
 
     def components(self) -> list[str]:
         """Return its components, input and output included, in the order of the forward pass."""

@@ -18,6 +18,8 @@ from functools import partial
 import torch
 from torch import Tensor, fx
 
+from ..markup import MOST_ROWS, Overview, Shown
+from ..markup.numbers import signed
 from ..method.relevance import relevance_of
 from .circuit_model import CircuitModel
 from .encoders import EncoderPass, prepare_encoder, run_encoder
@@ -39,8 +41,8 @@ from .scoring import estimate_coefficients
 from .sites import Site
 
 
-@dataclass(frozen=True)
-class FeatureEdges:
+@dataclass(frozen=True, repr=False)
+class FeatureEdges(Shown):
     """Scores of edges between features, in units of the metric.
 
     `values` is (batch, writer, reader), positions summed, 0 where `possible`, (writer, reader),
@@ -79,6 +81,18 @@ class FeatureEdges:
             for u, d in torch.nonzero(self.keep_top(count)).tolist()
         ]
         return sorted(found, key=lambda edge: -abs(edge[2]))
+
+    def overview(self) -> Overview:
+        """Return the edges of largest score, and how their sum compares with the metric."""
+        said = self.cut_sums.statement
+        return Overview(
+            title=f"scores of {len(self)} edges between features by {self.estimator}",
+            facts=(("prompts", str(len(self.clean))),),
+            head=("from", "to", "mean score#"),
+            rows=[(u, d, signed(score)) for u, d, score in self.top(MOST_ROWS)],
+            left_out=max(0, len(self) - MOST_ROWS),
+            notes=[said] if said else [],
+        )
 
     def node_scores(self) -> dict[str, float]:
         """Sum the mean scores of all edges out of each writer."""

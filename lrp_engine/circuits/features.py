@@ -16,6 +16,8 @@ from torch import Tensor, fx
 
 from ..capture.ambient import leave_inference, leave_modes
 from ..errors import InputError
+from ..markup import MOST_ROWS, Overview, Shown
+from ..markup.numbers import signed
 from ..method.relevance import widen
 from .circuit_model import CircuitModel
 from .downstream import repeat_batch
@@ -68,8 +70,8 @@ class Feature:
         return f"{self.site}/{'error' if self.index is None else f'f{self.index}'}"
 
 
-@dataclass(frozen=True)
-class FeatureScores:
+@dataclass(frozen=True, repr=False)
+class FeatureScores(Shown):
     """Scores of features and error terms, in units of the metric.
 
     `features[site]` is (batch, position, feature), `errors[site]` (batch, position). The score of a
@@ -95,6 +97,17 @@ class FeatureScores:
             ]
             found.append((Feature(site, None), float(self.errors[site].mean(0).sum())))
         return sorted(found, key=lambda item: -abs(item[1]))
+
+    def overview(self) -> Overview:
+        """Return the features of largest score."""
+        ranking = self.ranking()
+        return Overview(
+            title=f"scores of features and errors by {self.estimator}, {self.direction.value}",
+            facts=(("prompts", str(len(self.clean))), ("sites", ", ".join(self.features))),
+            head=("feature", "mean score#"),
+            rows=[(feature.name, signed(score)) for feature, score in ranking[:MOST_ROWS]],
+            left_out=max(0, len(ranking) - MOST_ROWS),
+        )
 
     def top(self, count: int = 10) -> list[tuple[Feature, float]]:
         """Return the `count` features of largest absolute score."""

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..boundary.writing import require_ending, write_safetensors
 from ..errors import InputError
+from ..markup import MOST_ROWS, Overview, Shown
+from ..markup.numbers import signed
 from .agreement import Verification
 from .magnitudes import CutSums
 from .sites import Site, SiteKind
@@ -50,8 +52,8 @@ class Component:
         return self.site.short_name(self.unit) + where
 
 
-@dataclass(frozen=True)
-class Scores:
+@dataclass(frozen=True, repr=False)
+class Scores(Shown):
     """Scores of components: score = sum over features of c * (clean - corrupt activation).
 
     `values[name]`, in units of the metric, is (batch, position) or (batch, position, unit); NaN
@@ -148,6 +150,22 @@ class Scores:
         lines = ["  ".join(x.ljust(w) for x, w in zip(r, widths, strict=True)) for r in rows]
         said = [self.cut_sums.statement or "", *self.notes]
         return "\n".join([f"{self.estimator}: score by component", *lines, *filter(None, said)])
+
+    def overview(self) -> Overview:
+        """Return the components of largest score, what was verified, and the notes."""
+        count = sum(v[0].numel() for v in self.values.values())
+        said = [] if self.verification is None else [self.verification.statement]
+        return Overview(
+            title=f"scores of {count} components by {self.estimator}, {self.direction.value}",
+            facts=(
+                ("prompts", str(len(self.clean))),
+                ("metric", f"{signed(self.gap)} from corrupt to clean, on average"),
+            ),
+            head=("component", "in the model", "mean score#"),
+            rows=[(c.name, c.site.own_name, signed(score)) for c, score in self.top(MOST_ROWS)],
+            left_out=max(0, count - MOST_ROWS),
+            notes=[*said, *filter(None, [self.cut_sums.statement]), *self.notes],
+        )
 
     def save(self, path: str | Path) -> None:
         """Write values and metrics as safetensors, with names and settings as metadata.

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from .html import Markup, element, quote
 
+MOST_ROWS = 20
 _MOST_LINES = 10
-_WIDEST = 44
+_WIDEST, _WIDEST_FACT = 44, 66
 Rows = Sequence[Sequence[str]]
 
 
@@ -35,11 +36,16 @@ class Overview:
 
     def text(self) -> str:
         """Return at most ten lines, the table cut where they end."""
-        lines = [self.title, *_aligned([(f"  {name}:", value) for name, value in self.facts], ())]
-        lines += [f"  note: {note}" for note in self.notes[: _MOST_LINES - 2 - len(lines)]]
+        facts = [(f"{name}:", value) for name, value in self.facts]
+        lines = [
+            _printable(self.title),
+            *(f"  {line}" for line in _aligned(facts, (), _WIDEST_FACT)),
+        ]
+        said = self.notes[: _MOST_LINES - 2 - len(lines)]
+        lines += [f"  note: {_printable(note)}" for note in said]
         room = _MOST_LINES - 1 - len(lines)
         shown = self.rows[: max(0, room)]
-        lines += [f"  {line}" for line in _aligned(shown, self.head)]
+        lines += [f"  {line}" for line in _aligned(shown, self.head, _WIDEST)]
         if hidden := len(self.rows) - len(shown) + self.left_out:
             lines.append(f"  … {hidden} more")
         return "\n".join(lines)
@@ -87,14 +93,14 @@ def _cell(text: str) -> Markup:
     return element("td", quote(text))
 
 
-def _aligned(rows: Rows, head: Sequence[str]) -> Iterator[str]:
+def _aligned(rows: Rows, head: Sequence[str], widest: int) -> Iterator[str]:
     """Yield rows with their columns aligned; those of numbers to the right."""
     if not rows:
         return
     numeric = [name.endswith("#") for name in head] or [False] * len(rows[0])
-    widths = [min(_WIDEST, max(_width(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    widths = [min(widest, max(_width(row[i]) for row in rows)) for i in range(len(rows[0]))]
     for row in rows:
-        cells = [_pad(_cut(c), w, n) for c, w, n in zip(row, widths, numeric, strict=True)]
+        cells = [_pad(_cut(c, widest), w, n) for c, w, n in zip(row, widths, numeric, strict=True)]
         yield "  ".join(cells).rstrip()
 
 
@@ -103,12 +109,17 @@ def _pad(text: str, width: int, to_the_right: bool) -> str:
     return space + text if to_the_right else text + space
 
 
-def _cut(text: str) -> str:
-    """Return one line of at most the widest column, of what a terminal can print."""
+def _printable(text: str) -> str:
+    """Return one line, without what would steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+
+
+def _cut(text: str, widest: int) -> str:
+    """Return one line of at most that many columns."""
     from rich.cells import set_cell_size
 
-    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-    return line if _width(line) <= _WIDEST else f"{set_cell_size(line, _WIDEST - 1).rstrip()}…"
+    line = _printable(text)
+    return line if _width(line) <= widest else f"{set_cell_size(line, widest - 1).rstrip()}…"
 
 
 def _width(text: str) -> int:

@@ -19,6 +19,7 @@ from ..graphs.nodes import (
 )
 from ..graphs.precision import coarsest_dtype
 from ..graphs.schema import Operand
+from ..markup import MOST_ROWS, Overview, Shown
 from ..method.op import Op
 from ..method.registry import Registry
 from ..method.rule import Rule
@@ -116,8 +117,8 @@ def _listed(title: str, uses: tuple[InputUse, ...]) -> str:
     return title + ", ".join(use.name for use in uses) if uses else ""
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """Every live op with its rule, from the sources to the explained output."""
 
     captured: Captured
@@ -153,6 +154,24 @@ class Plan:
             )
             for a in self.assignments
         ]
+
+    def overview(self) -> Overview:
+        """Return the ops and their rules, most frequent first; shapes stand for tensors."""
+        coverage = self.coverage()
+        rows = [(*key, str(count)) for key, count in coverage.rules.items()]
+        stops = [(op, f"stopped: {why}", str(n)) for (op, why), n in coverage.stopped.items()]
+        rows += [(op, "", why, n) for op, why, n in stops]
+        return Overview(
+            title=f"plan: preset {self.preset.name}, {self.preset.title}",
+            facts=(
+                ("from", f"{self.output.name} {shape_text(value(self.output.node))}"),
+                ("to", ", ".join(f"{s.name} {shape_text(value(s.node))}" for s in self.sources)),
+                ("coverage", coverage.line().removeprefix("coverage: ")),
+            ),
+            head=("op", "family", "rule", "count#"),
+            rows=rows[:MOST_ROWS],
+            left_out=max(0, len(rows) - MOST_ROWS),
+        )
 
     def __str__(self) -> str:
         head = ("node", "op", "value", "rule", "through", "module")

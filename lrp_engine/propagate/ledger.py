@@ -11,6 +11,8 @@ from typing import TypedDict
 import torch
 
 from ..errors import ConservationError
+from ..markup import MOST_ROWS, Overview, Shown
+from ..markup.numbers import percent, plain
 
 _TOLERANCE = {
     torch.float64: 1e-12,
@@ -137,8 +139,8 @@ class Imbalance:
         return f"{a.name()}: {self.message} (tolerance {self.limit:.0e})"
 
 
-@dataclass(frozen=True)
-class Ledger:
+@dataclass(frozen=True, repr=False)
+class Ledger(Shown):
     """All accounts of one explanation.
 
     `explained` is the seed's total, `arrived` what reached each source, `absorbed` what ops kept,
@@ -218,6 +220,22 @@ class Ledger:
             *((f"absorbed: {cause}", amount) for cause, amount in sorted(self.absorbed.items())),
             ("residual", self.residual),
         ]
+
+    def overview(self) -> Overview:
+        """Return where the explained number went, largest part first."""
+        first, *parts, residual = self.rows()
+        ordered = [first, *sorted(parts, key=lambda row: -abs(row[1])), residual]
+        imbalance = self.find_imbalance()
+        return Overview(
+            title=f"ledger: {len(self.accounts)} accounts of {plain(self.explained)} explained",
+            head=("where it went", "amount#", "share#"),
+            rows=[(name, plain(n), self._share(n)) for name, n in ordered[:MOST_ROWS]],
+            left_out=max(0, len(ordered) - MOST_ROWS),
+            notes=() if imbalance is None else (f"does not balance: {imbalance}",),
+        )
+
+    def _share(self, amount: float) -> str:
+        return percent(amount / self.explained) if self.explained else ""
 
     def as_dict(self) -> LedgerSummary:
         """Return the totals as plain data for JSON."""
