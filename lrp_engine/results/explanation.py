@@ -245,6 +245,7 @@ class Explanation:
             outputs=[leaf for leaf in leaves if isinstance(leaf, Tensor)],
             provenance=self.provenance,
             ledger=self.ledger,
+            labels=self.labels,
         )
         return write_explanation(Path(path), stored)
 
@@ -263,6 +264,7 @@ class Explanation:
             provenance=stored.provenance,
             stored_output=stored.outputs,
             stored_ledger=stored.ledger,
+            stored_labels=stored.labels,
         )
 
     def plot(

@@ -18,8 +18,10 @@ from ..boundary.writing import require_ending, write_safetensors
 from ..errors import InputError, LrpError
 from ..plan.provenance import Provenance
 from ..propagate.ledger import Account, Ledger, floor_for, tolerance_for
+from ..show.labels import Labels
+from .store_labels import labels_as_data, labels_from_data, tensors_of_labels
 
-FORMAT = "lrp-engine explanation 3"
+FORMAT = "lrp-engine explanation 4"
 ENDING = ".safetensors"
 _DIGEST = "sha256"
 _DTYPES = {
@@ -39,6 +41,7 @@ class StoredExplanation:
     outputs: Sequence[Tensor]
     provenance: Provenance
     ledger: Ledger
+    labels: Labels
 
 
 def write_explanation(path: Path, stored: StoredExplanation) -> Path:
@@ -51,11 +54,13 @@ def write_explanation(path: Path, stored: StoredExplanation) -> Path:
     tensors = {f"relevance/{k}": v for k, v in stored.relevance.items()}
     tensors |= {f"coefficient/{k}": v for k, v in stored.coefficient.items()}
     tensors |= {f"output/{i}": v for i, v in enumerate(stored.outputs)}
+    tensors |= tensors_of_labels(stored.labels)
     tensors["explained"] = stored.explained
     texts = {
         "format": FORMAT,
         "provenance": json.dumps(stored.provenance.as_dict()),
         "ledger": json.dumps(_ledger_as_data(stored.ledger)),
+        "labels": json.dumps(labels_as_data(stored.labels)),
     }
     return write_safetensors(path, tensors, texts | {_DIGEST: digest_of(tensors, texts)})
 
@@ -82,8 +87,8 @@ def read_explanation(path: Path) -> StoredExplanation:
 
 
 def _parse(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StoredExplanation:
-    provenance, ledger = (
-        parse_json_object(metadata[part], part) for part in ("provenance", "ledger")
+    provenance, ledger, labels = (
+        parse_json_object(metadata[part], part) for part in ("provenance", "ledger", "labels")
     )
     outputs = sorted((k for k in tensors if k.startswith("output/")), key=lambda k: int(k[7:]))
     for row in ledger["accounts"]:
@@ -101,6 +106,7 @@ def _parse(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Stored
         ledger=Ledger(
             ledger["explained"], ledger["arrived"], accounts, _tolerance_of(ledger["dtype"])
         ),
+        labels=labels_from_data(labels, tensors),
     )
 
 

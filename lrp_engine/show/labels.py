@@ -35,8 +35,8 @@ class SourceLabels:
     words: tuple[tuple[Piece, ...], ...] = ()
     feature_names: tuple[str, ...] = ()
     feature_values: tuple[tuple[str, ...], ...] = ()
-    images: tuple[Tensor, ...] = field(default=(), compare=False)
-    data: Tensor | None = field(default=None, compare=False)
+    images: tuple[Tensor, ...] = field(default=(), compare=False, repr=False)
+    data: Tensor | None = field(default=None, compare=False, repr=False)
     rate: float | None = None
     true_colours: bool = True
 
