@@ -17,11 +17,11 @@ class Markup(str):
     __slots__ = ()
 
 
-def element(name: str, *content: str, **attributes: str | float | None) -> Markup:
+def element(tag: str, /, *content: str, **attributes: str | float | None) -> Markup:
     """Write one element.
 
     Args:
-        name: Of the tag.
+        tag: Its name.
         content: What is inside, in order; what is not `Markup` is escaped.
         attributes: Those of the tag; `_` stands for `-`, and one at the end is dropped (`class_`).
             None leaves an attribute out.
@@ -30,10 +30,10 @@ def element(name: str, *content: str, **attributes: str | float | None) -> Marku
         >>> element("p", "a < b", element("b", "c"), class_="note")
         '<p class="note">a &lt; b<b>c</b></p>'
     """
-    opened = f"<{name}{''.join(map(_attribute, attributes, attributes.values()))}>"
-    if name in _VOID:
+    opened = f"<{tag}{''.join(map(_attribute, attributes, attributes.values()))}>"
+    if tag in _VOID:
         return Markup(opened)
-    return Markup(f"{opened}{join(content)}</{name}>")
+    return Markup(f"{opened}{join(content)}</{tag}>")
 
 
 def join(content: Iterable[str], between: str = "") -> Markup:

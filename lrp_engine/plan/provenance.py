@@ -19,7 +19,7 @@ class Provenance:
     """The versions, hashes and notes that a result depends on besides its inputs.
 
     `unreached` has a sentence for each input that influences the explained output and is explained
-    nowhere.
+    nowhere, `cites` what the preset and the rules cite.
     """
 
     engine: str
@@ -32,6 +32,7 @@ class Provenance:
     coverage: str
     dtype: str
     unreached: tuple[str, ...] = ()
+    cites: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -43,8 +44,8 @@ class Provenance:
 
         Raises TypeError or KeyError if an entry is missing, TypeError if there is one too many.
         """
-        unreached = tuple(data.get("unreached", ()))
-        return cls(**{**data, "notes": tuple(data["notes"]), "unreached": unreached})
+        lists = {name: tuple(data.get(name, ())) for name in ("unreached", "cites")}
+        return cls(**{**data, "notes": tuple(data["notes"]), **lists})
 
 
 def provenance_of(plan: Plan) -> Provenance:
@@ -63,4 +64,5 @@ def provenance_of(plan: Plan) -> Provenance:
         coverage=coverage.line(),
         dtype=str(value(plan.output.node).dtype).removeprefix("torch."),
         unreached=tuple(map(str, coverage.unreached)),
+        cites=(*plan.preset.cites, *dict.fromkeys(a.rule.cites for a in plan.assignments)),
     )

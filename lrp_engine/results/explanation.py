@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ..boundary.writing import require_ending, write_text
 from ..errors import ExplosionError, InputError, LrpError, SourceError
 from ..plan.provenance import Provenance
 from ..propagate.explosions import find_explosion
 from ..propagate.ledger import Ledger
-from ..show import draw_figure, write_html
+from ..show import draw_figure
 from ..show.labelling import label_all, label_source, read_source_words
 from ..show.labels import Labels
+from ..show.page import NOTEBOOK, write_fragment, write_page
 from .by_source import BySource
+from .page_content import content_of
 from .store import StoredExplanation, read_explanation, write_explanation
 
 if TYPE_CHECKING:
@@ -291,31 +294,48 @@ class Explanation:
         return draw_figure(self.relevance[source][sample], explained, image, tokens)
 
     def _repr_html_(self) -> str:
-        return self.to_html()
+        content = content_of(self, compute=False)
+        return write_fragment(content, in_full=False, budget=NOTEBOOK)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Return text and HTML: a notebook shows the HTML, what cannot shows the text."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def to_html(
         self, source: str | None = None, *, tokens: Sequence[Sequence[str]] | None = None
     ) -> str:
-        """Return a self-contained piece of HTML: a summary, and heat maps or coloured words.
+        """Return a piece of HTML that needs neither script nor network, for notebooks and pages.
+
+        It tells what was asked, what the model said, relevance as pictures and as tables, where
+        the explained number went, and what all that rests on. It follows the theme of the notebook
+        around it. At most 8 samples and 1 MB; what is left out is said. Output and ledger are
+        computed if they are not there yet.
 
         Args:
             source: The source to show; by default all.
-            tokens: One list of words per sample.
+            tokens: One list of words per sample: `with_labels(words=...)` says the same.
 
         Raises:
-            InputError: tokens do not fit the positions.
+            InputError: there is no such source, or tokens do not fit the positions.
         """
-        names = list(self.relevance) if source is None else [source]
-        shown = {name: self.relevance[name] for name in names}
-        return write_html(self._summary_rows(), shown, tokens)
+        said = self if tokens is None else self.with_labels(source, words=tokens)
+        name = None if source is None else self.relevance.name_of(source)
+        return write_fragment(content_of(said, name, compute=True))
 
-    def _summary_rows(self) -> list[tuple[str, str]]:
-        numbers = ", ".join(f"{n:.4g}" for n in self.explained.reshape(-1)[:8].tolist())
-        rows = [
-            ("explained", numbers),
-            ("preset", self.provenance.preset),
-            ("coverage", self.provenance.coverage.removeprefix("coverage: ")),
-        ]
-        if self.stored_ledger is not None:
-            rows += [(name, f"{amount:.4g}") for name, amount in self.stored_ledger.rows()[1:]]
-        return rows
+    def write_page(self, path: str | Path) -> Path:
+        """Write what `to_html` tells as a page of its own, and return its path.
+
+        Light or dark as the reader's system is. At most 8 samples and 5 MB. Two calls write the
+        same bytes.
+
+        Raises:
+            InputError: the path does not end in `.html` or `.htm`.
+
+        Example:
+            >>> import tempfile, torch, lrp_engine as lrp
+            >>> explanation = lrp.explain(torch.nn.Linear(2, 2).eval(), torch.ones(1, 2), 1)
+            >>> explanation.write_page(f"{tempfile.mkdtemp()}/why.html").name
+            'why.html'
+        """
+        page = write_page(content_of(self, compute=True))
+        return write_text(require_ending(path, [".html", ".htm"]), page)

@@ -1,4 +1,4 @@
-"""Write bars as SVG that stretches to its cell: sizes are attributes, so that no style is inline."""
+"""Write bars as SVG that stretches to its cell; sizes are attributes: no style is inline."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...markup import Markup, element, join, quote
-from ..balance import Balance, Part, PartKind
 from ...markup.numbers import percent, plain, signed
+from ..balance import Balance, Part, PartKind
 from .bar import Scale, Span, write_track
 from .table import write_table
 

@@ -20,8 +20,9 @@ def write_table(
     numeric = [name.endswith("#") for name in head]
     names = [name.removesuffix("#") for name in head]
     body = [_write_row(row, numeric) for row in rows]
-    top = element("tr", *(_write_head(n, is_number) for n, is_number in zip(names, numeric)))
-    return element("table", element("thead", top), element("tbody", *body), class_=kind)
+    heads = [_write_head(n, is_number) for n, is_number in zip(names, numeric, strict=True)]
+    top = [element("thead", element("tr", *heads))] if any(names) else []
+    return element("table", *top, element("tbody", *body), class_=kind)
 
 
 def _write_head(name: str, is_number: bool) -> Markup:

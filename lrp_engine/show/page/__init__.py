@@ -1,0 +1,7 @@
+"""Write explanations as HTML: pages of their own, and pieces for notebooks."""
+
+from .budget import NOTEBOOK
+from .content import Content, Verdict
+from .page import write_fragment, write_page
+
+__all__ = ["NOTEBOOK", "Content", "Verdict", "write_fragment", "write_page"]

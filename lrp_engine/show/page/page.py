@@ -1,0 +1,113 @@
+"""Write an explanation as one piece of HTML: no script, nothing fetched, the same bytes each time.
+
+In order: what was asked, where the number went, what the model said, the pictures, the values, the
+ledger, and what it all rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ...markup import Markup, element, join, quote
+from ..titles import subtitle_of, title_of
+from .budget import FRAGMENT, PAGE, Budget, take_while_it_fits
+from .content import Content
+from .details import write_details, write_ledger
+from .entries import MOST_ROWS
+from .ledger_chart import write_strip
+from .prediction import write_prediction
+from .source import SourceView
+from .source_panel import write_source
+from .style import fragment_style, page_style
+
+_ELEMENTS_OF_A_ROW = 5
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a piece of HTML is written: its limits, its headings, how much it tells."""
+
+    budget: Budget
+    headings: tuple[str, str]
+    in_full: bool = True
+
+
+def write_page(content: Content) -> str:
+    """Return a page of its own, as text of a file."""
+    title = _title(content)
+    head = [
+        element("meta", charset="utf-8"),
+        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        element("title", title),
+        page_style(),
+    ]
+    body = element("main", *_body(content, _Form(PAGE, ("h1", "h2")), page_style()), class_="lrp")
+    page = element("html", element("head", *head), element("body", body), lang="en")
+    return f"<!doctype html>\n{page}\n"
+
+
+def write_fragment(content: Content, *, in_full: bool = True, budget: Budget = FRAGMENT) -> str:
+    """Return a piece of HTML that follows the theme of the notebook around it.
+
+    Args:
+        content: What it tells.
+        in_full: False leaves out what the explanation rests on.
+        budget: Its limits.
+    """
+    style = fragment_style()
+    body = _body(content, _Form(budget, ("h3", "h4"), in_full), style)
+    return element("div", style, *body, class_="lrp")
+
+
+def _title(content: Content) -> str:
+    samples = len(content.explained)
+    if samples == 1:
+        return title_of(content.labels, 0, float(content.explained[0]))
+    return f"{content.labels.title or 'Explanations'}: {samples} samples, {content.preset}"
+
+
+def _body(content: Content, form: _Form, style: Markup) -> Sequence[Markup]:
+    first, second = form.headings
+    top = [element(first, quote(_title(content)))]
+    if len(content.explained) == 1:
+        line = subtitle_of(content.labels, 0, 1, content.preset)
+        top.append(element("p", quote(line), class_="quiet"))
+    if content.balance is not None:
+        top.append(write_strip(content.balance))
+    below = [write_ledger(content, second), write_details(content, second)] if form.in_full else []
+    left = form.budget.without(style, *top, *below)
+    samples = take_while_it_fits(_samples(content, second, left), left)
+    return [*top, *samples, *_said_left_out(content, len(samples), form.budget), *below]
+
+
+def _samples(content: Content, heading: str, left: Budget) -> Iterator[Markup]:
+    """Yield the samples, as many as the budget names."""
+    count = min(len(content.explained), left.samples)
+    tables = max(1, count * len(content.relevance))
+    rows = max(1, min(MOST_ROWS, left.elements // (2 * _ELEMENTS_OF_A_ROW * tables)))
+    for sample in range(count):
+        yield _write_sample(content, sample, heading, rows)
+
+
+def _write_sample(content: Content, sample: int, heading: str, rows: int) -> Markup:
+    samples, labels = len(content.explained), content.labels
+    title = title_of(labels, sample, float(content.explained[sample]))
+    parts = []
+    if samples > 1:
+        line = subtitle_of(labels, sample, samples, content.preset)
+        parts += [element(heading, quote(title)), element("p", quote(line), class_="quiet")]
+    if content.scores is not None:
+        parts.append(write_prediction(content.scores[sample], labels, sample))
+    about = labels.question(sample).text(labels.class_names) or "the explained number"
+    for name, relevance in content.relevance.items():
+        parts.append(write_source(SourceView(name, relevance, labels, sample, about), rows))
+    return element("section", join(parts), class_="sample")
+
+
+def _said_left_out(content: Content, shown: int, budget: Budget) -> list[Markup]:
+    samples = len(content.explained)
+    if shown == samples:
+        return []
+    text = f"{shown} of {samples} samples are shown: one page holds at most {budget.text()}."
+    return [element("p", text, class_="quiet")]
