@@ -14,6 +14,7 @@ from .commands.run_demo import demo
 from .commands.score_circuit import circuit
 from .commands.show_coverage import coverage
 from .commands.show_plan import plan
+from .commands.view import view
 from .commands.write_package import package
 from .usage_errors import JsonGroup
 
@@ -26,7 +27,7 @@ app: typer.Typer = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, explain, circuit, names, coverage, plan, check, package):
+for _command in (demo, explain, view, circuit, names, coverage, plan, check, package):
     app.command()(_command)
 app.add_typer(presets, name="presets")
 

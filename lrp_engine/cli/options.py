@@ -91,6 +91,18 @@ def target_of(text: str | None, weights: str | None) -> Target:
     return classes if "," in text else classes[0]
 
 
+def class_of(text: str) -> Target:
+    """Return the class that a text names, or weighted classes in JSON. Raises BadParameter."""
+    if text.lstrip().startswith("{"):
+        return _weighted(text)
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a class number", param_hint="--target"
+        ) from error
+
+
 def settings_of(texts: list[str] | None) -> dict[str, object]:
     """Return the inputs that `--set` binds, by name. Raises BadParameter if one cannot be read."""
     found: dict[str, object] = {}

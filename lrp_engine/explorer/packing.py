@@ -39,11 +39,20 @@ class Numbers:
 def pack(scene: Scene) -> bytes:
     """Return a scene as bytes: the length of the JSON text, the text, its numbers, its image."""
     numbers = Numbers()
-    words = json.dumps(describe_scene(scene, numbers), separators=(",", ":"), allow_nan=False)
-    text = words.encode()
+    words = describe_scene(scene, numbers)
+    return _join(words, numbers) + (b"" if scene.image is None else _pixels(scene.image))
+
+
+def pack_traces(traces: Traces) -> bytes:
+    """Return traces as bytes, as `pack` does a scene."""
+    numbers = Numbers()
+    return _join(describe_traces(traces, numbers), numbers)
+
+
+def _join(words: dict[str, Any], numbers: Numbers) -> bytes:
+    text = json.dumps(words, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-len(text) % 4)  # numbers begin at an even place
-    image = b"" if scene.image is None else _pixels(scene.image)
-    return struct.pack("<I", len(text)) + text + b"".join(numbers.parts) + image
+    return struct.pack("<I", len(text)) + text + b"".join(numbers.parts)
 
 
 def compress(packed: bytes) -> str:

@@ -75,6 +75,10 @@ class Exploration:
         order = ranks.argsort(descending=True, stable=True)
         return [int(node) for node in order[:most] if ranks[node] > 0]
 
+    def _sample_name(self) -> str:
+        names, sample = self.labels.samples, self.nodes.sample
+        return names[sample] if sample < len(names) else f"sample {sample}"
+
     def _by_layer(self, amounts: Tensor) -> tuple[Tensor, ...]:
         return amounts.split([reading.nodes for reading in self.nodes.readings.values()])
 
@@ -94,7 +98,7 @@ class Exploration:
         return Scene(
             **shown,
             title=first.question,
-            subtitle=f"{plan.preset.name}, sample {self.nodes.sample}",
+            subtitle=f"{plan.preset.name}, {self._sample_name()}",
             preset=plan.preset.name,
             layers=layers,
             targets=tuple(

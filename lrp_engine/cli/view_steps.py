@@ -1,0 +1,180 @@
+"""Steps of `lrp view`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ..boundary.reading import read_text
+from ..boundary.tables import read_json_object
+from ..boundary.writing import require_ending, write_text
+from ..capture.signature import as_call
+from ..engine import Engine
+from ..errors import InputError
+from ..explorer import Scene, write_page
+from ..explorer.serve import LIVE, LivePage, address_of
+from ..explorer.serve import serve as make_server
+from ..results.explanation import Explanation
+from ..run.target import Target
+from ..show.labels import Labels, SourceLabels
+from ..show.pieces import pieces_of
+from ..views import Exploration, scene_of
+from ..views import explore as explore_engine
+from .array_files import load_inputs
+from .console import note, say, working
+from .model_argument import load_model
+from .output_files import PAGES
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts of token ids, by id, and names of classes, in order; empty where nobody gave any."""
+
+    words: Mapping[int, str]
+    classes: tuple[str, ...]
+
+    def labels(self, leaves: Mapping[str, Any], sample: int | None = None) -> Labels:
+        """Return labels for inputs of token ids; without names of classes, words name them.
+
+        `sample` is the number of the only sample, in the user's own batch.
+        """
+        classes = self.classes
+        if not classes and self.words:
+            classes = tuple(self.words.get(i, f"[{i}]") for i in range(1 + max(self.words)))
+        ids = {
+            name: leaf
+            for name, leaf in leaves.items()
+            if isinstance(leaf, Tensor) and leaf.dim() == 2 and leaf.dtype == torch.int64
+        }
+        sources = {name: SourceLabels(words=self._pieces(leaf)) for name, leaf in ids.items()}
+        return Labels(
+            sources=sources if self.words else {},
+            class_names=classes,
+            samples=() if sample is None else (f"sample {sample}",),
+        )
+
+    def _pieces(self, ids: Tensor) -> tuple[Any, ...]:
+        known = self.words
+        return tuple(pieces_of([known.get(i, f"[{i}]") for i in row]) for row in ids.tolist())
+
+
+def read_texts(words: Path | None, class_names: Path | None) -> Texts:
+    """Read a vocabulary (JSON, text -> id, or one text a line) and the names of classes."""
+    classes = () if class_names is None else tuple(_lines(class_names))
+    if words is None:
+        return Texts({}, classes)
+    if words.suffix == ".json":
+        found = read_json_object(words)
+        return Texts({int(i): text for text, i in found.items()}, classes)
+    return Texts(dict(enumerate(_lines(words))), classes)
+
+
+def _lines(path: Path) -> list[str]:
+    return read_text(path).splitlines()
+
+
+def demo(preset: str) -> tuple[Engine, object, Texts]:
+    """Return an engine of the demo's language model, one of its prompts, and its words."""
+    from ..demo.ioi import ioi_pairs, load_ioi_model
+    from ..demo.ioi.data import vocabulary
+
+    with working("capturing the model and planning"):
+        given = ioi_pairs(count=1).clean
+        engine = Engine(load_ioi_model(), given, preset=preset)
+    return engine, given, Texts({i: word for word, i in vocabulary().items()}, ())
+
+
+def prepare(
+    model: str,
+    file: Path | None,
+    preset: str,
+    output: str | None,
+    settings: Mapping[str, object],
+    sample: int,
+) -> tuple[Engine, object]:
+    """Return an engine for the model that the user named, and one sample of its inputs."""
+    with working("loading the model"):
+        loaded = load_model(model, settings)
+        inputs = take_sample(load_inputs(file, loaded), sample)
+    with working("capturing the model and planning"):
+        engine = Engine(loaded.model, inputs, preset=preset, output=output)
+    for text in engine.captured.notes:
+        note(text)
+    return engine, inputs
+
+
+def take_sample(inputs: Any, sample: int) -> Any:
+    """Return a batch of one sample; tensors of another length belong to no sample.
+
+    Raises InputError if there is no such sample.
+    """
+    tensors = [x for x in pytree.tree_leaves(inputs) if isinstance(x, Tensor) and x.dim()]
+    batch = len(tensors[0]) if tensors else 0
+    if not sample < batch:
+        raise InputError(f"there is no sample {sample}: the batch has {batch}")
+
+    def take(leaf: Any) -> Any:
+        own = isinstance(leaf, Tensor) and leaf.dim() > 0 and len(leaf) == batch
+        return leaf[sample : sample + 1] if own else leaf
+
+    return pytree.tree_map(take, inputs)
+
+
+def explore(
+    engine: Engine,
+    inputs: Any,
+    targets: Sequence[Target],
+    position: int | None,
+    top: int,
+    texts: Texts,
+    sample: int,
+) -> Exploration:
+    """Explain one sample at every layer."""
+    leaves = engine.captured.flatten_inputs(*as_call(inputs))
+    names = [port.name for port in engine.captured.inputs]
+    labels = texts.labels(dict(zip(names, leaves, strict=True)), sample)
+    return explore_engine(
+        engine, inputs, targets or None, position=position, top=top, labels=labels
+    )
+
+
+def page_of(scene: Scene) -> str:
+    """Return the page of a scene."""
+    return write_page(scene)
+
+
+def page_of_saved(file: Path, sample: int, texts: Texts) -> str:
+    """Return the page of a saved explanation."""
+    explanation = Explanation.load(file)
+    return write_page(scene_of(explanation, sample=sample, labels=texts.labels({})))
+
+
+def write(path: Path, page: str) -> None:
+    """Write the page. Raises InputError if that is not possible."""
+    require_ending(path, PAGES)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, page)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}") from error
+
+
+def run_server(found: Exploration, scene: Scene, port: int) -> None:
+    """Serve the page until the user stops it."""
+    live = LivePage(write_page(scene, live=LIVE), lambda target, node: found.trace(target, [node]))
+    try:
+        server = make_server(live, port)
+    except OSError as error:
+        raise InputError(f"port {port} cannot be used: {error}; another --port") from error
+    say(f"open {address_of(server, live)} in a browser; Ctrl+C ends it")
+    with server:
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("ended")
