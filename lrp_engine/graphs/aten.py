@@ -32,6 +32,8 @@ SIZE = torch.ops.aten.sym_size.int
 # What these make a Python number of depends on a tensor's entries; other numbers are its sizes.
 READS_DATA = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default}
 SUM = torch.ops.aten.add.Tensor  # a + alpha * b
+DIFFERENCE = torch.ops.aten.sub.Tensor
+ZEROS_LIKE = torch.ops.aten.zeros_like.default
 SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
 JOIN = torch.ops.aten.cat.default
@@ -64,7 +66,7 @@ ATTENTION_KERNELS = {
 }
 ATTENTION_ROWS = ("query", "key", "value", "grad_out", "grad_out_", "out")
 # Of their first argument they take over shape, strides, dtype and device, and nothing else.
-FILLED = {torch.ops.aten.zeros_like.default, torch.ops.aten.new_zeros.default}
+FILLED = {ZEROS_LIKE, torch.ops.aten.new_zeros.default}
 CAST = torch.ops.aten._to_copy.default
 # They stand around the step of a recurrence (`lrp_engine/kernels/steps.py`).
 RUN_STEPS, END_STEPS = run_steps.default, end_steps.default

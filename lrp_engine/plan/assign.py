@@ -11,6 +11,7 @@ from torch import fx
 from ..canonicalise.complex_numbers import COMPLEX
 from ..capture import Captured, OutputPort
 from ..errors import CoverageError, PresetError, SourceError
+from ..graphs.loops import is_loop_end
 from ..graphs.nodes import (
     WHOLE,
     Whole,
@@ -34,6 +35,7 @@ from ..graphs.schema import (
     pick,
 )
 from ..graphs.walk import closure
+from ..method.loops import HANDED_ON, STEP_ENDS
 from ..method.op import Op
 from ..method.registry import Registry
 from ..preset.position import Places
@@ -73,6 +75,11 @@ A_DRAW = (
     "it draws random numbers, and relevance arrives at it: there is no rule for how a draw depends"
     " on its parameters. Switch the noise off, draw outside of the model and give it the numbers as"
     " an input, or write the draw as mean + scale * noise"
+)
+NOT_AT_ALL_STEPS = (
+    "relevance reaches a state of this recurrence at some steps only under this preset, and the"
+    " graph holds one step for all: choose a preset that serves every op of the step, or"
+    " write the recurrence as a Python loop"
 )
 A_NUMBER = (
     "a Python number is taken out of a live tensor (.item(), float(), a number argument), and"
@@ -145,10 +152,24 @@ class _Walk:
             self.stopped[node] = "integer or boolean values carry no relevance"
         elif is_getitem(node):
             self.alive.add(node)
+        elif is_loop_end(node):
+            self._hand_on(node)
         elif getattr(node.target, "_schema", None) is None:
             self._gap(node, f"{target_name(node)} is not an ATen op")
         else:
             self._serve(node, bind(node.target, node.args, node.kwargs))
+
+    def _hand_on(self, node: fx.Node) -> None:
+        """Let relevance pass the ends of a recurrence's step, at which nothing is computed."""
+        arguments = bind(node.target, node.args, node.kwargs)
+        op = STEP_ENDS[node.target]
+        states = operands_of(("states", "after"), arguments, fx.Node)
+        if any(pick(arguments, state) not in self.alive for state in states):
+            self._gap(node, NOT_AT_ALL_STEPS)
+            return
+        live = self._alive_among(op.operands, arguments)
+        self.alive.add(node)
+        self.assigned[node] = Assignment(node, op, HANDED_ON, {}, live, "every preset")
 
     def _number(self, node: fx.Node) -> None:
         """Let no relevance vanish in a Python number; a size never had any."""

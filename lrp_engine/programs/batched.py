@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, fx
 
 from ..errors import RuleError
-from ..graphs.aten import RESHAPE_FOR_VIEWS
+from ..graphs.aten import RESHAPE_FOR_VIEWS, RUN_STEPS
 from ..graphs.modules import copy_graph
 from ..kernels.dense_rows import dense_rows, with_dense_rows
+from ..kernels.steps import walk_steps
 
 # torch.vmap does not look into ops that are not its own.
-_BATCHABLE: dict[object, object] = dict([*RESHAPE_FOR_VIEWS.items(), (dense_rows, with_dense_rows)])
+_BATCHABLE: dict[object, object] = dict(
+    [*RESHAPE_FOR_VIEWS.items(), (dense_rows, with_dense_rows), (RUN_STEPS, walk_steps)]
+)
 
 
 def run_many(

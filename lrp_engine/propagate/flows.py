@@ -65,7 +65,7 @@ class Flows:
 
     def __init__(self, joint: JointGraph, traces: dict[Hashable, Template]) -> None:
         self._joint = joint
-        self._traces = traces
+        self.traces = traces
         self._arrived: dict[tuple[fx.Node, int], list[Flow]] = defaultdict(list)
         self.conversions: list[Conversion] = []
 
@@ -94,6 +94,18 @@ class Flows:
         scale = next((f.scale for f in flows if f is not None), 1.0)
         nodes = (f and self.multiply(f.node, f.scale / scale) for f in flows)
         return Arrived(tuple(nodes), scale, form)
+
+    def by_form(self, node: fx.Node, index: int) -> dict[Form, Flow]:
+        """Return what arrived at one of several results, added up in each form by itself."""
+        found: dict[Form, Flow] = {}
+        for flow in self._arrived.get((node, index + 1), ()):
+            known = found.get(flow.form)
+            found[flow.form] = flow if known is None else self._sum(known, flow)
+        return found
+
+    def arrived_at(self, node: fx.Node) -> bool:
+        """Return whether anything arrived at a node."""
+        return (node, 0) in self._arrived
 
     def at(self, node: fx.Node, form: Form) -> fx.Node | None:
         """Return everything that arrived at a tensor, written out; None if nothing did."""
@@ -165,7 +177,7 @@ class Flows:
         return Flow(node, a.form, a.scale)
 
     def _write(self, function: Callable[..., Tensor], asks: fx.Node, *nodes: fx.Node) -> fx.Node:
-        return self._joint.write_function(function, nodes, asks, self._traces)[0]
+        return self._joint.write_function(function, nodes, asks, self.traces)[0]
 
 
 def _unless_one(name: str, scale: float) -> dict[str, float]:

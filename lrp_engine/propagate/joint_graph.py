@@ -58,7 +58,7 @@ class JointGraph:
         nodes = [node for node in captured.graph.nodes if node.op != "output"]
         for node in nodes:
             joint._copy(node)
-        joint._name_sizes([joint.copies[port.node] for port in captured.inputs])
+        joint.name_sizes([joint.copies[port.node] for port in captured.inputs])
         for node in nodes if runs == 2 else ():
             joint._copy_reference(node)
         return joint
@@ -194,7 +194,11 @@ class JointGraph:
         if key is not None and not _NEVER_SHARED.intersection(tags):
             self._known.setdefault(key, node)
 
-    def _name_sizes(self, inputs: Sequence[fx.Node]) -> None:
+    def take_for(self, call: tuple[Target, tuple[Argument, ...]], node: fx.Node) -> None:
+        """Let a node stand for a call (an op and its arguments) that will be asked for."""
+        self._known[_key(*call, {})] = node
+
+    def name_sizes(self, inputs: Sequence[fx.Node]) -> None:
         """Read free sizes off the inputs, never off a value that would have to be kept."""
         for node, axis, size in free_sizes(inputs):
             if str(size) not in self._sizes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from torch import Tensor, fx
 from torch.fx.node import Argument
 
 from ..errors import LrpError, RuleError
+from ..graphs.loops import Loop, find_loops, is_loop_end
 from ..graphs.nodes import describe, is_getitem, part_of, value
 from ..graphs.schema import bind, pick
 from ..graphs.walk import upstream
@@ -22,6 +24,7 @@ from .flows import (
     Flows,
 )
 from .joint_graph import JointGraph
+from .loops import close_loop, open_loop
 from .trace_cache import TraceCache
 
 
@@ -57,9 +60,16 @@ class Propagator:
     traces: TraceCache
     flows: Flows = field(init=False)
     steps: list[RuleStep] = field(default_factory=list)
+    _closed: set[Loop] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.flows = Flows(self.joint, self.traces.functions)
+
+    @cached_property
+    def loops(self) -> Mapping[fx.Node, Loop]:
+        """The recurrences of the graph by their starts and ends."""
+        found = find_loops(self.plan.captured.graph)
+        return {end: loop for loop in found for end in (loop.start, loop.end)}
 
     def step(self, assignment: Assignment) -> None:
         """Let the rule of one op pass on what arrived there, if anything did.
@@ -68,6 +78,9 @@ class Propagator:
             RuleError: The rule failed. The message names the op, its shapes and its place.
         """
         node, rule = assignment.node, assignment.rule
+        if is_loop_end(node):
+            self._hand_on(self.loops[node], node)
+            return
         arrived = self.flows.collect(node, rule.takes)
         if all(c is None for c in arrived.nodes):
             return
@@ -93,6 +106,16 @@ class Propagator:
         self.steps.append(RuleStep(assignment, arrived, tuple(passed)))
         if again:
             self._share(self.joint.copies[node], again)
+
+    def _hand_on(self, loop: Loop, node: fx.Node) -> None:
+        """Pass relevance on at the start or the end of a recurrence's step."""
+        if node is loop.start:
+            open_loop(loop, self.joint, self.flows, loop in self._closed)
+            return
+        self._closed.add(loop)
+        walk = partial(Propagator, self.plan, traces=self.traces)
+        rules = self.plan.assignments
+        close_loop(loop, self.joint, self.flows, rules, lambda joint: walk(joint=joint))
 
     def model_outputs(self) -> list[Argument]:
         """Return the leaves that the model returns, then those of the reference run if any."""
