@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,12 @@ from ..graphs.nodes import (
     value,
 )
 from ..graphs.tracing import signature, trace
-from ..method.call import Call, Form
-from ..method.op import Op
-from ..method.relevance import relevance_of, sum_in_double, widen
+from ..method.call import Form
 from ..plan.plan import Assignment, Plan
-from .call_site import Arriving, CallSite
+from .amounts import AmountWriter
+from .call_site import CallSite
 from .flows import Conversion
+from .joint_graph import JointGraph
 from .ledger import Account, floor_for
 from .propagator import Propagation, RuleStep
 from .trace_cache import AccountTrace, TraceCache
@@ -96,31 +96,66 @@ def read_accounts(
 def _account(
     step: RuleStep, propagation: Propagation, traces: TraceCache
 ) -> tuple[AccountEntry, list[fx.Node]]:
-    """Write the sums of one op; equal ops share the trace."""
-    a, joint, flows = step.assignment, propagation.joint, propagation.flows
-    arrived = flows.settle(step.arrived)
-    site = CallSite.of(a, arrived, joint.forward, joint.results_of(a.node))
-    if joint.references:
-        others = joint.results_of(a.node, reference=True)
-        site = site.with_reference(a, joint.reference, others)
+    """Write the sums of one op: received and passed, their sums of |R|, one amount per cause."""
+    a, flows = step.assignment, propagation.flows
+    site = _site_of(step, propagation)
     passed = [flows.multiply(f.node, f.scale) for f in step.passed if f is not None]
-    template, causes = _trace_sums(step, site, [value(n) for n in passed], traces)
-    written = joint.write(template, [*site.arguments, *passed], a.node)
-    nodes = [n for n in written if n is not None]
+    writer = AmountWriter(propagation.joint, a.node, traces.functions)
+    coming = iter(site.arguments)
+    front = [
+        (next(coming), outs)
+        for outs, there in zip(site.results_by_run(), site.arrived, strict=True)
+        if there
+    ]
+    there = [v for v, f in zip(site.operands_by_run(), step.passed, strict=True) if f is not None]
+    received, size_received = writer.write(front, site.form)
+    back = list(zip(passed, there, strict=True))
+    if back:
+        passed_on, size_passed = writer.write(back, a.rule.form_given(site.form))
+    else:
+        passed_on = size_passed = writer.write_zero(received)
+    causes, amounts = _write_causes(step, site, passed, propagation.joint, traces)
+    nodes = [received, passed_on, size_received, size_passed, *amounts]
     rest = a.rule.absorbs if isinstance(a.rule.absorbs, str) else None
     return AccountEntry(a.node, a.rule_text(), causes, len(nodes), rest), nodes
 
 
-def _trace_sums(
+def _site_of(step: RuleStep, propagation: Propagation) -> CallSite:
+    a, joint = step.assignment, propagation.joint
+    arrived = propagation.flows.settle(step.arrived)
+    site = CallSite.of(a, arrived, joint.forward, joint.results_of(a.node))
+    if not joint.references:
+        return site
+    return site.with_reference(a, joint.reference, joint.results_of(a.node, reference=True))
+
+
+def _write_causes(
+    step: RuleStep,
+    site: CallSite,
+    passed: Sequence[fx.Node],
+    joint: JointGraph,
+    traces: TraceCache,
+) -> tuple[tuple[str, ...], list[fx.Node]]:
+    """Write what the rule says that it absorbs: the causes and their amounts."""
+    if not callable(step.assignment.rule.absorbs):
+        return (), []
+    template, causes = _trace_causes(step, site, [value(n) for n in passed], traces)
+    written = joint.write(template, [*site.arguments, *passed], step.assignment.node)
+    return causes, [n for n in written if n is not None]
+
+
+def _trace_causes(
     step: RuleStep, site: CallSite, passed: Sequence[Tensor], traces: TraceCache
 ) -> AccountTrace:
-    """Trace the sums of one op, or take an equal trace; `passed` are fake values."""
+    """Trace what one op absorbs, or take an equal trace; `passed` are fake values."""
     a = step.assignment
     there = tuple(flow is not None for flow in step.passed)
-    key = _sums_key(a, site, there, [*site.examples, *passed])
+    key = _causes_key(a, site, there, [*site.examples, *passed])
     if key in traces.accounts:
         return traces.accounts[key]
     causes: list[str] = []
+    assert callable(a.rule.absorbs)
+    absorbs = a.rule.absorbs
 
     def run(*given: Any) -> list[Tensor]:
         call, arrived = site.call(a, given[: len(site.examples)])
@@ -129,14 +164,16 @@ def _trace_sums(
             next(back) if t else torch.zeros_like(call.operand(operand))
             for t, operand in zip(there, call.live, strict=True)
         )
-        return _sums(a, call, arrived, coefficients, causes)
+        amounts = absorbs(call, arrived, coefficients, **a.parameters)
+        causes[:] = list(amounts)
+        return list(amounts.values())
 
     template = trace(run, [*site.examples, *passed])
     traces.accounts[key] = AccountTrace(template, tuple(causes))
     return traces.accounts[key]
 
 
-def _sums_key(
+def _causes_key(
     a: Assignment, site: CallSite, there: tuple[bool, ...], examples: Sequence[object]
 ) -> Hashable:
     parameters = tuple(sorted(a.parameters.items()))
@@ -149,52 +186,14 @@ def _conversion(
     """Account for relevance that no coefficient can carry, at activations that are nearly zero."""
     joint = propagation.joint
     node, before, after = conversion
-    flows = [propagation.flows.multiply(flow.node, flow.scale) for flow in (before, after)]
-    arguments = [*flows, joint.forward(node)]
-    nodes = joint.write_function(_lost, arguments, node, traces.functions)
+    relevance, c = (propagation.flows.multiply(f.node, f.scale) for f in (before, after))
+    writer = AmountWriter(joint, node, traces.functions)
+    activation = (joint.forward(node),)
+    received, coming = writer.write([(relevance, activation)], Form.RELEVANCE)
+    passed, going = writer.write([(c, activation)], Form.COEFFICIENT)
+    nodes = [received, passed, coming, going, writer.subtract(received, passed)]
     return AccountEntry(_producer(node), "relevance to coefficient", (LOST,), len(nodes)), nodes
-
-
-def _lost(relevance: Tensor, c: Tensor, a: Tensor) -> list[Tensor]:
-    """Return received and passed, their sums of |R|, and what is lost."""
-    received, coming = _amounts([(relevance, a)], Form.RELEVANCE)
-    passed, going = _amounts([(c, a)], Form.COEFFICIENT)
-    return [received, passed, coming, going, received - passed]
 
 
 def _producer(node: fx.Node) -> fx.Node:
     return part_of(node)[0] if is_getitem(node) else node
-
-
-def _sums(
-    a: Assignment, call: Call[Op], arrived: Arriving, passed: tuple[Tensor, ...], causes: list[str]
-) -> list[Tensor]:
-    """Return received and passed, their sums of |R|, then one amount per cause.
-
-    Fills in `causes`, in the same order.
-    """
-    outs = call.amounts_out()
-    coming = arrived if isinstance(arrived, tuple) else (arrived,)
-    front = [(c, o) for c, o in zip(coming, outs, strict=True) if c is not None]
-    back = [(c, call.amount(o)) for c, o in zip(passed, call.live, strict=True)]
-    received, size_received = _amounts(front, call.form)
-    passed_on, size_passed = _amounts(back, a.rule.form_given(call.form))
-    amounts: Mapping[str, Tensor] = {}
-    if callable(a.rule.absorbs):
-        amounts = a.rule.absorbs(call, arrived, passed, **a.parameters)
-    causes[:] = list(amounts)
-    return [received, passed_on, size_received, size_passed, *amounts.values()]
-
-
-def _amounts(pairs: Sequence[tuple[Tensor, Tensor]], form: Form) -> tuple[Tensor, Tensor]:
-    """Return the sums of R and of |R| over all flows; R is computed once for both."""
-    if form is Form.RELEVANCE:
-        found = [widen(relevance) for relevance, _ in pairs]
-    else:
-        found = [relevance_of(c, activation) for c, activation in pairs]
-    return _summed(found), _summed([relevance.abs() for relevance in found])
-
-
-def _summed(parts: Sequence[Tensor]) -> Tensor:
-    first, *rest = map(sum_in_double, parts)
-    return sum(rest, first)

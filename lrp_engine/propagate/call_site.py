@@ -153,6 +153,20 @@ class CallSite:
             never_negative=self.never_negative,
         )
 
+    def results_by_run(self) -> list[tuple[fx.Node, ...]]:
+        """Return for each result of the op its nodes: of this run, and of the reference run."""
+        first = sum(self.arrived)
+        return [self._by_run(first + i) for i in range(len(self.arrived))]
+
+    def operands_by_run(self) -> list[tuple[fx.Node, ...]]:
+        """Return the same for each live operand."""
+        return [self._by_run(i) for i in self.live_inputs()]
+
+    def _by_run(self, i: int) -> tuple[fx.Node, ...]:
+        if not self.references:
+            return (self.arguments[i],)
+        return (self.arguments[i], self.arguments[self.references[i - sum(self.arrived)]])
+
     def live_inputs(self) -> list[int]:
         """Return which of `arguments` are the live operands."""
         first = sum(self.arrived) + len(self.arrived)
