@@ -19,7 +19,7 @@ def plain(number: float) -> str:
     elif 1e-4 <= size < 1000:
         text = f"{size:#.3g}".rstrip(".")
     else:
-        text = f"{size:.2e}"
+        text = f"{size:.2e}".replace("-", "−")
     return f"−{text}" if number < 0 else text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from operator import itemgetter
 
 from ..propagate.ledger import Ledger
 
@@ -31,7 +32,9 @@ class Part:
         """Return the part in words: `arrived at x`, `absorbed: bias`, `does not balance`."""
         if self.kind is PartKind.RESIDUAL:
             return self.kind.value
-        return f"arrived at {self.name}" if self.kind is PartKind.ARRIVED else self.name
+        if self.kind is PartKind.ARRIVED:
+            return f"arrived at {self.name}" if self.name else "arrived"
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class Balance:
             return None
         return tuple(part.amount / self.explained for part in self.parts)
 
+    @property
+    def size(self) -> float:
+        """Sum of |amount| of all parts."""
+        return sum(abs(part.amount) for part in self.parts)
+
     def total(self, kind: PartKind) -> float:
         """Return the sum of the parts of one kind."""
         return sum(part.amount for part in self.parts if part.kind is kind)
@@ -70,7 +78,7 @@ def balance_of(ledger: Ledger, most: int = _MOST_PARTS) -> Balance:
 
 
 def _largest(kind: PartKind, amounts: dict[str, float], most: int) -> Iterator[Part]:
-    ordered = sorted(amounts.items(), key=lambda item: -abs(item[1]))
+    ordered = sorted(filter(itemgetter(1), amounts.items()), key=lambda item: -abs(item[1]))
     for name, amount in ordered[:most]:
         yield Part(kind, name, amount)
     if rest := ordered[most:]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...markup import Markup, element
 
-_WIDTH, _HEIGHT, _GAP = 1000, 14, 16
+_WIDTH, _HEIGHT, _GAP = 1000, 14, 36
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from .png import colour_png, data_uri, palette_png
 
 _MOST_PIXELS = 512
 _SHOWN = 256  # pixels on the screen that small maps are enlarged to
-_TONES = 8  # of the pale image; with 31 colours they fill a palette of 256
+_COLOURS, _TONES = 51, 5  # of the map, and of the pale image: together a palette of 255
 
 
 def pool(plane: Tensor) -> tuple[Tensor, int]:
@@ -40,10 +40,9 @@ def write_map(plane: Tensor, limit: float, alt: str, image: Tensor | None = None
         png = palette_png(levels(plane, limit, 255), map_palette(255))
     else:
         tones = (_luminance(image) * (_TONES - 1)).round().numpy().astype(np.uint8)
-        colours = 31
         png = palette_png(
-            (levels(plane, limit, colours) * _TONES + tones).astype(np.uint8),
-            ghost_palette(colours, _TONES),
+            levels(plane, limit, _COLOURS) * np.uint8(_TONES) + tones,
+            ghost_palette(_COLOURS, _TONES),
         )
     return write_card(png, plane.shape[0], plane.shape[1], alt)
 

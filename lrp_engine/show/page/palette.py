@@ -12,17 +12,17 @@ from .png import Colour
 _DARKEST_TONE = 0.82
 
 
-def levels(relevance: Tensor, limit: float, count: int) -> NDArray[np.int64]:
+def levels(relevance: Tensor, limit: float, count: int) -> NDArray[np.uint8]:
     """Return for each entry its place among `count` colours, an odd number; none is in the middle.
 
     Args:
         relevance: Any shape.
         limit: Where the colours end, above 0.
-        count: Of the colours.
+        count: Of the colours, at most 255.
     """
     half = count // 2
     scaled = (relevance.double() / limit * half).round().clamp(-half, half)
-    places: NDArray[np.int64] = scaled.numpy().astype(np.int64) + half
+    places: NDArray[np.uint8] = (scaled + half).numpy().astype(np.uint8)
     return places
 
 

@@ -50,7 +50,7 @@ def _file(
 def _filtered(pixels: NDArray[np.uint8], kind: int) -> bytes:
     """Return the rows with their filters: none for a palette, else the difference to the left."""
     height = len(pixels)
-    rows = pixels.reshape(height, -1)
+    rows = pixels.astype(np.uint8, casting="safe").reshape(height, -1)
     if kind == _TRUE_COLOUR:
         left = np.zeros_like(rows)
         left[:, 3:] = rows[:, :-3]

@@ -37,8 +37,8 @@ def write_prediction(scores: Tensor, labels: Labels, sample: int) -> Markup:
         bar = write_track([Span(0.0, share, "given")], Scale(0.0, 1.0))
         own = [] if are_shares else [element("td", plain(float(scores[index])), class_="number")]
         name = quote(_name(labels, index))
-        mark = " (explained)" if index in explained else ""
-        cells = [element("th", name, mark, scope="row"), element("td", bar), *own]
+        mark = [element("small", " explained")] if index in explained else []
+        cells = [element("th", name, *mark, scope="row"), element("td", bar), *own]
         cells.append(element("td", f"{share:.3f}", class_="number"))
         rows.append(element("tr", *cells, class_="chosen" if index in explained else None))
     return element("table", _head(are_shares, labels.unit), element("tbody", *rows), class_="chart")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...markup import Markup, element, join, quote
 from ...markup.numbers import percent, signed
 from ..words import Word, limit_of_words, remark_on_specials
-from .legend import write_legend
+from .legend import write_word_legend
 from .palette import word_class
 from .source import SourceView
 
@@ -28,7 +28,7 @@ def write_words(view: SourceView) -> Markup:
     said.append(f"… {left_out} more words" if left_out > 0 else "")
     notes = [element("p", quote(text), class_="quiet") for text in said if text]
     text = element("p", join(chips), class_="words")
-    return join([text, *notes, write_legend(limit, view.unit)])
+    return join([text, *notes, write_word_legend(limit, view.unit)])
 
 
 def _write_word(word: Word, limit: float, total: float, rank: int) -> Markup:
