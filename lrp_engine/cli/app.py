@@ -16,6 +16,7 @@ from .commands.show_coverage import coverage
 from .commands.show_plan import plan
 from .commands.view import view
 from .commands.write_package import package
+from .commands.write_report import report
 from .usage_errors import JsonGroup
 
 app: typer.Typer = typer.Typer(
@@ -27,7 +28,7 @@ app: typer.Typer = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, explain, view, circuit, names, coverage, plan, check, package):
+for _command in (demo, explain, report, view, circuit, names, coverage, plan, check, package):
     app.command()(_command)
 app.add_typer(presets, name="presets")
 

@@ -43,13 +43,10 @@ def write(
     def picture(path: Path) -> None:
         _picture(explanation, path, files.sample, engine, inputs)
 
-    def page(path: Path) -> None:
-        path.write_text(_page(explanation), encoding="utf-8")
-
     jobs: list[tuple[Path | None, Callable[[Path], object]]] = [
         (files.save, explanation.save),
         (files.plot, picture),
-        (files.html, page),
+        (files.html, explanation.write_page),
     ]
     return [_run(path, job) for path, job in jobs if path is not None]
 
@@ -65,13 +62,6 @@ def _run(path: Path, job: Callable[[Path], object]) -> Path:
     ) as error:
         raise InputError(f"{path} cannot be written: {error}") from error
     return path
-
-
-def _page(explanation: Explanation) -> str:
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>Explanation</title></head>\n<body>{explanation.to_html()}</body></html>\n"
-    )
 
 
 def _picture(

@@ -45,7 +45,9 @@ def explain(
     reference: o.ReferenceText = None,
     save: Annotated[Path | None, typer.Option(help="Write a .safetensors file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a sample's first source.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a self-contained page.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", "--report", help="Write a self-contained page.")
+    ] = None,
     sample: Annotated[int, typer.Option(min=0, help="Which sample --plot draws.")] = 0,
     as_json: o.AsJson = False,
     debug: o.Debug = False,
