@@ -16,15 +16,17 @@ from ..errors import ExplosionError, InputError, LrpError, SourceError
 from ..plan.provenance import Provenance
 from ..propagate.explosions import find_explosion
 from ..propagate.ledger import Ledger
-from ..show import draw_figure
+from ..show.figure.look import read_look
 from ..show.labelling import label_all, label_source, read_source_words
 from ..show.labels import Labels
-from ..show.page import NOTEBOOK, write_fragment, write_page
+from ..show.page import NOTEBOOK, write_fragment, write_lines, write_page
 from .by_source import BySource
 from .page_content import content_of
+from .plotting import Given, Samples, plot_explanation, read_kind
 from .store import StoredExplanation, read_explanation, write_explanation
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -272,26 +274,65 @@ class Explanation:
 
     def plot(
         self,
-        source: str = "input",
+        source: str | None = None,
+        sample: Samples = 0,
         *,
-        sample: int = 0,
-        image: Tensor | None = None,
-        tokens: Sequence[str] | None = None,
+        kind: str | None = None,
+        axes: str | Sequence[str] | None = None,
+        image: Any = None,
+        tokens: Sequence[Any] | None = None,
+        class_names: Sequence[str] | Mapping[int, str] | None = None,
+        ledger: bool = True,
+        ax: Axes | None = None,
+        **look: Any,
     ) -> Figure:
-        """Draw one sample: a heat map for images, bars for tokens and features.
+        """Draw relevance as the picture that the source's axes call for.
+
+        Images lie below their map, words are chips, features bars, series strips of colour, videos
+        frames. Red speaks for what was asked, blue against it. The title says what was asked, the
+        strip below it where the explained number went.
 
         Args:
-            source: The source to draw, (batch, channels, height, width) for images.
-            sample: Its place in the batch.
-            image: The input image to show beside the map, (channels, height, width) or
-                (height, width).
-            tokens: One label per position.
+            source: The source to draw. Default: all of them in one picture.
+            sample: Its place in the batch; several, or a slice, give a sheet.
+            kind: "image", "words", "table", "waterfall", "series" or "video". Default: by the axes.
+            axes: What the source's axes run over, if that is not known: "batch channel time".
+            image: The image to lay below the map: PIL, numpy or torch, channels first or last.
+                Default: that of the labels, or the input itself.
+            tokens: One per position; of tables, one per feature.
+            class_names: In the order of the classes, or {index: name}.
+            ledger: False leaves the strip out; the ledger may have to be computed for it.
+            ax: Axes of matplotlib's to draw on, without strip; one source of one sample.
+            look: `overlay` ("ghost", "alpha", "beside"), `absolute` (|R| without signs), `scale`
+                ("own", "all", or the number at which colours end), `clip` (per cent of the entries
+                of large maps within the colours; 100 for all), `cmap`, `contour` (lines at half
+                the limit), `pieces` (do not merge the pieces of words), `top` (how many features,
+                frames or channels).
+
+        Returns:
+            A figure of matplotlib's that shows itself in notebooks; pyplot does not know of it.
 
         Raises:
-            InputError: tokens do not fit the positions, or matplotlib is missing.
+            InputError: there is no such source, sample or kind; what is given does not fit; the
+                axes are not known; or matplotlib is missing.
+
+        Example:
+            >>> import torch, lrp_engine as lrp
+            >>> explanation = lrp.explain(torch.nn.Linear(3, 2).eval(), torch.ones(1, 3), 1)
+            >>> figure = explanation.plot(tokens=["age", "income", "debt"])
+            >>> figure.savefig("why.png")  # doctest: +SKIP
         """
-        explained = float(self.explained.detach().reshape(-1)[sample])
-        return draw_figure(self.relevance[source][sample], explained, image, tokens)
+        chosen, waterfall = read_kind(kind)
+        given = Given(chosen, axes, image, tokens, class_names)
+        wanted = read_look(look, waterfall=waterfall)
+        return plot_explanation(self, source, sample, given, wanted, ax, ledger=ledger)
+
+    def __repr__(self) -> str:
+        """Return a few lines; no tensor is printed, and nothing computed."""
+        try:
+            return write_lines(content_of(self, compute=False))
+        except LrpError as error:
+            return f"{type(self).__name__}, {type(error).__name__}: {error}"
 
     def _repr_html_(self) -> str:
         content = content_of(self, compute=False)

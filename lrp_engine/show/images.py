@@ -59,7 +59,7 @@ def as_images(
     if shift is not None:
         return tuple(shift.undo(image) for image in found), True
     true = all(float(i.min()) >= 0 and float(i.max()) <= 1 for i in found)
-    return tuple(image if true else _stretch(image) for image in found), true
+    return tuple(image if true else stretched(image) for image in found), true
 
 
 def _split(given: Any, samples: int) -> list[Any]:
@@ -106,6 +106,7 @@ def _channels_first(picture: Tensor) -> Tensor:
     )
 
 
-def _stretch(image: Tensor) -> Tensor:
+def stretched(image: Tensor) -> Tensor:
+    """Return an image whose values fill the range from 0 to 1."""
     low, high = image.min(), image.max()
     return (image - low) / (high - low).clamp_min(1e-12)

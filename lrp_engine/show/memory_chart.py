@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..promises.policy import format_bytes
-from .figures import new_figure
+from .figure.draw import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -30,7 +30,7 @@ class Question:
         """Return the question: `why "nurse" rather than "doctor"?`, or "" if it is unknown."""
         if not self.classes:
             return f"why {self.about}?" if self.about else ""
-        names = [f'"{name_class(index, class_names)}"' for index, _ in self.classes]
+        names = [name_class(index, class_names) for index, _ in self.classes]
         weights = [weight for _, weight in self.classes]
         if weights == [1.0]:
             return f"why {names[0]}?"
@@ -42,5 +42,5 @@ class Question:
 
 
 def name_class(index: int, class_names: Sequence[str]) -> str:
-    """Return the name of a class, or "class 3" if it has none."""
-    return class_names[index] if 0 <= index < len(class_names) else f"class {index}"
+    """Return the name of a class in quotes, or `class 3` if it has none."""
+    return f'"{class_names[index]}"' if 0 <= index < len(class_names) else f"class {index}"

@@ -1,0 +1,264 @@
+"""Draw explanations: choose what is shown, and say what stands above it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, LrpError
+from ..markup.numbers import percent, signed
+from ..show.agreement import agreement_table
+from ..show.axes import Axis
+from ..show.balance import Balance, balance_of
+from ..show.figure import Look, Part, Picture, Sample, draw_picture
+from ..show.figure.bars import Row
+from ..show.figure.heading import Heading
+from ..show.figure.look import View, choose
+from ..show.figure.panels import Shown
+from ..show.figure.sample import take_sample, with_axes_of
+from ..show.images import as_images
+from ..show.kinds import Kind
+from ..show.labelling import SourceWords, label_source, names_of_classes
+from ..show.labels import Labels
+from ..show.pieces import pieces_of
+from ..show.titles import subtitle_of, title_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .explanation import Explanation
+
+Samples = int | slice | Sequence[int]
+_SIDE_BY_SIDE, _MAPS_SIDE_BY_SIDE = 3, 5
+_MOST_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a caller says of the data for one picture; None: nothing."""
+
+    kind: Kind | None = None
+    axes: str | Sequence[str | Axis] | None = None
+    image: Any = None
+    tokens: Sequence[Any] | None = None
+    class_names: Sequence[str] | Mapping[int, str] | None = None
+
+
+def plot_explanation(
+    explanation: Explanation,
+    source: str | None,
+    samples: Samples,
+    given: Given,
+    look: Look,
+    ax: Axes | None = None,
+    *,
+    ledger: bool = True,
+) -> Figure:
+    """Draw sources of samples of an explanation.
+
+    Args:
+        explanation: The explanation.
+        source: The one to draw; None: all of them.
+        samples: Their places in the batch: a sheet of several, one picture of one.
+        given: What the caller says of the data.
+        look: Of the picture.
+        ax: The axes to draw on; None: a figure is made.
+        ledger: False leaves the ledger's strip out, for which the ledger may have to be computed.
+
+    Raises:
+        InputError: there is no such source or sample, or what is given does not fit.
+    """
+    names = _sources(explanation, source)
+    labels = _labels(explanation, names, given)
+    indices = find_samples(samples, len(explanation))
+    one = len(indices) == 1
+    parts = [
+        Part(
+            _shown(explanation, labels, name, index, given),
+            _label(explanation, labels, name, index, one),
+        )
+        for index in indices
+        for name in names
+    ]
+    heading = _heading(explanation, labels, indices, ledger)
+    columns = 1 if one and len(names) > 1 else _SIDE_BY_SIDE
+    return draw_picture(Picture(heading, parts, look, columns), ax)
+
+
+def read_kind(kind: str | None) -> tuple[Kind | None, bool]:
+    """Return a kind by its name, and whether a table is to be a waterfall. Raises InputError."""
+    if kind is None:
+        return None, False
+    if kind == "waterfall":
+        return Kind.TABLE, True
+    return choose(Kind, kind, "kind"), False
+
+
+def find_samples(samples: Samples, count: int) -> list[int]:
+    """Return the places of samples in a batch of `count`. Raises InputError."""
+    if isinstance(samples, slice):
+        found = list(range(count))[samples]
+    else:
+        found = [samples] if isinstance(samples, int) else [int(index) for index in samples]
+    for index in found:
+        if not -count <= index < count:
+            raise InputError(
+                f"there is no sample {index}: this explanation has {count}, counted from 0"
+            )
+    if not found:
+        raise InputError(f"samples {samples!r}: none of the {count} is among them")
+    if len(found) > _MOST_SAMPLES:
+        raise InputError(
+            f"{len(found)} samples are too many for one picture: at most {_MOST_SAMPLES}, as in"
+            f" sample=range({_MOST_SAMPLES})"
+        )
+    return [index % count for index in found]
+
+
+def compare_explanations(
+    explanations: Mapping[str, Explanation],
+    source: str | None,
+    sample: int,
+    given: Given,
+    look: Look,
+) -> Figure:
+    """Draw explanations of one sample side by side, and how far they agree.
+
+    Args:
+        explanations: By the name to show: of a preset, of a model.
+        source: The one to draw; None: the only one.
+        sample: Its place in the batch.
+        given: What the caller says of the data.
+        look: Of the picture.
+
+    Raises:
+        InputError: there are fewer than two, or they are not of one source and one shape.
+    """
+    if len(explanations) < 2:
+        raise InputError(f"a comparison needs two explanations, not {len(explanations)}")
+    parts, maps = [], []
+    for name, explanation in explanations.items():
+        one = explanation.relevance.name_of(source)
+        labels = _labels(explanation, [one], given)
+        (index,) = find_samples(sample, len(explanation))
+        shown = _shown(explanation, labels, one, index, given)
+        explained = signed(_explained(explanation, index))
+        if shown.sample.kind is Kind.IMAGE and not parts:
+            parts.append(Part(shown, "image", View.IMAGE))
+        parts.append(Part(shown, f"{name}  {explained}", View.MAP))
+        maps.append(shown.sample.amounts)
+    if len({tuple(amounts.shape) for amounts in maps}) > 1:
+        shapes = ", ".join(str(tuple(amounts.shape)) for amounts in maps)
+        raise InputError(f"these explanations cannot be compared entry by entry: shapes {shapes}")
+    first = next(iter(explanations.values()))
+    labels = _labels(first, [first.relevance.name_of(source)], given)
+    (index,) = find_samples(sample, len(first))
+    heading = Heading(
+        title_of(labels, index, _explained(first, index)),
+        subtitle_of(labels, index, len(first), "scales of their own"),
+    )
+    foot = agreement_table(list(explanations), maps)
+    return draw_picture(Picture(heading, parts, look, _MAPS_SIDE_BY_SIDE, foot))
+
+
+def _sources(explanation: Explanation, source: str | None) -> list[str]:
+    if source is None:
+        return list(explanation.relevance)
+    return [explanation.relevance.name_of(source)]
+
+
+def _labels(explanation: Explanation, names: Sequence[str], given: Given) -> Labels:
+    """Return the labels with what is said of them for this picture."""
+    labels = explanation.labels
+    if given.class_names is not None:
+        labels = replace(labels, class_names=names_of_classes(given.class_names))
+    for name in names:
+        relevance = explanation.relevance[name]
+        if given.axes is not None:
+            labels = label_source(labels, name, relevance, SourceWords(axes=given.axes))
+        kind = given.kind
+        if kind is None and not labels.of(name).axes:
+            if given.image is not None:
+                kind = Kind.IMAGE
+            if given.tokens is not None:
+                kind = Kind.WORDS
+        if kind is not None:
+            labels = labels.with_source(name, with_axes_of(labels.of(name), kind, relevance))
+    return labels
+
+
+def _shown(explanation: Explanation, labels: Labels, name: str, index: int, given: Given) -> Shown:
+    relevance = explanation.relevance[name]
+    sample = take_sample(name, relevance, labels.of(name), index, given.kind)
+    known = sample.labels
+    if given.image is not None:
+        images, true_colours = as_images(given.image, 1)
+        known = replace(known, images=images, true_colours=true_colours)
+    if given.tokens is not None and sample.kind is Kind.TABLE:
+        known = replace(known, feature_names=tuple(map(str, given.tokens)))
+    elif given.tokens is not None:
+        known = replace(known, words=(pieces_of(given.tokens),))
+    explained = _explained(explanation, index)
+    return Shown(
+        Sample(name, sample.relevance, sample.axes, known, sample.kind),
+        explained,
+        _absorbed(explanation, name, index, explained),
+    )
+
+
+def _absorbed(explanation: Explanation, name: str, index: int, explained: float) -> list[Row]:
+    """Return what other sources got and what ops absorbed of one sample's explained number."""
+    rows = []
+    for other, relevance in explanation.relevance.items():
+        if other != name:
+            rows.append(Row(f"source {other}", float(relevance[index].double().sum())))
+    arrived = sum(float(r[index].double().sum()) for r in explanation.relevance.values())
+    rest = explained - arrived
+    if abs(rest) > 1e-6 * max(abs(explained), abs(arrived)):
+        rows.append(Row("absorbed", rest, absorbed=True))
+    return rows
+
+
+def _explained(explanation: Explanation, index: int) -> float:
+    return float(explanation.explained.detach().reshape(-1)[index])
+
+
+def _label(explanation: Explanation, labels: Labels, name: str, index: int, one: bool) -> str:
+    """Return the line above a part: the sample's question in a sheet, the source of several."""
+    said = "" if one else title_of(labels, index, _explained(explanation, index))
+    if not one:
+        shown = labels.samples[index] if index < len(labels.samples) else f"sample {index}"
+        said = f"{shown}: {said}"
+    if len(explanation.relevance) > 1:
+        amounts = {n: float(r[index].abs().sum()) for n, r in explanation.relevance.items()}
+        total = sum(amounts.values())
+        share = f", {percent(amounts[name] / total)} of |R|" if total else ""
+        said = f"{said}  {name}{share}".strip()
+    return said
+
+
+def _heading(
+    explanation: Explanation, labels: Labels, indices: Sequence[int], ledger: bool
+) -> Heading:
+    balance, said = _balance(explanation) if ledger else (None, "")
+    notes = [*labels.notes, *filter(None, [said])]
+    preset, count = explanation.provenance.preset, len(explanation)
+    if len(indices) == 1:
+        title = title_of(labels, indices[0], _explained(explanation, indices[0]))
+        quiet = subtitle_of(labels, indices[0], count, preset)
+    else:
+        asked = {labels.question(index).text(labels.class_names) for index in indices}
+        title = asked.pop() if len(asked) == 1 and "" not in asked else labels.title
+        title = title or "relevance"
+        quiet = f"{preset}, {len(indices)} of {count} samples, each with its own scale"
+    return Heading(title, quiet, balance, count, notes)
+
+
+def _balance(explanation: Explanation) -> tuple[Balance | None, str]:
+    """Return where the explained numbers went, or why that is not known."""
+    try:
+        return balance_of(explanation.ledger), ""
+    except LrpError as error:
+        return None, f"no ledger: {str(error).splitlines()[0]}"

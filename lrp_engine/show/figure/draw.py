@@ -1,0 +1,207 @@
+"""Put headings and panels together into one figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...errors import InputError
+from ..colours import LIGHT
+from ..kinds import Kind
+from .bar import BAR_HEIGHT
+from .heading import Heading
+from .look import Look, View
+from .panels import Panel, Shown, limits_of, panel_for
+from .region import SMALL, TEXT, Region, cut, width_of, write
+from .sample import Sample
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARGIN, _GAP, _LABEL = 0.22, 0.26, 0.24
+_WIDEST = 13.0
+_DPI = 150
+_SIDE, _SMALL_SIDE = 3.0, 2.0  # of images: one, or several
+_BAR = 3.6
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sample in a picture, with a line above it; "" for none. `view` is of images alone."""
+
+    shown: Shown
+    label: str = ""
+    view: View = View.BOTH
+
+    @property
+    def sample(self) -> Sample:
+        """What is shown."""
+        return self.shown.sample
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A heading, and parts side by side in so many columns.
+
+    `foot`: a table below, head first.
+    """
+
+    heading: Heading
+    parts: Sequence[Part]
+    look: Look = field(default_factory=Look)
+    columns: int = 1
+    foot: Sequence[Sequence[str]] = ()
+
+    @property
+    def one_bar(self) -> bool:
+        """True if one bar of colours stands below all parts: they are several of one kind."""
+        kinds = {part.sample.kind for part in self.parts}
+        return len(self.parts) > 1 and len(kinds) == 1 and not kinds & {Kind.TABLE}
+
+
+def draw_picture(picture: Picture, ax: Axes | None = None) -> Figure:
+    """Draw a picture, on axes of the caller's or as a figure of its own.
+
+    Returns:
+        A figure that shows itself in notebooks; with `ax`, the figure that it is part of.
+
+    Raises:
+        InputError: matplotlib is missing.
+    """
+    try:
+        from .canvas import RelevanceFigure
+    except ImportError as error:
+        raise InputError("pictures need matplotlib: pip install 'lrp-engine[demo]'") from error
+    panels = _panels(picture)
+    if ax is not None:
+        return _draw_on(ax, picture, panels)
+    layout = _Layout(picture, panels)
+    figure = RelevanceFigure(figsize=(layout.width, layout.height), facecolor=LIGHT.paper, dpi=_DPI)
+    layout.draw(Region.of_figure(figure))
+    return figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, sizes in inches. Raises InputError if matplotlib is missing."""
+    try:
+        from .canvas import RelevanceFigure
+    except ImportError as error:
+        raise InputError("pictures need matplotlib: pip install 'lrp-engine[demo]'") from error
+    return RelevanceFigure(figsize=(width, height), layout="constrained")
+
+
+def _panels(picture: Picture) -> list[Panel]:
+    samples = [part.sample for part in picture.parts]
+    limits = limits_of(samples, picture.look)
+    bar, side = not picture.one_bar, _SIDE if len(samples) == 1 else _SMALL_SIDE
+    return [
+        panel_for(part.shown, picture.look, limit, bar=bar, side=side, view=part.view)
+        for part, limit in zip(picture.parts, limits, strict=True)
+    ]
+
+
+def _draw_on(ax: Axes, picture: Picture, panels: Sequence[Panel]) -> Figure:
+    """Draw the one part on a user's axes, with the title above them."""
+    if len(panels) != 1:
+        raise InputError("ax= takes one source of one sample: name them, source= and sample=")
+    region = Region.of_axes(ax)
+    panels[0].draw(region)
+    ax.set_title(picture.heading.title, size=SMALL, color=LIGHT.ink, loc="left").set_parse_math(
+        False
+    )
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where everything is, in inches from the top left corner."""
+
+    picture: Picture
+    panels: Sequence[Panel]
+
+    @property
+    def columns(self) -> int:
+        """How many parts are side by side: fewer than wished where they are too wide."""
+        fit = int((_WIDEST - 2 * _MARGIN + _GAP) // (self._cell + _GAP))
+        return max(1, min(self.picture.columns, fit, len(self.panels)))
+
+    @property
+    def _cell(self) -> float:
+        return max(panel.width for panel in self.panels)
+
+    @property
+    def width(self) -> float:
+        """The width of the figure."""
+        return max(4.4, self.columns * (self._cell + _GAP) - _GAP + 2 * _MARGIN)
+
+    @property
+    def height(self) -> float:
+        """The height of the figure."""
+        rows = sum(height + _GAP for height in self._row_heights()) - _GAP
+        below = self._bar_height + self._foot_height
+        return _MARGIN + self.picture.heading.height + rows + below + _MARGIN
+
+    @property
+    def _bar_height(self) -> float:
+        return BAR_HEIGHT + 0.14 if self.picture.one_bar else 0.0
+
+    @property
+    def _foot_height(self) -> float:
+        return 0.2 * len(self.picture.foot) + 0.3 if self.picture.foot else 0.0
+
+    def _row_heights(self) -> list[float]:
+        heights = [
+            panel.height(self._panel_width) + _LABEL * bool(part.label)
+            for panel, part in zip(self.panels, self.picture.parts, strict=True)
+        ]
+        return [max(heights[i : i + self.columns]) for i in range(0, len(heights), self.columns)]
+
+    @property
+    def _panel_width(self) -> float:
+        """The width of each panel: all there is if they stand below each other."""
+        return self.width - 2 * _MARGIN if self.columns == 1 else self._cell
+
+    def draw(self, region: Region) -> None:
+        """Draw heading, parts and foot."""
+        heading, inside = self.picture.heading, self.width - 2 * _MARGIN
+        heading.draw(region.part(_MARGIN, _MARGIN, inside, heading.height))
+        y = _MARGIN + heading.height
+        pairs = list(zip(self.picture.parts, self.panels, strict=True))
+        for row, height in enumerate(self._row_heights()):
+            for column, (part, panel) in enumerate(pairs[row * self.columns :][: self.columns]):
+                x = _MARGIN + column * (self._cell + _GAP)
+                self._draw_part(region.part(x, y, self._panel_width, height), part, panel)
+            y += height + _GAP
+        if self.picture.foot:
+            _draw_table(
+                region.part(_MARGIN, y - _GAP + 0.3, inside, self._foot_height - 0.3),
+                self.picture.foot,
+            )
+
+    def _draw_part(self, region: Region, part: Part, panel: Panel) -> None:
+        top = 0.0
+        if part.label:
+            sheet = region.part(0, 0, region.width, _LABEL).sheet()
+            label = cut(part.label, region.width, TEXT)
+            write(sheet, 0, 0.1, label, size=TEXT, weight="bold")
+            top = _LABEL
+        panel.draw(region.part(0, top, region.width, region.height - top))
+
+
+def _draw_table(region: Region, rows: Sequence[Sequence[str]]) -> None:
+    """Draw a table, its head in bold, numbers to the right of their columns."""
+    sheet = region.sheet()
+    widths = [
+        max(width_of(row[i], SMALL, "bold") for row in rows) + 0.25 for i in range(len(rows[0]))
+    ]
+    for y, row in enumerate(rows):
+        x = 0.0
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            x += width
+            place = (x - 0.25, "right") if i else (0.0, "left")
+            weight = "bold" if y == 0 or i == 0 else "normal"
+            write(sheet, place[0], 0.1 + 0.2 * y, cell, ha=place[1], weight=weight)
