@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .aot.load import load_package as load_package
     from .aot.package import Package as Package
+    from .bring import Subject as Subject
+    from .bring import explain as explain
     from .engine import Engine as Engine
-    from .engine import explain as explain
     from .errors import LrpError as LrpError
     from .generation import explain_generation as explain_generation
     from .method.op import Op as Op
@@ -36,6 +37,7 @@ __all__ = [
     "Package",
     "Preset",
     "Rule",
+    "Subject",
     "explain",
     "explain_generation",
     "load_package",
@@ -54,7 +56,8 @@ _HOMES = {
     "Package": "aot.package",
     "Preset": "preset.preset",
     "Rule": "method.rule",
-    "explain": "engine",
+    "Subject": "bring",
+    "explain": "bring",
     "explain_generation": "generation",
     "load_package": "aot.load",
     "load_preset": "preset.preset_file",

@@ -1,4 +1,4 @@
-"""The public face: Engine and explain()."""
+"""The public face: Engine."""
 
 from __future__ import annotations
 
@@ -417,27 +417,6 @@ class Engine(Shown):
     def provenance(self) -> Provenance:
         """Versions and hashes that every result carries."""
         return self._explainer.pairs.provenance
-
-
-def explain(
-    model: ModelSource,
-    inputs: Any,
-    target: Target = None,
-    *,
-    position: Position = None,
-    ledger: bool = False,
-    seed: int | None = None,
-    reference: Any = None,
-    **options: Any,
-) -> Explanation:
-    """Capture, plan and explain in one call; `options` are those of `Engine`.
-
-    Use an Engine to explain more than one batch: it captures once.
-    """
-    engine = Engine(model, inputs, **options)
-    return engine.explain(
-        inputs, target, position=position, ledger=ledger, seed=seed, reference=reference
-    )
 
 
 def _restore(

@@ -49,6 +49,14 @@ def read_npz(path: str | Path, error: type[LrpError] = InputError) -> dict[str, 
             return {name: _tensor(arrays[name], name) for name in arrays.files}
 
 
+def read_npy(path: str | Path, error: type[LrpError] = InputError) -> dict[str, Tensor]:
+    """Return the one array of an npy file of NumPy's as `arg0`. Raises `error` for another file."""
+    import numpy as np
+
+    with reading(path, error) as file:
+        return {"arg0": _tensor(np.load(file, allow_pickle=False), "the file")}
+
+
 def read_pt(path: str | Path, error: type[LrpError] = InputError) -> dict[str, Tensor]:
     """Return the tensors of a file of `torch.save`: one, a sequence, or named ones.
 

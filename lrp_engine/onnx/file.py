@@ -100,6 +100,11 @@ def from_proto(proto: ModelProto, folder: str | Path | None = None) -> OnnxModel
         raise OnnxFileError(f"{name} is refused: {fault_text(fault)}") from fault
 
 
+def from_bytes(data: bytes) -> OnnxModel:
+    """Read and check the bytes of an ONNX file without external data; raise OnnxFileError."""
+    return from_proto(_parse(data))
+
+
 def _open(path: Path) -> MappedFile:
     if not path.exists():
         raise OnnxFileError("there is no such file")

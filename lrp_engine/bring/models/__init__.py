@@ -1,0 +1,1 @@
+"""Open models, one file per kind."""

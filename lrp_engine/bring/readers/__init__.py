@@ -1,0 +1,1 @@
+"""Readers: data of one kind in, batches that a model takes out."""
