@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
+from .cells import cut, pad, printable, width_of
 from .html import Markup, element, quote
 
 MOST_ROWS = 20
@@ -38,11 +39,11 @@ class Overview:
         """Return at most ten lines, the table cut where they end."""
         facts = [(f"{name}:", value) for name, value in self.facts]
         lines = [
-            _printable(self.title),
+            printable(self.title),
             *(f"  {line}" for line in _aligned(facts, (), _WIDEST_FACT)),
         ]
         said = self.notes[: _MOST_LINES - 2 - len(lines)]
-        lines += [f"  note: {_printable(note)}" for note in said]
+        lines += [f"  note: {printable(note)}" for note in said]
         room = _MOST_LINES - 1 - len(lines)
         shown = self.rows[: max(0, room)]
         lines += [f"  {line}" for line in _aligned(shown, self.head, _WIDEST)]
@@ -98,32 +99,10 @@ def _aligned(rows: Rows, head: Sequence[str], widest: int) -> Iterator[str]:
     if not rows:
         return
     numeric = [name.endswith("#") for name in head] or [False] * len(rows[0])
-    widths = [min(widest, max(_width(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    widths = [min(widest, max(width_of(row[i]) for row in rows)) for i in range(len(rows[0]))]
     for row in rows:
-        cells = [_pad(_cut(c, widest), w, n) for c, w, n in zip(row, widths, numeric, strict=True)]
+        cells = [
+            pad(cut(c, widest), w, to_the_right=n)
+            for c, w, n in zip(row, widths, numeric, strict=True)
+        ]
         yield "  ".join(cells).rstrip()
-
-
-def _pad(text: str, width: int, to_the_right: bool) -> str:
-    space = " " * (width - _width(text))
-    return space + text if to_the_right else text + space
-
-
-def _printable(text: str) -> str:
-    """Return one line, without what would steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-
-
-def _cut(text: str, widest: int) -> str:
-    """Return one line of at most that many columns."""
-    from rich.cells import set_cell_size
-
-    line = _printable(text)
-    return line if _width(line) <= widest else f"{set_cell_size(line, widest - 1).rstrip()}…"
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    from rich.cells import cell_len  # only where something is shown
-
-    return cell_len(text)

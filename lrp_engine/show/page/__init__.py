@@ -2,6 +2,7 @@
 
 from .budget import NOTEBOOK
 from .content import Content, Verdict
+from .glyphs import write_lines
 from .page import write_fragment, write_page
 
-__all__ = ["NOTEBOOK", "Content", "Verdict", "write_fragment", "write_page"]
+__all__ = ["NOTEBOOK", "Content", "Verdict", "write_fragment", "write_lines", "write_page"]

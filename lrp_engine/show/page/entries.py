@@ -22,13 +22,10 @@ def write_values(view: SourceView, most: int) -> Markup:
         view: The source and sample.
         most: The number of rows.
     """
-    named = _words(view) if view.kind is Kind.WORDS else _entries(view, most)
-    parts = [abs(amount) for _, amount in named] if view.kind is Kind.WORDS else [view.size]
-    total = sum(parts) or 1.0
-    rows = [
-        (quote(name), signed(amount), percent(abs(amount) / total)) for name, amount in named[:most]
-    ]
-    count = len(named) if view.kind is Kind.WORDS else view.own.numel()
+    named = strongest(view, most)
+    total = view.size or 1.0
+    rows = [(quote(name), signed(amount), percent(abs(amount) / total)) for name, amount in named]
+    count = len(view.words) if view.kind is Kind.WORDS else view.own.numel()
     title = f"Values of {view.name}: {len(rows)} of {count:,}, strongest first"
     return fold(title, write_table(("", "relevance#", "of |R|#"), rows))
 
@@ -51,14 +48,13 @@ def name_entry(view: SourceView, place: int) -> str:
     return ", ".join(_name_place(view, axis, i) for axis, i in parts)
 
 
-def _entries(view: SourceView, most: int) -> list[tuple[str, float]]:
+def strongest(view: SourceView, most: int) -> list[tuple[str, float]]:
+    """Return name and relevance of the entries, or words, of largest |R|, largest first."""
+    if view.kind is Kind.WORDS:
+        words = sorted(enumerate(view.words), key=lambda item: -abs(item[1].amount))
+        return [(f"{place}: {word.text}", word.amount) for place, word in words[:most]]
     flat = view.own.reshape(-1)
     return [(name_entry(view, i), float(flat[i])) for i in strongest_entries(flat, most)]
-
-
-def _words(view: SourceView) -> list[tuple[str, float]]:
-    words = sorted(enumerate(view.words), key=lambda item: -abs(item[1].amount))
-    return [(f"{place}: {word.text}", word.amount) for place, word in words]
 
 
 def _name_place(view: SourceView, axis: Axis, place: int) -> str:

@@ -85,7 +85,9 @@ class SourceView:
 
     @property
     def size(self) -> float:
-        """Sum of |R| over what is shown."""
+        """Sum of |R| over what is shown: words, or entries."""
+        if self.kind is Kind.WORDS:
+            return sum(abs(word.amount) for word in self.words)
         return float(self.own.abs().sum())
 
     @cached_property
