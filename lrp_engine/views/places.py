@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, fx
 
 from ..capture import Captured
 from ..circuits.blocks import Block, find_blocks
-from ..graphs.nodes import value
+from ..graphs.nodes import shape_text, value
+from ..method.op import Homogeneous, Op, Pointwise, Selection
 from ..plan.plan import Plan
 from .layouts import Layout
 
@@ -77,8 +78,12 @@ def _block_place(block: Block) -> tuple[Place, fx.Node] | None:
 
 
 def _of_modules(plan: Plan) -> Iterator[tuple[Place, fx.Node]]:
-    """Yield modules with one result each; of many, those of fewest dots in their paths."""
-    passing = {a.node for a in plan.assignments}
+    """Yield modules with one result each; of many, those of fewest dots in their paths.
+
+    What only an activation reads is left out: relevance is the same behind it.
+    """
+    ops = {a.node: a.op for a in plan.assignments}
+    passing = {node for node in ops if not _only_activated(node, ops)}
     order = {node: i for i, node in enumerate(plan.captured.graph.nodes)}
     found = {
         nodes[0]: path
@@ -92,7 +97,18 @@ def _of_modules(plan: Plan) -> Iterator[tuple[Place, fx.Node]]:
     step = -(-len(chosen) // _MOST) or 1
     for node in chosen[::-1][::step][::-1]:
         path = found[node]
-        yield Place(path, path, "layers", _BY_RANK[_rank(node)]), node
+        name = path if path.strip("0123456789.") else f"module {path}"
+        yield Place(path, name, "layers", _BY_RANK[_rank(node)]), node
+
+
+def _only_activated(node: fx.Node, ops: Mapping[fx.Node, Op]) -> bool:
+    """Return whether all that reads a value keeps its places: one entry in, one out."""
+    users = [user for user in node.users if user in ops]
+    return bool(users) and all(
+        isinstance(ops[user], (Pointwise, Homogeneous, Selection))
+        and shape_text(value(user)) == shape_text(value(node))
+        for user in users
+    )
 
 
 def _rank(node: fx.Node) -> int:

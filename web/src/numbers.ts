@@ -5,9 +5,10 @@ const MINUS = "\u2212";
 /** Return a number with three significant digits: 0.412, −12.3, 4.1e−9. */
 export function short(x: number): string {
   if (!Number.isFinite(x)) return String(x);
+  if (x === 0) return "0";
   const size = Math.abs(x);
   const text =
-    size !== 0 && (size < 1e-3 || size >= 1e5) ? size.toExponential(1) : size.toPrecision(3);
+    size < 1e-3 || size >= 1e5 ? size.toExponential(1) : size.toPrecision(3);
   return (x < 0 ? MINUS : "") + text.replace("e+", "e").replace("e-", `e${MINUS}`);
 }
 

@@ -27,7 +27,8 @@ export function Details({ scene, state, hover, whole, traced }: View) {
         <b>
           <bdi>{nameOf(scene, node)}</bdi>
         </b>
-        : {signed(whole[node])} {scene.unit}, {percent(share)} of what is explained
+        : {[signed(whole[node]), scene.unit].filter(Boolean).join(" ")}, {percent(share)} of what is
+        explained
         {traced && <>; through the traced node {signed(traced[node])}</>}
       </p>
       <p class="quiet">{facts.filter(Boolean).join(" · ")}</p>

@@ -6,7 +6,7 @@ import { largest, signed } from "../numbers";
 import type { Layer } from "../scene";
 import { groupsOf } from "../state";
 import { shownAt } from "../values";
-import type { View } from "../view";
+import { widthsOf, type View } from "../view";
 import { Legend } from "../parts/Legend";
 import { Matrix } from "../parts/Matrix";
 import { Twin } from "../parts/Twin";
@@ -18,10 +18,10 @@ export function Grids(view: View) {
   const { scene, state, change } = view;
   const groups = groupsOf(scene).filter((g) => g !== "input" || scene.kind === "text");
   const layers = scene.layers.filter((l) => l.group === state.group);
-  if (!groups.length || (scene.layers.length === 1 && scene.kind !== "text")) return null;
+  if (!scene.layers.some((l) => l.rows > 0 && (l.group !== "input" || scene.kind === "text"))) return null;
   const grid = layers.length > 0 && layers.every((l) => l.rows === 1) && scene.kind === "text";
   return (
-    <section class="panel tall" aria-label="layers">
+    <section class={`panel ${widthsOf(scene).grids}`} aria-label="layers">
       {groups.length > 1 && (
         <div class="tabs" role="group" aria-label="which layers">
           {groups.map((group) => (
@@ -110,7 +110,7 @@ function Maps({ view, layers }: { view: View; layers: Layer[] }) {
   const [ref, width] = useWidth();
   const layer = layers.find((l) => l === scene.layers[state.layer]) ?? layers[layers.length - 1];
   const { limit, at } = limits(view, state.scale === "all" ? layers : [layer]);
-  const side = Math.max(2, Math.min(Math.floor((width - 16) / (layer.columns || 1)), Math.floor(340 / (layer.rows || 1)), 44));
+  const side = Math.max(2, Math.min(Math.floor((width - 16) / (layer.columns || 1)), Math.floor(340 / (layer.rows || 1))));
   const size: [number, number] =
     layer.rows === 1 ? [Math.max(2, (width - 16) / layer.columns), 44] : [side, side];
   return (

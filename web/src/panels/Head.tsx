@@ -15,7 +15,7 @@ export function Head(view: View & { openHelp: () => void }) {
         <div>
           <h1>
             <bdi>{questionOf(scene, state)}</bdi>{" "}
-            {state.minus < 0 ? short(value) : signed(value)} {scene.unit}
+            {[state.minus < 0 ? short(value) : signed(value), scene.unit].filter(Boolean).join(" ")}
             {chance === null ? "" : `, p ${short(chance)}`}
           </h1>
           <div class="quiet">{scene.subtitle}</div>

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { colour, css, fade, inkOn } from "../colours";
 import { largest, signed } from "../numbers";
 import { shownAt } from "../values";
-import type { View } from "../view";
+import { widthsOf, type View } from "../view";
 import { Bars } from "../parts/Bars";
 import { imageOf } from "../parts/image";
 import { Legend } from "../parts/Legend";
@@ -19,7 +19,7 @@ export function Input(view: View) {
   const layer = scene.layers.find((l) => l.group === "input")!;
   const many = scene.layers.filter((l) => l.group === "input").length;
   return (
-    <section class="panel wide" aria-label="input">
+    <section class={`panel ${widthsOf(scene).input}`} aria-label="input">
       {many > 1 && <h2>{layer.name}</h2>}
       {scene.kind === "text" ? <Words {...view} /> : scene.kind === "table" ? <Features {...view} /> : <Pixels {...view} />}
     </section>
@@ -118,7 +118,8 @@ function Pixels(view: View) {
   const { layer, limit, at } = parts(view);
   const [ref, width] = useWidth();
   const image = imageOf(scene);
-  const side = Math.max(2, Math.min(Math.floor((width - 12) / layer.columns), Math.floor(320 / layer.rows), 40));
+  const room = image && width > 420 ? (width - 40) / 2 : width - 14;
+  const side = Math.max(2, Math.min(Math.floor(room / layer.columns), Math.floor(280 / layer.rows)));
   const size: [number, number] = layer.rows === 1 ? [Math.max(2, (width - 14) / layer.columns), 44] : [side, side];
   const note = layer.pooled[0] > 1 ? `a cell sums over ${layer.pooled[0]}×${layer.pooled[1]} pixels` : undefined;
   const cells = {

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { short, signed } from "../numbers";
 import type { Ledger } from "../scene";
 import { ledgerOf } from "../values";
-import type { View } from "../view";
+import { widthsOf, type View } from "../view";
 
 const MOST_OPS = 12;
 
@@ -49,7 +49,7 @@ export function LedgerPanel(view: View) {
     (event.currentTarget as HTMLElement).querySelectorAll("button")[next]?.focus();
   };
   return (
-    <section class="panel" aria-label="ledger">
+    <section class={`panel ${widthsOf(view.scene).ledger}`} aria-label="ledger">
       <h2>Where it went</h2>
       <div class="bars" role="group" aria-label="ledger" onKeyDown={move}>
         {rows.map((row, i) => (
@@ -91,29 +91,17 @@ function Ops({ ledger, cause }: { ledger: Ledger; cause: string }) {
   const most = ops.sort((a, b) => Math.abs(b.absorbed[cause]) - Math.abs(a.absorbed[cause])).slice(0, MOST_OPS);
   const more = ops.length - most.length + ledger.left_out;
   return (
-    <div>
+    <>
       <div class="quiet">ops that took “{cause}”</div>
-      <div class="scroll">
-        <table>
-          <tr>
-            <th scope="col">op</th>
-            <th scope="col">amount</th>
-            <th scope="col">of received</th>
-            <th scope="col">where</th>
-          </tr>
-          {most.map((op) => (
-            <tr>
-              <th scope="row" title={`${op.op}, rule ${op.rule}`}>
-                {op.node}
-              </th>
-              <td>{signed(op.absorbed[cause])}</td>
-              <td>{short(op.received)}</td>
-              <td style={{ textAlign: "left" }}>{op.place}</td>
-            </tr>
-          ))}
-        </table>
-      </div>
+      <ol class="ops" tabIndex={0} aria-label={`ops that took ${cause}`}>
+        {most.map((op) => (
+          <li title={`${op.op}, rule ${op.rule}, ${op.place}`}>
+            <b>{signed(op.absorbed[cause])}</b> of {short(op.received)} at {op.node}
+            <div class="quiet">{op.place.split(" (")[0]}</div>
+          </li>
+        ))}
+      </ol>
       {more > 0 && <div class="quiet">and {more} more</div>}
-    </div>
+    </>
   );
 }

@@ -1,7 +1,7 @@
 // The heads, channels or features of one layer, strongest first.
 
 import { shownAt } from "../values";
-import type { View } from "../view";
+import { widthsOf, type View } from "../view";
 import { Bars } from "../parts/Bars";
 import { largest } from "../numbers";
 
@@ -21,7 +21,7 @@ export function Units(view: View) {
     ...shownAt(view.whole, view.traced, first + i, limit * 0.005),
   })).sort((a, b) => Number(a.faded) - Number(b.faded) || Math.abs(b.amount) - Math.abs(a.amount));
   return (
-    <section class="panel" aria-label="units">
+    <section class={`panel ${widthsOf(scene).units}`} aria-label="units">
       <h2>
         {plural(layer.unit)} of{" "}
         <select

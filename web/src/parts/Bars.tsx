@@ -63,7 +63,7 @@ function Track({ amount, limit }: { amount: number; limit: number }) {
   const left = amount < 0 ? 50 - share : 50;
   return (
     <span class="track" aria-hidden="true">
-      <i class={amount < 0 ? "against" : "for"} style={{ left: `${left}%`, width: `${share}%` }} />
+      <i hidden={!amount} class={amount < 0 ? "against" : "for"} style={{ left: `${left}%`, width: `${share}%` }} />
     </span>
   );
 }
