@@ -8,8 +8,8 @@ def printable(text: str) -> str:
 
     Example:
         >>> from lrp_engine.markup.cells import printable
-        >>> printable("two\\nlines \\x1b[31m")
-        'two lines  [31m'
+        >>> printable(f"two{chr(10)}lines{chr(27)}[31m")
+        'two lines [31m'
     """
     return "".join(c if c.isprintable() else " " for c in text)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -18,14 +16,12 @@ from ..propagate.ledger import Account, Ledger
 from ..show.balance import balance_of
 from ..show.page import Content, Verdict
 from ..show.questions import Question
-
-if TYPE_CHECKING:
-    from .explanation import Explanation
+from .told import Told
 
 _NO_LEDGER = "The ledger was not computed: explain(..., ledger=True), or read explanation.ledger."
 
 
-def content_of(explanation: Explanation, source: str | None = None, *, compute: bool) -> Content:
+def content_of(explanation: Told, source: str | None = None, *, compute: bool) -> Content:
     """Return what a page tells of an explanation.
 
     Args:
@@ -56,7 +52,7 @@ def content_of(explanation: Explanation, source: str | None = None, *, compute: 
     )
 
 
-def _ledger(explanation: Explanation, compute: bool) -> tuple[Ledger | None, str]:
+def _ledger(explanation: Told, compute: bool) -> tuple[Ledger | None, str]:
     """Return the ledger, or why there is none."""
     if explanation.stored_ledger is None and not compute:
         return None, _NO_LEDGER
@@ -69,7 +65,7 @@ def _ledger(explanation: Explanation, compute: bool) -> tuple[Ledger | None, str
 _NOT_ASKED: Verdict = Verdict(None, "check() was not run: it needs the ledger.")
 
 
-def _verdict(explanation: Explanation) -> Verdict:
+def _verdict(explanation: Told) -> Verdict:
     try:
         explanation.check()
     except LrpError as error:
@@ -83,7 +79,7 @@ def _verdict(explanation: Explanation) -> Verdict:
     )
 
 
-def _scores(explanation: Explanation, explained: Tensor, compute: bool) -> Tensor | None:
+def _scores(explanation: Told, explained: Tensor, compute: bool) -> Tensor | None:
     """Return the scores (batch, classes) among which classes were explained.
 
     They are found by what they say: weighted as was asked, they are the explained numbers. None if
@@ -99,7 +95,7 @@ def _scores(explanation: Explanation, explained: Tensor, compute: bool) -> Tenso
     return None
 
 
-def _output(explanation: Explanation, compute: bool) -> object:
+def _output(explanation: Told, compute: bool) -> object:
     if explanation.compute_output is not None and not compute:
         return None
     try:
