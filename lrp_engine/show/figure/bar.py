@@ -10,7 +10,7 @@ from ...markup.numbers import plain, signed
 from ..colours import LIGHT
 from ..limits import Limit
 from .look import Look
-from .region import SMALL, Region, write
+from .region import SMALL, Region, width_of, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +37,8 @@ def draw_bar(region: Region, limit: Limit, look: Look, *, shared: bool = True) -
     texts = [f"against {signed(-limit.end)}", "no say", f"for {signed(limit.end)}"]
     if not shared:
         texts = ["speaks against", "no say", "speaks for"]
+    if sum(map(width_of, texts)) > region.width:
+        texts = [signed(-limit.end), "", signed(limit.end)]
     if look.absolute:
         texts = ["", "0", plain(limit.end) if shared else "most"]
     sheet = region.part(0, 0.13, region.width, region.height - 0.13).sheet()

@@ -79,7 +79,9 @@ class BarsPanel:
         """Draw the bars."""
         rows = rows_of(self.sample, self.look)
         steps = [(0.0, row.amount) for row in rows]
-        _draw_rows(region, rows, steps, self.limit.end, "relevance: left against, right for")
+        _draw_rows(
+            region, rows, steps, self.limit.end, "relevance, from 0: left against, right for"
+        )
 
 
 @dataclass(frozen=True)

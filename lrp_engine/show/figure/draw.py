@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ...errors import InputError
 from ..colours import LIGHT
 from ..kinds import Kind
-from .bar import BAR_HEIGHT
+from .bar import BAR_HEIGHT, draw_bar
 from .heading import Heading
-from .look import Look, View
+from .look import Look, Scale, View
 from .panels import Panel, Shown, limits_of, panel_for
 from .region import SMALL, TEXT, Region, cut, width_of, write
 from .sample import Sample
@@ -176,11 +176,18 @@ class _Layout:
                 x = _MARGIN + column * (self._cell + _GAP)
                 self._draw_part(region.part(x, y, self._panel_width, height), part, panel)
             y += height + _GAP
+        self._draw_below(region.part(_MARGIN, y - _GAP, inside, self.height - y))
+
+    def _draw_below(self, region: Region) -> None:
+        """Draw the one bar of all parts, and the table."""
+        y, look = 0.0, self.picture.look
+        if self.picture.one_bar:
+            bar = region.part(0, 0.14, min(_BAR, region.width), BAR_HEIGHT)
+            draw_bar(bar, self.panels[-1].limit, look, shared=look.scale is not Scale.OWN)
+            y = self._bar_height
         if self.picture.foot:
-            _draw_table(
-                region.part(_MARGIN, y - _GAP + 0.3, inside, self._foot_height - 0.3),
-                self.picture.foot,
-            )
+            below = region.part(0, y + 0.3, region.width, self._foot_height - 0.3)
+            _draw_table(below, self.picture.foot)
 
     def _draw_part(self, region: Region, part: Part, panel: Panel) -> None:
         top = 0.0

@@ -68,21 +68,27 @@ def _draw_strip(sheet: Axes, balance: Balance, samples: int, y: float, width: fl
         write(sheet, 0, y + 0.12, cut(text, width), color=LIGHT.quiet)
         return
     left = 0.0
-    for part, share in zip(balance.parts, shares, strict=True):
+    ordered = _arrived_first(balance, shares)
+    for part, share in ordered:
         _draw_part(sheet, part, (left, y), share * width)
         left += share * width
     x = 0.0
-    for text in _legend(said, balance, shares):
+    for text in _legend(said, balance, ordered):
         if x + width_of(text) > width:
             break
         write(sheet, x, y + 0.22, text, color=LIGHT.quiet)
         x += width_of(text) + 0.14
 
 
-def _legend(said: str, balance: Balance, shares: Sequence[float]) -> Iterator[str]:
+def _arrived_first(balance: Balance, shares: Sequence[float]) -> list[tuple[Part, float]]:
+    pairs = list(zip(balance.parts, shares, strict=True))
+    return sorted(pairs, key=lambda pair: pair[0].kind is not PartKind.ARRIVED)
+
+
+def _legend(said: str, balance: Balance, ordered: Sequence[tuple[Part, float]]) -> Iterator[str]:
     if said:
         yield said.rstrip()
-    for part, share in zip(balance.parts, shares, strict=True):
+    for part, share in ordered:
         if share >= _LEAST:
             yield f"{part.text()} {percent(share)}"
     if not balance.balances:

@@ -18,7 +18,7 @@ from ..kinds import sum_to
 from ..limits import Limit
 from .bar import BAR_HEIGHT, draw_bar, frame
 from .look import Look, Overlay, View
-from .region import Region, cut, write
+from .region import Region, cut, wrap, write
 from .sample import Sample
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class MapPanel:
         bar: False leaves the bar out.
         view: Of image and map, what is shown.
         side: Of the larger of the two sides, in inches.
+        captions: False leaves the lines below the map out.
     """
 
     sample: Sample
@@ -110,6 +111,7 @@ class MapPanel:
     bar: bool = True
     view: View = View.BOTH
     side: float = _SIDE
+    captions: bool = True
 
     @property
     def shows_image(self) -> bool:
@@ -166,13 +168,16 @@ class MapPanel:
         return max(0.2, self.side * rows / longest), max(0.2, self.side * columns / longest)
 
     def _captions(self) -> list[str]:
+        if not self.captions or self.view is View.IMAGE:
+            return []
         step, photograph = self._plane()[1], photograph_of(self.sample)
         found = [self.limit.text()] if self.limit.is_cut or not self.bar else []
         if photograph is not None and not photograph.true_colours:
             found.append("the image is stretched: not its true colours")
         if step > 1:
             found.append(f"cell = {step}×{step} pixels")
-        return found
+        width = self._size()[1]
+        return [line for said in found for line in wrap(said, width, _CAPTION)]
 
 
 def coloured(plane: Tensor, limit: float, look: Look, photograph: Photograph | None) -> Tensor:

@@ -84,6 +84,18 @@ def width_of(text: str, size: float = SMALL, weight: str = "normal") -> float:
     return float(ink) * _HINTED + 0.02
 
 
+def wrap(text: str, width: float, size: float = SMALL) -> list[str]:
+    """Return a text as lines of at most so many inches, broken between words."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and width_of(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def cut(text: str, width: float, size: float = SMALL) -> str:
     """Return a text that is at most so many inches wide, cut at its end."""
     if width_of(text, size) <= width:

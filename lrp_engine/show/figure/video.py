@@ -48,7 +48,9 @@ class VideoPanel:
         axes = tuple(a for a in self.sample.axes if a is not Axis.FRAME)
         relevance = self.sample.relevance.select(axis, index)
         frame = Sample(self.sample.name, relevance, axes, labels, Kind.IMAGE)
-        return MapPanel(frame, self.look, self.limit, bar=False, view=View.MAP, side=_SIDE)
+        return MapPanel(
+            frame, self.look, self.limit, bar=False, view=View.MAP, side=_SIDE, captions=False
+        )
 
     def _cell(self) -> float:
         return _TITLE + _SIDE * min(
@@ -78,6 +80,9 @@ class VideoPanel:
             rows = -(-len(chosen) // _COLUMNS)
             y = top + rows * (self._cell() + 0.08) + 0.02
             draw_bar(region.part(0, y, 3.0, BAR_HEIGHT), self.limit, self.look)
+        if self.limit.is_cut:
+            beside = region.part(3.3, region.height - BAR_HEIGHT, region.width - 3.3, 0.2).sheet()
+            write(beside, 0, 0.08, self.limit.text(), color=LIGHT.quiet, size=7.5)
 
     def _draw_bars(self, region: Region, chosen: list[int]) -> None:
         totals = self.sample.amounts.sum((-1, -2))
