@@ -36,21 +36,6 @@ class BySource(Mapping[str, Tensor]):
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise KeyError(f"unknown source {name!r}; choose from: {', '.join(self._tensors)}{hint}")
 
-    def name_of(self, name: str | None = None) -> str:
-        """Return the full name of a source; None is the only one.
-
-        Raises:
-            InputError: there is no such source, or several and none was named.
-        """
-        names = list(self._tensors)
-        if name in self._tensors:
-            return name
-        if len(names) == 1 and name in (None, "input"):
-            return names[0]
-        if name is None:
-            raise InputError(f"there are several sources; name one of {', '.join(names)}")
-        raise InputError(f"there is no source {name!r}{suggest(name, names)}")
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 
@@ -60,3 +45,19 @@ class BySource(Mapping[str, Tensor]):
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}: {shape_text(v)}" for k, v in self._tensors.items())
         return f"{{{inside}}}"
+
+
+def find_source(tensors: Mapping[str, Tensor], name: str | None = None) -> str:
+    """Return the full name of a source; None is the only one.
+
+    Raises:
+        InputError: there is no such source, or several and none was named.
+    """
+    names = list(tensors)
+    if name is not None and name in names:
+        return name
+    if len(names) == 1 and name in (None, "input"):
+        return names[0]
+    if name is None:
+        raise InputError(f"there are several sources; name one of {', '.join(names)}")
+    raise InputError(f"there is no source {name!r}{suggest(name, names)}")

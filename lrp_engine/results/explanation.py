@@ -20,10 +20,12 @@ from ..show.figure.look import read_look
 from ..show.labelling import label_all, label_source, read_source_words
 from ..show.labels import Labels
 from ..show.page import NOTEBOOK, write_fragment, write_lines, write_page
-from .by_source import BySource
+from .batch import Batch, Samples
+from .by_source import BySource, find_source
 from .page_content import content_of
-from .plotting import Given, Samples, plot_explanation, read_kind
+from .plotting import Given, plot_explanation, read_kind
 from .store import StoredExplanation, read_explanation, write_explanation
+from .tables import Tabular
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +44,7 @@ class CannotCompute:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Batch, Tabular):
     """One explanation of a batch.
 
     `relevance[source]` has the source's shape and the unit of `explained`, the explained number
@@ -181,13 +183,9 @@ class Explanation:
         )
         said = read_source_words(of_source)
         if not said.is_empty:
-            name = self.relevance.name_of(source)
+            name = find_source(self.relevance, source)
             labels = label_source(labels, name, self.relevance[name], said)
         return self.labelled(labels)
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self.explained.reshape(-1))
 
     def check(
         self,
@@ -360,7 +358,7 @@ class Explanation:
             InputError: there is no such source, or tokens do not fit the positions.
         """
         said = self if tokens is None else self.with_labels(source, words=tokens)
-        name = None if source is None else self.relevance.name_of(source)
+        name = None if source is None else find_source(self.relevance, source)
         return write_fragment(content_of(said, name, compute=True))
 
     def write_page(self, path: str | Path) -> Path:

@@ -23,14 +23,14 @@ from ..show.labelling import SourceWords, label_source, names_of_classes
 from ..show.labels import Labels
 from ..show.pieces import pieces_of
 from ..show.titles import subtitle_of, title_of
+from .batch import Samples, find_samples, require_samples
+from .by_source import find_source
+from .told import Told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .explanation import Explanation
-
-Samples = int | slice | Sequence[int]
 _SIDE_BY_SIDE, _MAPS_SIDE_BY_SIDE = 3, 5
 _MOST_SAMPLES = 64
 
@@ -47,7 +47,7 @@ class Given:
 
 
 def plot_explanation(
-    explanation: Explanation,
+    explanation: Told,
     source: str | None,
     samples: Samples,
     given: Given,
@@ -72,7 +72,7 @@ def plot_explanation(
     """
     names = _sources(explanation, source)
     labels = _labels(explanation, names, given)
-    indices = find_samples(samples, len(explanation))
+    indices = _find(explanation, samples)
     one = len(indices) == 1
     parts = [
         Part(
@@ -96,29 +96,8 @@ def read_kind(kind: str | None) -> tuple[Kind | None, bool]:
     return choose(Kind, kind, "kind"), False
 
 
-def find_samples(samples: Samples, count: int) -> list[int]:
-    """Return the places of samples in a batch of `count`. Raises InputError."""
-    if isinstance(samples, slice):
-        found = list(range(count))[samples]
-    else:
-        found = [samples] if isinstance(samples, int) else [int(index) for index in samples]
-    for index in found:
-        if not -count <= index < count:
-            raise InputError(
-                f"there is no sample {index}: this explanation has {count}, counted from 0"
-            )
-    if not found:
-        raise InputError(f"samples {samples!r}: none of the {count} is among them")
-    if len(found) > _MOST_SAMPLES:
-        raise InputError(
-            f"{len(found)} samples are too many for one picture: at most {_MOST_SAMPLES}, as in"
-            f" sample=range({_MOST_SAMPLES})"
-        )
-    return [index % count for index in found]
-
-
 def compare_explanations(
-    explanations: Mapping[str, Explanation],
+    explanations: Mapping[str, Told],
     source: str | None,
     sample: int,
     given: Given,
@@ -140,9 +119,9 @@ def compare_explanations(
         raise InputError(f"a comparison needs two explanations, not {len(explanations)}")
     parts, maps = [], []
     for name, explanation in explanations.items():
-        one = explanation.relevance.name_of(source)
+        one = find_source(explanation.relevance, source)
         labels = _labels(explanation, [one], given)
-        (index,) = find_samples(sample, len(explanation))
+        (index,) = _find(explanation, sample)
         shown = _shown(explanation, labels, one, index, given)
         explained = signed(_explained(explanation, index))
         if shown.sample.kind is Kind.IMAGE and not parts:
@@ -153,23 +132,38 @@ def compare_explanations(
         shapes = ", ".join(str(tuple(amounts.shape)) for amounts in maps)
         raise InputError(f"these explanations cannot be compared entry by entry: shapes {shapes}")
     first = next(iter(explanations.values()))
-    labels = _labels(first, [first.relevance.name_of(source)], given)
-    (index,) = find_samples(sample, len(first))
+    labels = _labels(first, [find_source(first.relevance, source)], given)
+    (index,) = _find(first, sample)
     heading = Heading(
         title_of(labels, index, _explained(first, index)),
-        subtitle_of(labels, index, len(first), "scales of their own"),
+        subtitle_of(labels, index, _count(first), "scales of their own"),
     )
     foot = agreement_table(list(explanations), maps)
     return draw_picture(Picture(heading, parts, look, _MAPS_SIDE_BY_SIDE, foot))
 
 
-def _sources(explanation: Explanation, source: str | None) -> list[str]:
+def _find(explanation: Told, samples: Samples) -> list[int]:
+    require_samples(explanation)
+    found = find_samples(samples, _count(explanation))
+    if len(found) > _MOST_SAMPLES:
+        raise InputError(
+            f"{len(found)} samples are too many for one picture: at most {_MOST_SAMPLES}, as in"
+            f" sample=range({_MOST_SAMPLES})"
+        )
+    return found
+
+
+def _count(explanation: Told) -> int:
+    return len(explanation.explained.reshape(-1))
+
+
+def _sources(explanation: Told, source: str | None) -> list[str]:
     if source is None:
         return list(explanation.relevance)
-    return [explanation.relevance.name_of(source)]
+    return [find_source(explanation.relevance, source)]
 
 
-def _labels(explanation: Explanation, names: Sequence[str], given: Given) -> Labels:
+def _labels(explanation: Told, names: Sequence[str], given: Given) -> Labels:
     """Return the labels with what is said of them for this picture."""
     labels = explanation.labels
     if given.class_names is not None:
@@ -189,7 +183,7 @@ def _labels(explanation: Explanation, names: Sequence[str], given: Given) -> Lab
     return labels
 
 
-def _shown(explanation: Explanation, labels: Labels, name: str, index: int, given: Given) -> Shown:
+def _shown(explanation: Told, labels: Labels, name: str, index: int, given: Given) -> Shown:
     relevance = explanation.relevance[name]
     sample = take_sample(name, relevance, labels.of(name), index, given.kind)
     known = sample.labels
@@ -208,7 +202,7 @@ def _shown(explanation: Explanation, labels: Labels, name: str, index: int, give
     )
 
 
-def _absorbed(explanation: Explanation, name: str, index: int, explained: float) -> list[Row]:
+def _absorbed(explanation: Told, name: str, index: int, explained: float) -> list[Row]:
     """Return what other sources got and what ops absorbed of one sample's explained number."""
     rows = []
     for other, relevance in explanation.relevance.items():
@@ -221,11 +215,11 @@ def _absorbed(explanation: Explanation, name: str, index: int, explained: float)
     return rows
 
 
-def _explained(explanation: Explanation, index: int) -> float:
+def _explained(explanation: Told, index: int) -> float:
     return float(explanation.explained.detach().reshape(-1)[index])
 
 
-def _label(explanation: Explanation, labels: Labels, name: str, index: int, one: bool) -> str:
+def _label(explanation: Told, labels: Labels, name: str, index: int, one: bool) -> str:
     """Return the line above a part: the sample's question in a sheet, the source of several."""
     said = "" if one else title_of(labels, index, _explained(explanation, index))
     if not one:
@@ -239,12 +233,10 @@ def _label(explanation: Explanation, labels: Labels, name: str, index: int, one:
     return said
 
 
-def _heading(
-    explanation: Explanation, labels: Labels, indices: Sequence[int], ledger: bool
-) -> Heading:
+def _heading(explanation: Told, labels: Labels, indices: Sequence[int], ledger: bool) -> Heading:
     balance, said = _balance(explanation) if ledger else (None, "")
     notes = [*labels.notes, *filter(None, [said])]
-    preset, count = explanation.provenance.preset, len(explanation)
+    preset, count = explanation.provenance.preset, _count(explanation)
     if len(indices) == 1:
         title = title_of(labels, indices[0], _explained(explanation, indices[0]))
         quiet = subtitle_of(labels, indices[0], count, preset)
@@ -256,7 +248,7 @@ def _heading(
     return Heading(title, quiet, balance, count, notes)
 
 
-def _balance(explanation: Explanation) -> tuple[Balance | None, str]:
+def _balance(explanation: Told) -> tuple[Balance | None, str]:
     """Return where the explained numbers went, or why that is not known."""
     try:
         return balance_of(explanation.ledger), ""
