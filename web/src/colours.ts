@@ -1,18 +1,12 @@
-// The colours of relevance, those of lrp_engine/show/colours.py: a test compares them.
+// The colours of relevance. colours.json holds those of lrp_engine/show/colours.py: a test compares.
 
-export const STOPS = {
-  light: ["#0b3c7d", "#2f79b9", "#9cc7e0", "#ffffff", "#f4ae90", "#cf4a41", "#7f0a1f"],
-  dark: ["#9fd0f5", "#4f97d3", "#234f7c", "#15181c", "#7c2f2a", "#d8675c", "#ffc0ab"],
-};
-export const LINES = {
-  light: { for: "#b3362f", against: "#1f66a8", absorbed: "#6b7280" },
-  dark: { for: "#f08a7c", against: "#7ab8ee", absorbed: "#6b7280" },
-};
-export type Theme = keyof typeof STOPS;
+import themes from "./colours.json";
+
+export type Theme = keyof typeof themes;
 export type Rgb = [number, number, number];
 
 const parse = (hex: string): Rgb => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)) as Rgb;
-const PARSED = { light: STOPS.light.map(parse), dark: STOPS.dark.map(parse) };
+const PARSED = { light: themes.light.scale.map(parse), dark: themes.dark.scale.map(parse) };
 
 /** Return the colour of a number from -1 to 1; beyond, the colours end. */
 export function colour(part: number, theme: Theme): Rgb {
@@ -36,6 +30,15 @@ export function inkOn(rgb: Rgb): string {
 
 /** Return a colour faded into the page's background. */
 export function fade(rgb: Rgb, share: number, theme: Theme): Rgb {
-  const back: Rgb = theme === "light" ? [255, 255, 255] : [21, 24, 28];
+  const back = parse(themes[theme].paper);
   return rgb.map((x, i) => Math.round(back[i] + (x - back[i]) * share)) as Rgb;
+}
+
+/** Return the same colours as variables for style sheets. */
+export function variables(theme: Theme): string {
+  const t = themes[theme];
+  return (
+    `--for:${t.speaks_for};--against:${t.speaks_against};--absorbed:${t.absorbed};` +
+    `--ink:${t.ink};--quiet:${t.quiet};--back:${t.paper};`
+  );
 }

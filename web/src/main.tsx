@@ -1,13 +1,15 @@
 import { render } from "preact";
 import { App } from "./App";
 import { readScene } from "./scene";
+import { variables } from "./colours";
 import styles from "./style.css";
 
 const text = (id: string) => document.getElementById(id)!.textContent!;
 
 async function start() {
   const style = document.createElement("style");
-  style.textContent = styles;
+  const dark = "@media (prefers-color-scheme: dark)";
+  style.textContent = `:root{${variables("light")}}${dark}{:root{${variables("dark")}}}${styles}`;
   document.head.append(style);
   const app = document.getElementById("app")!;
   try {
