@@ -12,37 +12,13 @@ transformers = pytest.importorskip("transformers")
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors  # noqa: E402
 from tokenizers.models import BPE, WordPiece  # noqa: E402
 
-WORDS = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "the",
-    "nurse",
-    "doctor",
-    "read",
-    "a",
-    "book",
-    "and",
-    "it",
-    "was",
-    "good",
-    "bad",
-    "film",
-    "##ly",
-    "in",
-    "paris",
-    "this",
-    "example",
-    "is",
-    "about",
-    "sports",
-    "politics",
-    ".",
-]
+WORDS = """
+[PAD] [UNK] [CLS] [SEP] the nurse doctor read a book and it was good bad film ##ly in paris this
+example is about sports politics .
+""".split()  # noqa: SIM905
 SMALL = {
     "hidden_size": 16,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "max_position_embeddings": 64,
@@ -76,14 +52,10 @@ def byte_level() -> Any:
     letters = [*map(chr, range(97, 123)), "Ġ", "."]
     words = ["the", "nurse", "doctor", "read", "it"]
     merges: list[tuple[str, str]] = []
-    vocabulary = dict.fromkeys(letters)
     for word in words:
-        for start in (word[0], "Ġ"):
-            rest = word[1:] if start == word[0] else word
-            for letter in rest:
-                merges.append((start, letter))
-                start += letter
-                vocabulary[start] = None
+        starts = [word[:i] for i in range(1, len(word))]
+        merges += [(start, word[len(start)]) for start in starts] + [("Ġ", word)]
+    vocabulary = dict.fromkeys([*letters, *(a + b for a, b in merges)])
     made = Tokenizer(BPE({w: i for i, w in enumerate(vocabulary)}, list(dict.fromkeys(merges))))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -129,9 +101,14 @@ def encoder() -> Any:
 @cache
 def gpt2() -> Any:
     config = transformers.GPT2Config(
-        vocab_size=len(byte_level()), n_embd=16, n_layer=2, n_head=2, n_positions=64
+        vocab_size=len(byte_level()),
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        n_positions=64,
+        bos_token_id=0,
+        eos_token_id=0,
     )
-    config.bos_token_id = config.eos_token_id = byte_level().eos_token_id
     return _made(transformers.GPT2LMHeadModel, config)
 
 

@@ -1,5 +1,6 @@
 """Pipelines and folders of transformers are explained on texts and images as they are."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,22 @@ def pipe(task: str, model: Any) -> Any:
     return nets.pipeline(task, model, tokenizer=nets.wordpiece())
 
 
+@cache
+def classified() -> lrp.Subject:
+    return lrp.Subject(pipe("text-classification", nets.classifier()))
+
+
 def logits(model: Any, tokenizer: Any, *text: str) -> torch.Tensor:
     with torch.no_grad():
         return model(**tokenizer(*text, return_tensors="pt")).logits
 
 
 def test_a_text_classifier_knows_words_and_classes() -> None:
-    model = nets.classifier()
-    found = lrp.explain(pipe("text-classification", model), TEXT, target="predicted")
-    expected = logits(model, nets.wordpiece(), TEXT)
+    found = classified().explain(TEXT, target="predicted")
+    expected = logits(nets.classifier(), nets.wordpiece(), TEXT)
     assert_close(found.explained.float(), expected.max(1).values, 1e-5)
     (pieces,) = found.labels.of("input_ids").words
-    assert [p.text for p in pieces] == [
-        "[CLS]",
-        *["the", "nurse", "read", "a", "good", "ly", "book"],
-        "[SEP]",
-    ]
+    assert " ".join(p.text for p in pieces) == "[CLS] the nurse read a good ly book [SEP]"
     assert [p.special for p in pieces] == [True, *[False] * 7, True]
     assert pieces[5].word == pieces[6].word != pieces[7].word
     assert found.labels.class_names == ("negative", "positive", "mixed")
@@ -42,7 +43,7 @@ def test_a_text_classifier_knows_words_and_classes() -> None:
 
 
 def test_texts_of_several_lengths_are_explained_as_each_alone() -> None:
-    subject = lrp.Subject(pipe("text-classification", nets.classifier()))
+    subject = classified()
     both = subject.explain([TEXT, "a film"], [{"positive": 1, "negative": -1}, "mixed"])
     alone = subject.explain("a film", "mixed")
     assert_close(both.explained[1:], alone.explained, 1e-5)
@@ -138,21 +139,26 @@ def test_images_are_preprocessed_and_shown_in_their_colours() -> None:
 def test_a_checkpoint_folder_is_opened(tmp_path: Path) -> None:
     nets.classifier().save_pretrained(tmp_path)
     nets.wordpiece().save_pretrained(tmp_path)
-    found = lrp.explain(tmp_path, TEXT, "positive")
-    expected = lrp.explain(nets.classifier(), TEXT, 1, tokenizer=nets.wordpiece())
-    assert_close(found.relevance["input_ids"], expected.relevance["input_ids"], 1e-5)
+    subject = lrp.Subject(tmp_path)
+    assert subject.class_names == ("negative", "positive", "mixed")
+    expected = classified().read(TEXT)
+    read = subject.read(TEXT)
+    assert read.sources == expected.sources
+    assert all(torch.equal(read.inputs[k], v) for k, v in expected.inputs.items())
 
 
 def test_a_long_text_is_refused_or_cut_as_told() -> None:
-    pipeline, text = pipe("text-classification", nets.classifier()), "film " * 40
+    text = "film " * 40
     with pytest.raises(InputError, match="42 tokens, the model takes 32"):
-        lrp.explain(pipeline, text, 0)
-    found = lrp.explain(pipeline, text, 0, truncate=True)
-    assert found.labels.notes == ("text 0 was cut: it has 42 tokens, the model takes 32",)
-    assert found.labels.of("input_ids").words[0][-1].text == "[SEP]"
+        classified().read(text)
+    cut = lrp.Subject(nets.classifier(), tokenizer=nets.wordpiece(), truncate=True).read(text)
+    assert cut.notes == ("text 0 was cut: it has 42 tokens, the model takes 32",)
+    assert cut.sources["input_ids"].words[0][-1].text == "[SEP]"
+    assert cut.inputs["input_ids"].shape == (1, 32)
 
 
 def test_other_pipelines_are_refused() -> None:
-    masked = nets._made(nets.transformers.BertForMaskedLM, nets.bert_config())
+    pipeline = pipe("text-classification", nets.classifier())
+    pipeline.task = "fill-mask"
     with pytest.raises(CaptureError, match="fill-mask is not read here"):
-        lrp.explain(nets.pipeline("fill-mask", masked, tokenizer=nets.wordpiece()), TEXT)
+        lrp.explain(pipeline, TEXT)
