@@ -18,7 +18,7 @@ from torch.nn.functional import linear
 
 from ..errors import CaptureError
 from ..graphs.aten import aten
-from ..kernels.scan import scan_steps
+from ..kernels.scan import Tensors, run_through
 
 _LSTM = 2  # oneDNN's number for it
 
@@ -129,36 +129,18 @@ def _weights(params: Sequence[Tensor], count: int, has_biases: bool) -> Iterator
 def _walk(
     step: Step, x: Tensor, states: States, w: LayerWeights, reverse: bool
 ) -> tuple[Tensor, States]:
-    """Run one direction over (time, batch, features); the last states are (batch, hidden).
+    """Run one direction over (time, batch, features); the last states are (batch, hidden)."""
 
-    The first step stands by itself: the states before it may be constants, as those before all
-    others are not, and rules tell these apart.
-    """
-    entering = linear(x, w.from_input, w.input_bias)
-    first = entering[-1:] if reverse else entering[:1]
-    now = step(first, tuple(state.unsqueeze(0) for state in states), w)
-    if x.shape[0] == 1:
-        return now[0], tuple(state[0] for state in now)
-    rest = entering[:-1] if reverse else entering[1:]
-    later = _scan(step, rest, now, w, reverse)
-    pairs = zip(now, later, strict=True)
-    found = [torch.cat([b, a] if reverse else [a, b]) for a, b in pairs]
-    return found[0], tuple(state[0 if reverse else -1] for state in found)
-
-
-def _scan(
-    step: Step, entering: Tensor, states: States, w: LayerWeights, reverse: bool
-) -> list[Tensor]:
-    """Run one direction over all steps but the first."""
-    there = [weight is not None for weight in w[1:]]
-
-    def one(each: Sequence[Tensor], before: Sequence[Tensor], fixed: Sequence[Tensor]) -> States:
+    def one(each: Tensors, before: Tensors, fixed: Tensors) -> States:
         given = iter(fixed)
-        own = (next(given) if is_there else None for is_there in there)
+        own = (next(given) if weight is not None else None for weight in w[1:])
         return step(each[0], tuple(before), LayerWeights(w.from_input, *own))
 
+    entering = linear(x, w.from_input, w.input_bias)
     fixed = [weight for weight in w[1:] if weight is not None]
-    return scan_steps(one, [entering], states, fixed, reverse)
+    first = [state.unsqueeze(0) for state in states]
+    found = run_through(one, [entering], first, fixed, reverse)
+    return found[0], tuple(state[0 if reverse else -1] for state in found)
 
 
 def lstm_layer(

@@ -21,6 +21,7 @@ from .attribute_reads import AttributeReads
 from .captured import Captured, CaptureMode
 from .exported import from_exported, written_buffers
 from .failures import capture_error
+from .free_lengths import keep_lengths_free
 from .functional import Functional, make_functional, retrace
 from .held import steering_inputs
 from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
@@ -256,7 +257,7 @@ def _export(module: nn.Module, call: CallArguments, dynamic_shapes: DynamicShape
         torch.export.export, module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
     )
     retraced = bool(modes_now().autocast)
-    with torch.no_grad(), silence_export(), allow_scans(module):
+    with torch.no_grad(), silence_export(), allow_scans(module), keep_lengths_free():
         try:
             return make_functional(export(), retraced=retraced)
         except TypeError as error:

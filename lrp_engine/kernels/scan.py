@@ -46,6 +46,29 @@ def scan_steps(
     return after
 
 
+def run_through(
+    step: Step, each: Tensors, states: Tensors, fixed: Tensors, reverse: bool = False
+) -> list[Tensor]:
+    """Return the states after each step as `scan_steps` does, the first step written by itself.
+
+    The states before the first step may be constants, as those before no other are, and rules tell
+    these apart. The scan is as long as the sequence, with a step too many whose result is dropped:
+    one step less might be none.
+    """
+    first = [x[-1:] if reverse else x[:1] for x in each]
+    now = list(step(first, states, fixed))
+    if each[0].shape[0] == 1:
+        return now
+    if reverse:
+        rest = [torch.cat([a, x])[:-1] for a, x in zip(first, each, strict=True)]
+    else:
+        rest = [torch.cat([x, a])[1:] for a, x in zip(first, each, strict=True)]
+    later = scan_steps(step, rest, now, fixed, reverse)
+    if reverse:
+        return [torch.cat([b, a])[1:] for a, b in zip(now, later, strict=True)]
+    return [torch.cat([a, b])[:-1] for a, b in zip(now, later, strict=True)]
+
+
 def _text_of(step: Step, each: Tensors, states: Tensors, fixed: Tensors) -> str:
     """Trace one step by itself, apart from whatever is being traced."""
     counts = len(each), len(each) + len(states)
