@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -104,6 +105,34 @@ def test_a_cache_that_is_more_than_keys_and_values_is_refused():
     cache = transformers.StaticCache(config=config, max_cache_len=8)
     with pytest.raises(InputError, match="StaticCache"):
         lrp.Engine(lambda x, cache: x.exp(), {"x": draw(2, 3), "cache": cache})
+
+
+class Renaming(nn.Module):
+    """Gives its weights other names in its listings, as TransformerBridge does, even swapped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def state_dict(self, *args: object, **kwargs: object) -> dict[str, Tensor]:
+        own = super().state_dict(*args, **kwargs)
+        names = {"first.weight": "second.weight", "second.weight": "first.weight"}
+        return {names.get(name, f"renamed.{name}"): tensor for name, tensor in own.items()}
+
+    def named_parameters(self, *args: object, **kwargs: object) -> Iterator[tuple[str, Tensor]]:
+        return (("own." + name, p) for name, p in super().named_parameters(*args, **kwargs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x).relu())
+
+
+def test_weights_are_found_by_their_paths_whatever_a_state_dict_says():
+    model, x = seeded(Renaming).eval(), draw(2, 3)
+    engine = lrp.Engine(model, x, preset="gradient")
+    assert engine.captured.tensors["first_weight"] is model.first.weight
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
+    torch.testing.assert_close(engine.explain(x, 1).coefficient["x"], gradient)
 
 
 class Guarded(nn.Module):

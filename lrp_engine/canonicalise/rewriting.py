@@ -69,7 +69,7 @@ def remap(captured: Captured, graph: fx.Graph, copies: Mapping[fx.Node, Argument
 
     def alive(nodes: tuple[fx.Node, ...]) -> tuple[fx.Node, ...]:
         found = (copies.get(n) for n in nodes)
-        return tuple(n for n in found if isinstance(n, fx.Node) and n in kept)
+        return tuple(dict.fromkeys(n for n in found if isinstance(n, fx.Node) and n in kept))
 
     return replace(
         captured,

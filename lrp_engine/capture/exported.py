@@ -28,7 +28,11 @@ _HELD = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
 def from_exported(
-    functional: Functional, names: tuple[str, ...], mode: CaptureMode, notes: tuple[str, ...] = ()
+    functional: Functional,
+    names: tuple[str, ...],
+    mode: CaptureMode,
+    notes: tuple[str, ...] = (),
+    own: Mapping[str, Tensor] | None = None,
 ) -> Captured:
     """Copy an exported program's graph; its tensors stay the model's own objects.
 
@@ -37,13 +41,16 @@ def from_exported(
         names: Names of forward's positional parameters; empty if there is no module at hand.
         mode: The way in which the program was made.
         notes: What the user should know of the capture.
+        own: The module's parameters and buffers by their paths, where there is a module: its
+            `state_dict` may have other names for them. Default: the program's.
 
     Raises:
         CaptureError: The program has inputs that are neither tensors of the model nor the user's.
     """
     program, writes = functional
     copier = Copier(fx.Graph(), writes)
-    inputs = _copy_inputs(program, copier)
+    held = program.constants | program.state_dict | dict(own or {})
+    inputs = _copy_inputs(program, copier, held)
     copier.name_sizes(inputs.placeholders)
     for node in program.graph.nodes:
         if node.op == "get_attr":
@@ -64,14 +71,18 @@ class _Inputs(NamedTuple):
     tensors: dict[str, Tensor]
 
 
-def _copy_inputs(program: ExportedProgram, copier: Copier) -> _Inputs:
+def _copy_inputs(
+    program: ExportedProgram, copier: Copier, held_by_name: Mapping[str, Tensor]
+) -> _Inputs:
     inputs = _Inputs([], {})
     specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     for node in program.graph.find_nodes(op="placeholder"):
         spec = specs[node.name]
         if spec.kind in _HELD:
-            held = _hold(copier.graph, node, program, str(spec.target), inputs.tensors)
-            copier.copies[node] = held
+            name = str(spec.target)
+            copier.copies[node] = _hold(
+                copier.graph, node, name, held_by_name[name], inputs.tensors
+            )
         elif spec.kind == InputKind.USER_INPUT:
             placeholder = copier.graph.node_copy(node)
             copier.copies[node] = placeholder
@@ -120,15 +131,9 @@ def _argument_names(program: ExportedProgram) -> tuple[str, ...]:
 
 
 def _hold(
-    graph: fx.Graph,
-    node: fx.Node,
-    program: ExportedProgram,
-    name: str,
-    tensors: dict[str, Tensor],
+    graph: fx.Graph, node: fx.Node, name: str, held: Tensor, tensors: dict[str, Tensor]
 ) -> fx.Node:
     """Add a parameter, buffer or constant: an attribute that is the model's own tensor."""
-    held = program.state_dict.get(name)
-    held = program.constants[name] if held is None else held
     attribute = re.sub(r"\W", "_", name)
     while attribute in tensors:
         attribute += "_"

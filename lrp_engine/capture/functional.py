@@ -75,13 +75,17 @@ def _aliases_declared(graph: fx.Graph) -> Iterator[None]:
     try:
         for node in silent:
             node.target, node.args, node.kwargs = ALIAS, node.args[:1], {}
-            reads.append(_read_at_once(graph, node))
+        reads += [_read_at_once(graph, n) for n in _aliases(graph)]
         yield
     finally:
         for read in reads:
             graph.erase_node(read)
         for node, target, args, kwargs in before:
             node.target, node.args, node.kwargs = target, args, kwargs
+
+
+def _aliases(graph: fx.Graph) -> list[fx.Node]:
+    return [node for node in graph.nodes if node.target is ALIAS]
 
 
 def _read_at_once(graph: fx.Graph, node: fx.Node) -> fx.Node:

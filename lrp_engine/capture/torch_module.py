@@ -24,6 +24,7 @@ from .failures import capture_error
 from .free_lengths import keep_lengths_free
 from .functional import Functional, make_functional, retrace
 from .held import steering_inputs
+from .identities import name_identities
 from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
 from .own_derivatives import note_own_derivatives
 from .premises import Premises, premise_notes, premises_of
@@ -126,8 +127,10 @@ def _capture_module(
                 preserve_attributes(module, view.module),
                 view.record_reads(reads),
                 note_own_derivatives() as derivatives,
+                name_identities(),
                 take_sparse_for_dense(module, view.module) as dense,
             ):
+                own = _own_tensors(view.module)
                 program, note = attempt.run()
         except Exception as error:
             problems.append(f"{attempt.name}: {_first_line(error)}")
@@ -135,7 +138,7 @@ def _capture_module(
             continue
         notes = tuple(n for n in (*problems, note, view.note()) if n)
         with leave_modes():
-            captured = from_exported(program, names, attempt.mode, notes)
+            captured = from_exported(program, names, attempt.mode, notes, own)
         if attempt.mode is CaptureMode.EXPORTED and dynamic is True:
             notes = (*captured.notes, *fixed_batch_notes(captured.shapes, call, notes))
         return replace(
@@ -173,6 +176,14 @@ def _rerun(
     with preserve_attributes(module, view), allow_scans(module), ambient.enter():
         lend_copies(module, buffers)
         return view(*args, **kwargs)
+
+
+def _own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's parameters and buffers by all their paths, as torch.export names them."""
+    return {
+        **dict(module.named_buffers(remove_duplicate=False)),
+        **dict(module.named_parameters(remove_duplicate=False)),
+    }
 
 
 def _homes(module: nn.Module, captured: Captured) -> tuple[TensorHome, ...]:

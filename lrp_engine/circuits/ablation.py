@@ -14,11 +14,12 @@ from enum import Enum
 import torch
 from torch import Tensor, fx
 
-from .blocks import Block, Heads
+from .blocks import Block
 from .circuit import Circuit
 from .circuit_model import CircuitModel
 from .downstream import downstream_program, repeat_batch
 from .edges import require_blocks
+from .heads import Heads
 from .pairs import Pairs, evaluate_metric
 
 
@@ -70,7 +71,7 @@ class EdgeAblator:
         return output
 
     def _head_count(self, b: Block) -> int:
-        return self.ablated[b.heads.z].shape[1] if b.heads else 0
+        return b.heads.z.heads if b.heads else 0
 
     def _streams(self, node: fx.Node, changes: Sequence[Tensor], weights: Tensor) -> Tensor:
         """Return the stream that each reader sees, (reader * batch, position, feature)."""
@@ -87,14 +88,15 @@ class EdgeAblator:
         heads, batch = self._head_count(b), self.start.shape[0]
         parts = streams.chunk(len(b.readers))
         mixed = [
-            _own_head(self._run_between([b.reads], [end], [part])[0], heads)
-            for end, part in zip(b.readers, parts, strict=True)
+            end.axes.join_heads(self._run_between([b.reads], [end.node], [part])[0])
+            for end, part in zip(h.readers, parts, strict=True)
         ]
-        (z,) = self._run_between(b.readers, [h.z], mixed)
-        alone = repeat_batch(self.ablated[h.z], heads)
+        (z,) = map(h.z.axes.arrange, self._run_between(b.readers, [h.z.node], mixed))
+        stacked = repeat_batch(self.ablated[h.z.node], heads)
+        alone = h.z.axes.arrange(stacked)
         for head in range(heads):
             alone[head * batch : (head + 1) * batch, head] = z[:, head]
-        (outs,) = self._run_between([h.z], [b.out], [alone])
+        (outs,) = self._run_between([h.z.node], [b.out], [stacked])
         yield from (out - self.ablated[b.out] for out in outs.chunk(heads))
 
     def _run_between(
@@ -103,12 +105,6 @@ class EdgeAblator:
         rest = downstream_program(self.model, starts, ends)
         copies = given[0].shape[0] // self.start.shape[0]
         return rest.run(self.leaves, [self.ablated[n] for n in rest.boundary], given, copies)
-
-
-def _own_head(stacked: Tensor, heads: int) -> Tensor:
-    """Take head h of copy h: (head * batch, head, ...) -> (batch, head, ...)."""
-    apart = stacked.view(heads, -1, *stacked.shape[1:])
-    return torch.stack([apart[h, :, h] for h in range(heads)], 1)
 
 
 def prepare_ablation(
@@ -145,9 +141,10 @@ def _needed(model: CircuitModel, blocks: Sequence[Block]) -> Iterator[fx.Node]:
         yield from (b.skip, b.reads, b.out, b.after)
         steps: list[tuple[Sequence[fx.Node], Sequence[fx.Node]]] = [([b.reads], [b.out])]
         if b.heads is not None:
-            yield b.heads.z
+            z = b.heads.z.node
+            yield z
             steps = [([b.reads], [end]) for end in b.readers]
-            steps += [(b.readers, [b.heads.z]), ([b.heads.z], [b.out])]
+            steps += [(b.readers, [z]), ([z], [b.out])]
         for starts, ends in steps:
             yield from downstream_program(model, starts, ends).boundary
     yield from downstream_program(model, [blocks[-1].after], [model.output.node]).boundary

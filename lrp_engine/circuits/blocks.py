@@ -7,7 +7,7 @@ added is a block: an attention block if a softmax or fused attention lies in it,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -20,6 +20,7 @@ from ..graphs.schema import bind, operands_of, pick
 from ..graphs.walk import closure
 from ..method.op import Attention, Move, Op, Product, Softmax, Stop, WeightedSum
 from ..method.registry import Registry
+from .heads import Heads, heads_of_fused, heads_of_products
 
 
 class BlockKind(Enum):
@@ -27,16 +28,6 @@ class BlockKind(Enum):
 
     ATTENTION = "attention"
     MLP = "mlp"
-
-
-@dataclass(frozen=True)
-class Heads:
-    """The tensors of one attention, each (batch, head, position, feature)."""
-
-    query: fx.Node
-    key: fx.Node
-    value: fx.Node
-    z: fx.Node
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Block:
     def readers(self) -> tuple[fx.Node, ...]:
         """The nodes that read the stream: an attention's query, key and value, else the output."""
         h = self.heads
-        return (self.out,) if h is None else (h.query, h.key, h.value)
+        return (self.out,) if h is None else tuple(reader.node for reader in h.readers)
 
 
 @dataclass(frozen=True)
@@ -206,7 +197,7 @@ class BlockFinder:
             if isinstance(op, Attention):
                 arguments = bind(node.target, node.args, node.kwargs)
                 q, k, v = (arguments[n] for n in ("query", "key", "value"))
-                return _heads_apart(q, k, v, node)
+                return heads_of_fused(q, k, v, node)
             if isinstance(op, Softmax):
                 return self._written_out(node)
         return None
@@ -217,11 +208,7 @@ class BlockFinder:
         backward = self._path_to_product(softmax, self.live)
         if forward is None or backward is None:
             return None
-        weights, z = forward[-2:]
-        query, key = (n for n in backward[-1].args[:2] if isinstance(n, fx.Node))
-        values = next(n for n in self.live(z) if n is not weights)
-        before = key.args[0] if key.args and isinstance(key.args[0], fx.Node) else key
-        return _heads_apart(query, before, values, z) if _are_transposed(before, key) else None
+        return heads_of_products(backward[-1], *forward[-2:])
 
     def _path_to_product(
         self, start: fx.Node, step: Callable[[fx.Node], Sequence[fx.Node]]
@@ -265,27 +252,6 @@ def _mixes_features(op: Op) -> bool:
     if isinstance(op, Product):
         return not op.elementwise
     return isinstance(op, (Attention, Softmax, WeightedSum))
-
-
-def _heads_apart(q: fx.Node, k: fx.Node, v: fx.Node, z: fx.Node) -> Heads | None:
-    """Only where the heads have an axis of their own: (batch, head, position, feature)."""
-    fakes = [value(n) for n in (q, k, v, z)]
-    apart = all(isinstance(fake, Tensor) and fake.dim() == 4 for fake in fakes)
-    return Heads(q, k, v, z) if apart else None
-
-
-def _are_transposed(one: fx.Node, other: fx.Node) -> bool:
-    """Return whether two nodes are one tensor with the last two axes swapped, and no others."""
-    a, b = value(one), value(other)
-    if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.dim() != b.dim() or a.dim() < 2:
-        return False
-    swapped = b.transpose(-1, -2)
-    same_sizes = _texts(a.shape) == _texts(swapped.shape)
-    return same_sizes and _texts(a.stride()) == _texts(swapped.stride())
-
-
-def _texts(sizes: Iterable[object]) -> tuple[str, ...]:
-    return tuple(map(str, sizes))
 
 
 def _shape(node: fx.Node) -> tuple[str, ...]:

@@ -19,12 +19,14 @@ import torch
 from torch import Tensor, fx
 
 from ..errors import InputError, SourceError
-from ..graphs.nodes import value
+from ..markup import MOST_ROWS, Overview, Shown
+from ..markup.numbers import signed
 from ..method.relevance import widen
 from .blocks import Block, BlockKind
 from .circuit_model import CircuitModel
 from .downstream import downstream_program, repeat_batch
 from .estimators import Estimator, LinearEstimator, find_estimator
+from .heads import HeadTensor
 from .magnitudes import CutSums
 from .pairs import Pairs
 from .reader_paths import reader_paths
@@ -67,8 +69,8 @@ class ReaderInput:
         return self.name.partition("<")[0]
 
 
-@dataclass(frozen=True)
-class EdgeScores:
+@dataclass(frozen=True, repr=False)
+class EdgeScores(Shown):
     """Scores of all edges, in units of the metric.
 
     `values` is (batch, writer, reader), 0 where `possible`, (writer, reader), says there is no
@@ -111,6 +113,18 @@ class EdgeScores:
     def top(self, count: int = 10) -> list[tuple[str, str, float]]:
         """Return the `count` edges of largest absolute mean score, largest first."""
         return sorted(self.above(0.0), key=lambda edge: -abs(edge[2]))[:count]
+
+    def overview(self) -> Overview:
+        """Return the edges of largest score, and how the sums at both ends compare."""
+        said = self.cut_sums.statement
+        return Overview(
+            title=f"scores of {len(self)} edges by {self.estimator}, {self.direction.value}",
+            facts=(("prompts", str(len(self.clean))),),
+            head=("from", "to", "mean score#"),
+            rows=[(u, d, signed(score)) for u, d, score in self.top(MOST_ROWS)],
+            left_out=max(0, len(self) - MOST_ROWS),
+            notes=[said] if said else [],
+        )
 
     def node_scores(self) -> dict[str, float]:
         """Sum the mean scores of all edges out of each writer."""
@@ -215,7 +229,7 @@ def require_blocks(model: CircuitModel) -> tuple[Block, ...]:
 
 def _compared(blocks: Sequence[Block]) -> list[fx.Node]:
     """Return what is compared between the runs: the stream's start, each z, each MLP's output."""
-    return [blocks[0].skip, *(b.heads.z if b.heads is not None else b.out for b in blocks)]
+    return [blocks[0].skip, *(b.heads.z.node if b.heads is not None else b.out for b in blocks)]
 
 
 def _results(
@@ -234,17 +248,20 @@ def _results(
     return tuple(writers), torch.stack(results)
 
 
-def _head_results(model: CircuitModel, runs: RunPair, z: fx.Node, out: fx.Node) -> Iterator[Tensor]:
+def _head_results(
+    model: CircuitModel, runs: RunPair, z: HeadTensor, out: fx.Node
+) -> Iterator[Tensor]:
     """Yield what each head alone changes in the block's output: the others stay as in the base."""
-    rest = downstream_program(model, [z], [out])
-    base, other = runs.base_values[z], runs.other_values[z]
-    heads, batch = base.shape[1], base.shape[0]
-    patched = repeat_batch(base, heads + 1)
+    rest = downstream_program(model, [z.node], [out])
+    base, other = runs.base_values[z.node], z.axes.arrange(runs.other_values[z.node])
+    heads, batch = z.heads, base.shape[0]
+    stacked = repeat_batch(base, heads + 1)
+    patched = z.axes.arrange(stacked)
     for head in range(heads):
         patched[head * batch : (head + 1) * batch, head] = other[:, head]
     _, boundary = model.activations(rest.boundary, runs.base)
-    (stacked,) = rest.run(runs.base, boundary, [patched], heads + 1)
-    outs = widen(stacked).chunk(heads + 1)
+    (results,) = rest.run(runs.base, boundary, [stacked], heads + 1)
+    outs = widen(results).chunk(heads + 1)
     for head in range(heads):
         yield runs.sign * (outs[head] - outs[-1])
 
@@ -258,7 +275,7 @@ def list_readers(blocks: Sequence[Block], runs: RunPair) -> tuple[ReaderInput, .
         if b.heads is None:
             found.append(ReaderInput(f"m{b.layer}", order, ReaderKind.MLP))
             continue
-        heads = runs.base_values[b.heads.z].shape[1]
+        heads = b.heads.z.heads
         for kind in (ReaderKind.QUERY, ReaderKind.KEY, ReaderKind.VALUE):
             for head in range(heads):
                 name = f"a{b.layer}.h{head}<{kind.value}>"
@@ -287,8 +304,8 @@ def _read(
             if node in back:
                 yield widen(back[node])
             else:
-                heads = value(node).shape[1] if b.heads is not None else 1
-                yield like.new_zeros(int(heads), *like.shape)
+                heads = b.heads.z.heads if b.heads is not None else 1
+                yield like.new_zeros(heads, *like.shape)
     yield widen(back[model.output.node])
 
 

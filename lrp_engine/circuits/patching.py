@@ -117,6 +117,7 @@ def program_behind(model: CircuitModel, site: Site) -> DownstreamProgram:
 def _index_of(site: Site, place: tuple[int, ...]) -> Index:
     """Return where a component, (position[, unit]), lies in the activation."""
     if site.layout is SiteLayout.HEAD:
-        position, head = place
-        return (slice(None), head, position)
+        index: list[int | slice] = [slice(None)] * 4
+        index[site.axes.position], index[site.axes.head] = place
+        return tuple(index)
     return (slice(None), *place)

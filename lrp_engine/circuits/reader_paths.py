@@ -26,16 +26,20 @@ from ..propagate.joint_graph import JointGraph
 from ..propagate.propagator import Propagator
 from .blocks import Block
 from .circuit_model import CircuitModel
+from .heads import HeadAxes
 from .node_programs import require_finite_coefficients
 
 
 @dataclass(frozen=True)
 class ReaderProgram:
-    """One program for several readers. `heads` is how many run side by side, 0 for none."""
+    """One program for several readers.
+
+    `axes` is where each has its heads, which run side by side; empty if they have none.
+    """
 
     program: Program
     readers: tuple[fx.Node, ...]
-    heads: int
+    axes: tuple[HeadAxes, ...]
 
     def run(self, leaves: Sequence[Tensor], seeds: Mapping[fx.Node, Tensor]) -> list[Tensor]:
         """Return the coefficient in the stream per reader: (head or 1, batch, position, feature).
@@ -50,9 +54,10 @@ class ReaderProgram:
             return tuple(self.program.relevance([*given, *leaves, *kept]))
 
         own = [seeds[reader] for reader in self.readers]
-        if not self.heads:
+        if not self.axes:
             return [found.unsqueeze(0) for found in back(*own)]
-        return list(torch.vmap(back)(*map(isolate_heads, own)))
+        alone = [axes.isolate_heads(c) for axes, c in zip(self.axes, own, strict=True)]
+        return list(torch.vmap(back)(*alone))
 
 
 @dataclass(frozen=True)
@@ -80,20 +85,6 @@ class ReaderPaths:
         return found
 
 
-def isolate_heads(c: Tensor) -> Tensor:
-    """Copy a coefficient once per head, keeping that head alone.
-
-    Args:
-        c: (batch, head, position, feature).
-
-    Returns:
-        (head, batch, head, position, feature): entry h holds head h and zeros.
-    """
-    count = c.shape[1]
-    only = torch.eye(count, dtype=c.dtype, device=c.device).view(count, 1, count, 1, 1)
-    return c.unsqueeze(0) * only
-
-
 def reader_paths(model: CircuitModel, preset: str, blocks: Sequence[Block]) -> ReaderPaths:
     """Return the programs from every reader back to the stream, under the whole model's rules.
 
@@ -111,6 +102,7 @@ def _write(model: CircuitModel, preset: str, blocks: Sequence[Block]) -> Iterato
     plan, now = model.plan_at(preset, ())
     output, last = model.output.node, model.structure.last
     assert last is not None
+    axes = {r.node: r.axes for b in blocks if b.heads is not None for r in b.heads.readers}
     for heads, ways in _group_by_heads(model, preset, blocks).items():
         joint = JointGraph.of(plan.captured, plan.preset.runs)
         results = {reader: _back(model, plan, joint, now[reader], now[s]) for reader, s in ways}
@@ -120,7 +112,7 @@ def _write(model: CircuitModel, preset: str, blocks: Sequence[Block]) -> Iterato
         if reached:
             wanted = list(reached.values())
             program = build_program(joint, plan.captured.tensors, (), wanted, Policy.KEEP)
-            yield ReaderProgram(program, tuple(reached), heads)
+            yield ReaderProgram(program, tuple(reached), tuple(axes[n] for n in reached if heads))
 
 
 def _group_by_heads(
@@ -133,7 +125,7 @@ def _group_by_heads(
     live = model.coefficients(preset, readers).reached
     groups: dict[int, list[tuple[fx.Node, fx.Node]]] = defaultdict(list)
     for b in blocks:
-        heads = int(value(b.heads.z).shape[1]) if b.heads is not None else 0
+        heads = b.heads.z.heads if b.heads is not None else 0
         groups[heads] += [(reader, b.reads) for reader in b.readers if reader in live]
     groups[0].append((model.output.node, last))
     return groups

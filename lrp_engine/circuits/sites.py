@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 
@@ -14,7 +13,9 @@ from ..capture import Captured
 from ..errors import SourceError
 from ..graphs.nodes import is_floating, origin, value
 from ..method.relevance import widen
+from ..plan.sources import explain_absence
 from .blocks import Block, BlockKind, ModelBlocks
+from .heads import HeadAxes
 
 
 class SiteLayout(Enum):
@@ -24,7 +25,7 @@ class SiteLayout(Enum):
     """
 
     POSITION = "(batch, position, feature): one score per position"
-    HEAD = "(batch, head, position, feature): one score per position and head"
+    HEAD = "(batch, head, position, feature) in any order: one score per position and head"
     NEURON = "(batch, position, neuron): one score per position and neuron"
     WHOLE = "(batch, ...): one score per sample"
 
@@ -71,7 +72,8 @@ class Site:
     """One activation of the model.
 
     `name` is its hook name, as TransformerLens has it; `own_name` says where it lies in the model:
-    a module path, with what is read there if that is no module's output.
+    a module path, with what is read there if that is no module's output. `axes` says where an
+    activation of layout HEAD has its heads and positions.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Site:
     node: fx.Node
     layout: SiteLayout
     own_name: str
+    axes: HeadAxes = field(default_factory=HeadAxes)
 
     def short_name(self, unit: int | None = None) -> str:
         """Return the name of edge attribution patching, or the hook name if there is none.
@@ -109,7 +112,7 @@ class Site:
         if self.layout is SiteLayout.POSITION:
             return product.sum(-1)
         if self.layout is SiteLayout.HEAD:
-            return product.sum(-1).transpose(1, 2)
+            return self.axes.arrange(product).sum(-1).transpose(1, 2)
         if self.layout is SiteLayout.NEURON:
             return product
         return product.flatten(1).sum(1) if product.dim() > 1 else product
@@ -120,7 +123,7 @@ class Site:
         if self.layout is SiteLayout.POSITION:
             return (shape[1],)
         if self.layout is SiteLayout.HEAD:
-            return (shape[2], shape[1])
+            return (shape[self.axes.position], shape[self.axes.head])
         return tuple(shape[1:]) if self.layout is SiteLayout.NEURON else ()
 
 
@@ -153,13 +156,15 @@ def _block_sites(structure: ModelBlocks) -> Iterator[Site]:
 
 def _inner_sites(b: Block) -> Iterator[Site]:
     if b.heads is not None:
-        for kind, node in [
+        for kind, tensor in [
             (SiteKind.Q, b.heads.query),
             (SiteKind.K, b.heads.key),
             (SiteKind.V, b.heads.value),
             (SiteKind.Z, b.heads.z),
         ]:
-            yield _site(kind, b.layer, node, f"{b.path}:{kind.value}", layout=SiteLayout.HEAD)
+            own = f"{b.path}:{kind.value}"
+            site = _site(kind, b.layer, tensor.node, own, layout=SiteLayout.HEAD)
+            yield replace(site, axes=tensor.axes)
     if b.neurons is not None:
         own = f"{b.path}:neurons"
         yield _site(SiteKind.NEURON, b.layer, b.neurons, own, layout=SiteLayout.NEURON)
@@ -230,6 +235,8 @@ def _modules(captured: Captured, name: str) -> Iterator[Site]:
 
 def _suggest(name: str, sites: Sequence[Site], captured: Captured) -> str:
     kinds = sorted({s.kind.value for s in sites})
-    close = difflib.get_close_matches(name, [*kinds, *(s.name for s in sites), *captured.modules])
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"{hint}. Kinds found in this model: {', '.join(kinds)}; module paths work too"
+    known = [*kinds, *(s.name for s in sites), *captured.modules]
+    return (
+        f"{explain_absence(captured, name, known)}. Kinds found in this model:"
+        f" {', '.join(kinds)}; module paths work too"
+    )

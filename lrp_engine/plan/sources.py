@@ -123,7 +123,10 @@ def _named(inputs: _Inputs, name: str) -> tuple[SourcePort, ...]:
             if not is_floating(node):
                 raise SourceError(f"node {name!r} is not floating-point: it cannot carry relevance")
             return (SourcePort(name, node),)
-    raise SourceError(f"source {name!r} is no input, module path or node{_hint(captured, name)}")
+    known = [p.name for p in captured.inputs] + list(captured.modules)
+    raise SourceError(
+        f"source {name!r} is no input, module path or node{explain_absence(captured, name, known)}"
+    )
 
 
 def _explicit_input(inputs: _Inputs, port: InputPort) -> tuple[SourcePort, ...]:
@@ -144,7 +147,13 @@ def _module_sources(captured: Captured, path: str) -> tuple[SourcePort, ...]:
     return tuple(SourcePort(f"{path}:{i}", node) for i, node in enumerate(nodes))
 
 
-def _hint(captured: Captured, name: str) -> str:
-    known = [p.name for p in captured.inputs] + list(captured.modules)
+def explain_absence(captured: Captured, name: str, known: Sequence[str]) -> str:
+    """Say why a module has no value here, or which names are close to one that nothing has."""
+    held = captured.premises.modules if captured.premises else ()
+    if name in (path for path, _ in held):
+        return (
+            ": the model has a module of this name, but calls it nowhere under these settings, or"
+            " it returns nothing that the output is computed from"
+        )
     close = difflib.get_close_matches(name, known, n=3)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

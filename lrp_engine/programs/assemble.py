@@ -97,9 +97,13 @@ def write_program(
 
 
 def find_final_sources(plan: Plan) -> Mapping[str, fx.Node]:
-    """Return the sources at which relevance stays, rather than passing on to another source."""
+    """Return the sources at which relevance stays, rather than passing on to another source.
+
+    Of several names for one value, the first counts.
+    """
     passing = {a.node for a in plan.assignments}
-    return {s.name: s.node for s in plan.sources if s.node not in passing}
+    names = {s.node: s.name for s in reversed(plan.sources) if s.node not in passing}
+    return {name: node for node, name in names.items()}
 
 
 def _read_source(

@@ -1,0 +1,38 @@
+"""Give modules that return what they were given a place in the graph: hook points, nn.Identity.
+
+Such a module computes nothing, so export records no op inside it, and it could not be named as a
+source or component. While a model is captured, its result is therefore an alias, which later passes
+remove; the name stays with the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+
+from ..graphs.aten import ALIAS
+
+
+@contextmanager
+def name_identities() -> Iterator[None]:
+    """Let every module that returns one of its arguments return an alias of it within the block.
+
+    The caller holds the lock around tracing: the hook is one for all modules.
+    """
+    handle = register_module_forward_hook(_alias)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _alias(module: nn.Module, args: tuple[Any, ...], result: object) -> object:
+    plain = isinstance(result, Tensor) and result.is_floating_point()
+    if not plain or torch.compiler.is_dynamo_compiling():
+        return None
+    return ALIAS(result) if any(result is given for given in args) else None
