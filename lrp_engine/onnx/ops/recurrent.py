@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU, unrolled over the sequence as the example gives it.
+"""RNN, LSTM and GRU, as a scan over the sequence: one step serves any length.
 
 The steps are written as torch's own decomposition writes them, so that a network exported from
 torch gets the relevance that it gets when it is captured itself.
@@ -7,12 +7,13 @@ torch gets the relevance that it gets when it is captured itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...kernels.scan import Tensors, run_through
 from ..limits import check_iterations
 from ..op_table import op
 from ..unsupported import Refused
@@ -133,7 +134,14 @@ def _lstm_step(coupled: bool) -> RecurrentStep:
     return step
 
 
-def _walk(
+# Runs one direction over (time, batch, features), `lengths` being those of each sample's sequence:
+# (inputs, first states, weights, step, lengths, backward) -> hidden states by time, last states.
+Walk = Callable[
+    [Tensor, States, RecurrentWeights, RecurrentStep, Tensor | None, bool], tuple[Tensor, States]
+]
+
+
+def _scan(
     x: Tensor,
     states: States,
     w: RecurrentWeights,
@@ -141,19 +149,53 @@ def _walk(
     lengths: Tensor | None,
     backward: bool,
 ) -> tuple[Tensor, States]:
-    """Run one direction over (time, batch, features): hidden states by time, and last states."""
+    """Run one direction with one copy of its step."""
+    optional = {"state_bias": w.state_bias, "peepholes": w.peepholes}
+    given = {name: tensor for name, tensor in optional.items() if tensor is not None}
+
+    def one(each: Tensors, before: Tensors, fixed: Tensors) -> States:
+        own = replace(w, states=fixed[0], **dict(zip(given, fixed[1:], strict=True)))
+        old = tuple(before)
+        new = step(each[0], old, own)
+        return new if lengths is None else _kept_outside(each[1], new, old)
+
+    gates = F.linear(x, w.inputs, w.input_bias)
+    inside = [] if lengths is None else [_inside(x.shape[0], lengths)]
+    first = [state.unsqueeze(0) for state in states]
+    found = run_through(one, [gates, *inside], first, [w.states, *given.values()], backward)
+    ends = tuple(state[0 if backward else -1] for state in found)
+    y = found[0]
+    return torch.where(inside[0], y, torch.zeros_like(y)) if inside else y, ends
+
+
+def _inside(steps: int, lengths: Tensor) -> Tensor:
+    """Return which steps (steps, batch, 1) lie within each sample's sequence."""
+    return (torch.arange(steps, device=lengths.device)[:, None] < lengths).unsqueeze(-1)
+
+
+def _kept_outside(inside: Tensor, new: States, old: States) -> States:
+    return tuple(torch.where(inside, n, o) for n, o in zip(new, old, strict=True))
+
+
+def _unroll(
+    x: Tensor,
+    states: States,
+    w: RecurrentWeights,
+    step: RecurrentStep,
+    lengths: Tensor | None,
+    backward: bool,
+) -> tuple[Tensor, States]:
+    """Run one direction step by step, where a step treats its batch as a whole."""
+    steps = check_iterations(int(x.shape[0]), "LSTM")
     gates = F.linear(x, w.inputs, w.input_bias).unbind(0)
+    inside = None if lengths is None else _inside(steps, lengths)
     outputs: list[Tensor] = []
-    for t in reversed(range(len(gates))) if backward else range(len(gates)):
+    for t in reversed(range(steps)) if backward else range(steps):
         new = step(gates[t], states, w)
-        if lengths is not None:
-            inside = (t < lengths).unsqueeze(-1)
-            states = tuple(torch.where(inside, n, old) for n, old in zip(new, states, strict=True))
-            outputs.append(torch.where(inside, new[0], torch.zeros_like(new[0])))
-        else:
-            states = new
-            outputs.append(new[0])
-    return torch.stack(outputs[::-1] if backward else outputs), states
+        states = new if inside is None else _kept_outside(inside[t], new, states)
+        outputs.append(states[0])
+    y = torch.stack(outputs[::-1] if backward else outputs)
+    return y if inside is None else torch.where(inside, y, torch.zeros_like(y)), states
 
 
 def _recurrent(
@@ -169,7 +211,7 @@ def _recurrent(
     direction: str,
     layout: int,
     clip: float | None,
-    name: str,
+    walk: Walk = _scan,
 ) -> list[Tensor]:
     """Run all directions of a layer: Y, then the last states."""
     if layout:
@@ -177,7 +219,6 @@ def _recurrent(
         initial = [None if s is None else s.transpose(0, 1) for s in initial]
     if direction not in ("forward", "reverse", "bidirectional"):
         raise Refused(f"direction {direction!r} is not supported")
-    check_iterations(int(x.shape[0]), name)
     backward = {"forward": [False], "reverse": [True]}.get(direction, [False, True])
     zeros = x.new_zeros((x.shape[1], r.shape[-1]))
     outputs, last = [], []
@@ -186,7 +227,7 @@ def _recurrent(
         peeps = None if peepholes is None else peepholes[d]
         weights = RecurrentWeights(w[d], r[d], input_bias, state_bias, peeps, activations[d], clip)
         start = tuple(zeros if s is None else s[d] for s in initial)
-        y, states = _walk(x, start, weights, step, lengths, reverse)
+        y, states = walk(x, start, weights, step, lengths, reverse)
         outputs.append(y)
         last.append(states)
     y = torch.stack(outputs, 1)  # time, direction, batch, hidden
@@ -217,14 +258,13 @@ def rnn(
     activation_beta: Sequence[float] = (),
     clip: float | None = None,
 ) -> list[Tensor]:
-    """Unroll a simple recurrent layer."""
+    """Run a simple recurrent layer."""
     chosen = _activations(
         activations, ("tanh",), _directions(direction), activation_alpha, activation_beta
     )
     return _recurrent(
-        x, w, r, b, sequence_lens, [initial_h], None, _rnn_step, chosen, direction, layout, clip,
-        "RNN",
-    )  # fmt: skip
+        x, w, r, b, sequence_lens, [initial_h], None, _rnn_step, chosen, direction, layout, clip
+    )
 
 
 @op("GRU", since=7)
@@ -245,7 +285,7 @@ def gru(
     activation_beta: Sequence[float] = (),
     clip: float | None = None,
 ) -> list[Tensor]:
-    """Unroll a layer of gated recurrent units."""
+    """Run a layer of gated recurrent units."""
     chosen = _activations(
         activations,
         ("sigmoid", "tanh"),
@@ -255,7 +295,7 @@ def gru(
     )
     step = _gru_step_reset_late if linear_before_reset else _gru_step
     return _recurrent(
-        x, w, r, b, sequence_lens, [initial_h], None, step, chosen, direction, layout, clip, "GRU"
+        x, w, r, b, sequence_lens, [initial_h], None, step, chosen, direction, layout, clip
     )
 
 
@@ -279,7 +319,7 @@ def lstm(
     activation_beta: Sequence[float] = (),
     clip: float | None = None,
 ) -> list[Tensor]:
-    """Unroll a layer of long short-term memory."""
+    """Run a layer of long short-term memory."""
     return lstm_with(
         None, x, w, r, b, sequence_lens, (initial_h, initial_c), p,
         direction=direction, layout=layout, input_forget=input_forget, activations=activations,
@@ -305,7 +345,10 @@ def lstm_with(
     activation_beta: Sequence[float],
     clip: float | None,
 ) -> list[Tensor]:
-    """Unroll a layer of long short-term memory; `change` makes another step of its step."""
+    """Run a layer of long short-term memory; `change` makes another step of its step.
+
+    A changed step may look at its batch as a whole: the layer is unrolled then.
+    """
     chosen = _activations(
         activations,
         ("sigmoid", "tanh", "tanh"),
@@ -314,7 +357,7 @@ def lstm_with(
         activation_beta,
     )
     step = _lstm_step(bool(input_forget))
-    step = step if change is None else change(step)
+    step, walk = (step, _scan) if change is None else (change(step), _unroll)
     return _recurrent(
-        x, w, r, b, lengths, initial, peepholes, step, chosen, direction, layout, clip, "LSTM"
+        x, w, r, b, lengths, initial, peepholes, step, chosen, direction, layout, clip, walk
     )
