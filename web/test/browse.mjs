@@ -1,0 +1,120 @@
+// Use the explorer's pages in Chromium as a reader would, and fail on the first thing that is wrong.
+//   node test/browse.mjs FOLDER [PICTURES]   FOLDER holds text.html, image.html, saved.html
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { chromium } from "playwright-core";
+
+const [folder, pictures] = process.argv.slice(2);
+const executablePath = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+
+/** Open a page, use it, and require that it asked for nothing, said nothing, and fits. */
+async function visit(name, width, colorScheme, use) {
+  const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
+  page.setDefaultTimeout(10_000);
+  const faults = [];
+  page.on("console", (m) => faults.push(`console: ${m.text()}`));
+  page.on("pageerror", (e) => faults.push(`error: ${e.message}`));
+  page.on("request", (r) => {
+    if (!/^(file|data|blob):/.test(r.url())) faults.push(`request: ${r.url()}`);
+  });
+  await page.goto(`file://${resolve(folder, name)}.html`);
+  await page.waitForSelector("h1");
+  await use(page);
+  if (pictures) {
+    const path = resolve(pictures, `${name}-${width}-${colorScheme}.png`);
+    await page.screenshot({ path, fullPage: true });
+  }
+  const { nodes, wide } = await page.evaluate(() => ({
+    nodes: document.querySelectorAll("*").length,
+    wide: document.documentElement.scrollWidth,
+  }));
+  assert.deepEqual(faults, []);
+  assert.ok(nodes <= 3000, `${nodes} nodes`);
+  assert.ok(wide <= width, `the page is ${wide} wide, the window ${width}`);
+  await page.close();
+}
+
+const hash = (page) => page.evaluate(() => new URLSearchParams(location.hash.slice(1)));
+const trail = (page) => page.evaluate(() => new URLSearchParams(location.hash.slice(1)).get("trail"));
+const details = (page) => page.locator("[aria-label=details]").innerText();
+
+async function useText(page) {
+  // Texts of the model's own are texts, not markup.
+  await page.getByRole("button", { name: /<b>nurse<\/b>/ }).hover();
+  assert.match(await details(page), /<b>nurse<\/b>.*[+−]\d/s);
+
+  await page.getByRole("button", { name: /<b>nurse<\/b>/ }).click();
+  assert.equal(await trail(page), "1");
+  await page.getByRole("heading", { name: /^Through ids, “<b>nurse<\/b>”/ }).waitFor();
+  await page.getByRole("button", { name: "attention", exact: true }).click();
+  await page.getByRole("button", { name: /^head 1/ }).click();
+  assert.match(await trail(page), /^1\.\d+$/);
+  const first = await page.evaluate(() => location.href);
+  await page.keyboard.press("Backspace");
+  assert.equal(await trail(page), "1");
+  await page.keyboard.press("Escape");
+  assert.equal(await trail(page), null);
+
+  // An address shows what it was taken from.
+  await page.goto(first);
+  await page.reload();
+  await page.getByRole("heading", { name: /head 1/ }).waitFor();
+  await page.keyboard.press("Escape");
+
+  // Keys alone: the grid is one tab stop, arrows move, Enter traces.
+  await page.locator("canvas[role=application]").first().focus();
+  await page.keyboard.press("ArrowLeft");
+  assert.match(await details(page), /“<\/script>”/);
+  await page.keyboard.press("Enter");
+  assert.match(await trail(page), /^\d+$/);
+  await page.keyboard.press("t");
+  await page.keyboard.press("s");
+  await page.keyboard.press("[");
+  const state = await page.evaluate(() => location.hash);
+  assert.match(state, /target=1/);
+  assert.match(state, /scale=all/);
+  assert.match(state, /threshold=2/);
+  await page.keyboard.press("?");
+  await page.getByRole("dialog").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+
+  // A contrast, and the ops behind a cause.
+  await page.locator("#minus").selectOption({ index: 1 });
+  await page.getByRole("heading", { name: /rather than/ }).waitFor();
+  await page.getByRole("button", { name: /bias/ }).click();
+  await page.getByText(/ops that took/).waitFor();
+  await page.keyboard.press("/");
+  await page.keyboard.type("nurse");
+  await page.keyboard.press("Enter");
+  assert.match(await trail(page), /\.1$/);
+}
+
+async function useImage(page) {
+  const map = page.locator("canvas[role=application]").last();
+  const box = await map.boundingBox();
+  await page.getByRole("button", { name: "module 2" }).click();
+  await page.locator("canvas[aria-label^='relevance at module 2']").click({ position: { x: 20, y: 20 } });
+  assert.ok(box.width > 100);
+  assert.match(await trail(page), /^\d+$/);
+  await page.getByRole("heading", { name: /^Through module 2, row 0, column 0/ }).waitFor();
+  await page.getByRole("button", { name: /^channel 1/ }).click();
+  assert.match(await trail(page), /^\d+\.\d+$/);
+  await page.locator("h1").click();
+  await page.keyboard.press(" ");
+}
+
+async function useSaved(page) {
+  await page.getByText(/Nothing can be traced/).waitFor();
+  await page.getByText(/explained/).first().waitFor();
+}
+
+for (const [width, scheme] of [[1280, "light"], [375, "dark"]]) {
+  await visit("text", width, scheme, useText);
+  await visit("image", width, scheme, useImage);
+  await visit("saved", width, scheme, useSaved);
+}
+await browser.close();
+console.log("all pages work");
