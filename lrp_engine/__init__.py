@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .preset.preset_file import load_preset as load_preset
     from .preset.preset_file import presets as presets
     from .propagate.ledger import Ledger as Ledger
+    from .results.comparison import compare as compare
     from .results.explanation import Explanation as Explanation
     from .run.background import Background as Background
 
@@ -38,6 +39,7 @@ __all__ = [
     "Preset",
     "Rule",
     "Subject",
+    "compare",
     "explain",
     "explain_generation",
     "load_package",
@@ -57,6 +59,7 @@ _HOMES = {
     "Preset": "preset.preset",
     "Rule": "method.rule",
     "Subject": "bring",
+    "compare": "results.comparison",
     "explain": "bring",
     "explain_generation": "generation",
     "load_package": "aot.load",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..show.colours import LIGHT
 from .sheet_layout import COLUMNS, SheetLayout
 from .sheet_map import (
     HeatMap,
@@ -17,7 +18,7 @@ from .sheet_map import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, QUIET, RULE = "#1f2328", "#667080", "#e4e7ec"
+INK, QUIET, RULE = LIGHT.ink, LIGHT.quiet, "#e4e7ec"
 
 
 @dataclass(frozen=True)

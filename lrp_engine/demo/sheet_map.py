@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..show.colours import LIGHT
+from ..show.figure import Look
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
 
 HeatMap = npt.NDArray[np.floating[Any]]
 
-INK, FRAME = "#1f2328", "#c9ced6"
-AGAINST_TO_FOR = ["#0b3c7d", "#2f79b9", "#9cc7e0", "#ffffff", "#f4ae90", "#cf4a41", "#7f0a1f"]
+FRAME = "#c9ced6"
 
 
 def draw_image(axes: Axes, image: HeatMap) -> None:
@@ -26,7 +27,7 @@ def draw_image(axes: Axes, image: HeatMap) -> None:
 def draw_map(axes: Axes, relevance: HeatMap, image: HeatMap) -> None:
     """Draw a relevance map (H, W) in colours symmetric around zero, under the image's outline."""
     limit = float(np.abs(relevance).max()) or 1.0
-    axes.imshow(relevance, cmap=_colours(), vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.imshow(relevance, cmap=Look().colours(), vmin=-limit, vmax=limit, interpolation="nearest")
     if image.min() < image.max():
         _outline(axes, image)
     _frame(axes)
@@ -35,16 +36,9 @@ def draw_map(axes: Axes, relevance: HeatMap, image: HeatMap) -> None:
 def draw_colour_bar(axes: Axes, words: list[str]) -> None:
     """Draw all colours from left to right, with words for the least, zero and the most."""
     ramp = np.linspace(-1, 1, 256)[None]
-    axes.imshow(ramp, cmap=_colours(), aspect="auto", extent=(-1, 1, 0, 1))
+    axes.imshow(ramp, cmap=Look().colours(), aspect="auto", extent=(-1, 1, 0, 1))
     _frame(axes)
     axes.set_xticks([-1, 0, 1], words)
-
-
-def _colours() -> Colormap:
-    """Blue, white at zero (which needs an odd number of colours), red."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("against_to_for", AGAINST_TO_FOR, N=257)
 
 
 def _outline(axes: Axes, image: HeatMap, finer: int = 8) -> None:
@@ -53,7 +47,8 @@ def _outline(axes: Axes, image: HeatMap, finer: int = 8) -> None:
     rows, columns = (np.linspace(0, n - 1, (n - 1) * finer + 1) for n in padded.shape)
     smooth = _resampled(_resampled(padded, rows).T, columns).T
     half = (image.min() + image.max()) / 2
-    axes.contour(columns - 1, rows - 1, smooth, levels=[half], colors=INK, linewidths=1, alpha=0.5)
+    line = {"levels": [half], "colors": LIGHT.ink, "linewidths": 1, "alpha": 0.5}
+    axes.contour(columns - 1, rows - 1, smooth, **line)
     height, width = image.shape
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 

@@ -204,11 +204,9 @@ def _shown(explanation: Told, labels: Labels, name: str, index: int, given: Give
 
 def _absorbed(explanation: Told, name: str, index: int, explained: float) -> list[Row]:
     """Return what other sources got and what ops absorbed of one sample's explained number."""
-    rows = []
-    for other, relevance in explanation.relevance.items():
-        if other != name:
-            rows.append(Row(f"source {other}", float(relevance[index].double().sum())))
-    arrived = sum(float(r[index].double().sum()) for r in explanation.relevance.values())
+    given = {n: float(r[index].detach().double().sum()) for n, r in explanation.relevance.items()}
+    rows = [Row(f"source {other}", amount) for other, amount in given.items() if other != name]
+    arrived = sum(given.values())
     rest = explained - arrived
     if abs(rest) > 1e-6 * max(abs(explained), abs(arrived)):
         rows.append(Row("absorbed", rest, absorbed=True))
@@ -226,7 +224,8 @@ def _label(explanation: Told, labels: Labels, name: str, index: int, one: bool) 
         shown = labels.samples[index] if index < len(labels.samples) else f"sample {index}"
         said = f"{shown}: {said}"
     if len(explanation.relevance) > 1:
-        amounts = {n: float(r[index].abs().sum()) for n, r in explanation.relevance.items()}
+        found = explanation.relevance.items()
+        amounts = {n: float(r[index].detach().abs().sum()) for n, r in found}
         total = sum(amounts.values())
         share = f", {percent(amounts[name] / total)} of |R|" if total else ""
         said = f"{said}  {name}{share}".strip()
