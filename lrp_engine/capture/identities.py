@@ -19,19 +19,26 @@ from ..graphs.aten import ALIAS
 
 
 @contextmanager
-def name_identities() -> Iterator[None]:
+def name_identities() -> Iterator[dict[int, nn.Module]]:
     """Let every module that returns one of its arguments return an alias of it within the block.
 
-    The caller holds the lock around tracing: the hook is one for all modules.
+    Yields the modules that were called, by their identity. The caller holds the lock around
+    tracing: the hook is one for all modules.
     """
-    handle = register_module_forward_hook(_alias)
+    called: dict[int, nn.Module] = {}
+
+    def watch(module: nn.Module, args: tuple[Any, ...], result: object) -> object:
+        called[id(module)] = module
+        return _alias(args, result)
+
+    handle = register_module_forward_hook(watch)
     try:
-        yield
+        yield called
     finally:
         handle.remove()
 
 
-def _alias(module: nn.Module, args: tuple[Any, ...], result: object) -> object:
+def _alias(args: tuple[Any, ...], result: object) -> object:
     plain = isinstance(result, Tensor) and result.is_floating_point()
     if not plain or torch.compiler.is_dynamo_compiling():
         return None

@@ -8,6 +8,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from types import MethodType
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from .signature import CallArguments, forward_signature, name_keywords
 
 _PLAIN = (Tensor, int, float, bool, str, type(None))
 _CONTAINERS = (dict, OrderedDict, list, set)
+_LISTINGS = ("named_modules", "named_parameters", "named_buffers", "parameters", "state_dict")
 # By name, since torch._dynamo is not loaded for models that are not compiled.
 _WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module"}
 _WRAPPERS |= {"OptimizedModule": "_orig_mod"}
@@ -89,6 +91,7 @@ def unwrap(module: nn.Module) -> nn.Module:
 class ModuleView:
     """A shallow copy that shares every submodule and parameter; only its `forward` differs.
 
+    Listings of its tensors that the class has changed are torch's own again.
     Caches for generation are switched off (`use_cache`), and results that are no tensors or
     plain values, such as cache objects, are left out. While `reads` is set, every call records
     there which attributes the model's code reads. `keywords` are the names of the keyword arguments
@@ -118,6 +121,10 @@ class ModuleView:
 
         setattr(forward, "__signature__", name_keywords(signature, keywords))  # noqa: B010
         object.__setattr__(self.module, "forward", forward)
+        for name in _LISTINGS:  # torch.export relies on names as the tree of modules gives them
+            if getattr(type(module), name) is not getattr(nn.Module, name):
+                plain = MethodType(getattr(nn.Module, name), self.module)
+                object.__setattr__(self.module, name, plain)
 
     @contextmanager
     def record_reads(self, reads: AttributeReads) -> Iterator[None]:

@@ -25,8 +25,10 @@ from .free_lengths import keep_lengths_free
 from .functional import Functional, make_functional, retrace
 from .held import steering_inputs
 from .identities import name_identities
+from .module_paths import name_by_all_paths
 from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
 from .own_derivatives import note_own_derivatives
+from .own_example import require_example_fits
 from .premises import Premises, premise_notes, premises_of
 from .scans import allow_scans, scan_notes
 from .selections import export_filled, is_by_data
@@ -127,22 +129,24 @@ def _capture_module(
                 preserve_attributes(module, view.module),
                 view.record_reads(reads),
                 note_own_derivatives() as derivatives,
-                name_identities(),
+                name_identities() as called,
                 take_sparse_for_dense(module, view.module) as dense,
             ):
                 own = _own_tensors(view.module)
                 program, note = attempt.run()
+            notes = tuple(n for n in (*problems, note, view.note()) if n)
+            with leave_modes():
+                captured = from_exported(program, names, attempt.mode, notes, own)
+                require_example_fits(captured, call)
         except Exception as error:
             problems.append(f"{attempt.name}: {_first_line(error)}")
             faults.append(error)
             continue
-        notes = tuple(n for n in (*problems, note, view.note()) if n)
-        with leave_modes():
-            captured = from_exported(program, names, attempt.mode, notes, own)
         if attempt.mode is CaptureMode.EXPORTED and dynamic is True:
             notes = (*captured.notes, *fixed_batch_notes(captured.shapes, call, notes))
         return replace(
             captured,
+            modules=name_by_all_paths(captured.modules, module, called.values()),
             homes=_homes(module, captured),
             decided=dense,
             held=held,

@@ -87,6 +87,8 @@ class Net(nn.Module):
         self.first, self.second = Attention(spelling), Attention(spelling)
         self.mlp = nn.Sequential(nn.Linear(WIDTH, 6), nn.GELU(), nn.Linear(6, WIDTH))
         self.hook_embed = HookPoint()
+        self.blocks = nn.ModuleList([self.first, self.second])
+        self.hook_dict = {"hook_first_key": self.first.hook_k}
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.hook_embed(self.embed(ids))
@@ -136,6 +138,8 @@ def test_scores_patches_and_ablations_are_those_of_gpt2(spelling: str) -> None:
 def test_hook_points_have_names_though_they_compute_nothing() -> None:
     model = subject("permuted")
     assert {"hook_embed", "first.hook_q", "first.hook_pattern"} <= set(model.graph.modules)
+    same = model.choose(["first.hook_k", "blocks.0.hook_k", "hook_first_key"])
+    assert len({site.node for site in same}) == 1
     (site,) = model.choose("first.hook_pattern")
     assert site.own_name == "first.hook_pattern"
     with pytest.raises(SourceError, match="calls it nowhere under these settings"):
