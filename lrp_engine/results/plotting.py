@@ -14,7 +14,7 @@ from ..show.balance import Balance, balance_of
 from ..show.figure import Look, Part, Picture, Sample, draw_picture
 from ..show.figure.bars import Row
 from ..show.figure.heading import Heading
-from ..show.figure.look import View, choose
+from ..show.figure.look import Scale, View, choose
 from ..show.figure.panels import Shown
 from ..show.figure.sample import take_sample, with_axes_of
 from ..show.images import as_images
@@ -82,7 +82,7 @@ def plot_explanation(
         for index in indices
         for name in names
     ]
-    heading = _heading(explanation, labels, indices, ledger)
+    heading = _heading(explanation, labels, indices, look, ledger)
     columns = 1 if one and len(names) > 1 else _SIDE_BY_SIDE
     return draw_picture(Picture(heading, parts, look, columns), ax)
 
@@ -136,7 +136,7 @@ def compare_explanations(
     (index,) = _find(first, sample)
     heading = Heading(
         title_of(labels, index, _explained(first, index)),
-        subtitle_of(labels, index, _count(first), "scales of their own"),
+        subtitle_of(labels, index, _count(first), _scale(look)),
     )
     foot = agreement_table(list(explanations), maps)
     return draw_picture(Picture(heading, parts, look, _MAPS_SIDE_BY_SIDE, foot))
@@ -232,7 +232,9 @@ def _label(explanation: Told, labels: Labels, name: str, index: int, one: bool) 
     return said
 
 
-def _heading(explanation: Told, labels: Labels, indices: Sequence[int], ledger: bool) -> Heading:
+def _heading(
+    explanation: Told, labels: Labels, indices: Sequence[int], look: Look, ledger: bool
+) -> Heading:
     balance, said = _balance(explanation) if ledger else (None, "")
     notes = [*labels.notes, *filter(None, [said])]
     preset, count = explanation.provenance.preset, _count(explanation)
@@ -242,9 +244,13 @@ def _heading(explanation: Told, labels: Labels, indices: Sequence[int], ledger: 
     else:
         asked = {labels.question(index).text(labels.class_names) for index in indices}
         title = asked.pop() if len(asked) == 1 and "" not in asked else labels.title
-        title = title or "relevance"
-        quiet = f"{preset}, {len(indices)} of {count} samples, each with its own scale"
+        title = title or f"relevance of {len(indices)} samples"
+        quiet = f"{preset}, {len(indices)} of {count} samples, {_scale(look)}"
     return Heading(title, quiet, balance, count, notes)
+
+
+def _scale(look: Look) -> str:
+    return "each with its own scale" if look.scale is Scale.OWN else "one scale for all"
 
 
 def _balance(explanation: Told) -> tuple[Balance | None, str]:

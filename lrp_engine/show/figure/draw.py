@@ -12,6 +12,7 @@ from ..kinds import Kind
 from .bar import BAR_HEIGHT, draw_bar
 from .heading import Heading
 from .look import Look, Scale, View
+from .maps import MapPanel
 from .panels import Panel, Shown, limits_of, panel_for
 from .region import SMALL, TEXT, Region, cut, width_of, write
 from .sample import Sample
@@ -74,9 +75,9 @@ def draw_picture(picture: Picture, ax: Axes | None = None) -> Figure:
         from .canvas import RelevanceFigure
     except ImportError as error:
         raise InputError("pictures need matplotlib: pip install 'lrp-engine[demo]'") from error
-    panels = _panels(picture)
     if ax is not None:
-        return _draw_on(ax, picture, panels)
+        return _draw_on(ax, picture)
+    panels = _panels(picture)
     layout = _Layout(picture, panels)
     figure = RelevanceFigure(figsize=(layout.width, layout.height), facecolor=LIGHT.paper, dpi=_DPI)
     layout.draw(Region.of_figure(figure))
@@ -102,12 +103,19 @@ def _panels(picture: Picture) -> list[Panel]:
     ]
 
 
-def _draw_on(ax: Axes, picture: Picture, panels: Sequence[Panel]) -> Figure:
-    """Draw the one part on a user's axes, with the title above them."""
-    if len(panels) != 1:
+def _draw_on(ax: Axes, picture: Picture) -> Figure:
+    """Draw the one part on a user's axes, with the title above them: of an image, the map alone."""
+    if len(picture.parts) != 1:
         raise InputError("ax= takes one source of one sample: name them, source= and sample=")
-    region = Region.of_axes(ax)
-    panels[0].draw(region)
+    region, (part,) = Region.of_axes(ax), picture.parts
+    (limit,) = limits_of([part.sample], picture.look)
+    if part.sample.kind is Kind.IMAGE:
+        region = region.shrunk_to(*part.sample.amounts.shape)
+        side, view = max(region.width, region.height), View.MAP
+        MapPanel(part.sample, picture.look, limit, False, view, side, captions=False).draw(region)
+    else:
+        shown, look = part.shown, picture.look
+        panel_for(shown, look, limit, bar=False, side=_SIDE, view=View.BOTH).draw(region)
     ax.set_title(picture.heading.title, size=SMALL, color=LIGHT.ink, loc="left").set_parse_math(
         False
     )

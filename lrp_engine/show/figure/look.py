@@ -17,7 +17,7 @@ _Choice = TypeVar("_Choice", bound=Enum)
 class Overlay(Enum):
     """How a map lies over its image."""
 
-    GHOST = "ghost"  # in its own colours, over a pale grey copy of the image
+    GHOST = "ghost"  # in its own colours, over a pale grey copy of the image; its outline if small
     ALPHA = "alpha"  # the image in true colours below; the stronger, the less of it is seen
     BESIDE = "beside"  # the map alone
 
@@ -34,7 +34,6 @@ class Scale(Enum):
     """Which pictures share the end of their colours."""
 
     OWN = "own"
-    ROW = "row"
     ALL = "all"
 
 

@@ -18,6 +18,7 @@ from ..kinds import sum_to
 from ..limits import Limit
 from .bar import BAR_HEIGHT, draw_bar, frame
 from .look import Look, Overlay, View
+from .outline import draw_outline
 from .region import Region, cut, wrap, write
 from .sample import Sample
 
@@ -29,6 +30,7 @@ _PALEST = 0.82  # of the ghost's luminance, which ends at 1
 _SIDE, _GAP = 3.0, 0.14
 _OPAQUE = 0.7
 _CAPTION = 7
+_OUTLINED = 64  # pixels a side up to which an image is an outline, not a ghost
 
 
 def pooled(plane: Tensor) -> tuple[Tensor, int]:
@@ -152,8 +154,12 @@ class MapPanel:
         """Draw the map alone."""
         plane, _ = self._plane()
         photograph = photograph_of(self.sample)
-        rgba = coloured(plane, self.limit.end, self.look, photograph)
-        axes.imshow(rgba, interpolation="nearest", aspect="auto")
+        outlined = self.look.overlay is Overlay.GHOST and max(plane.shape) <= _OUTLINED
+        below = None if outlined else photograph
+        pixels = coloured(plane, self.limit.end, self.look, below)
+        axes.imshow(pixels, interpolation="nearest", aspect="auto")
+        if outlined and photograph is not None:
+            draw_outline(axes, luminance(photograph.fit(plane)).numpy())
         if self.look.contour:
             _contour(axes, plane, self.limit.end)
         frame(axes)

@@ -45,6 +45,13 @@ class Region:
         """Return a rectangle within this one."""
         return Region(self.host, self.whole, self.left + left, self.top + top, width, height)
 
+    def shrunk_to(self, rows: int, columns: int) -> Region:
+        """Return the largest rectangle of these proportions, in the middle of this one."""
+        scale = min(self.width / columns, self.height / rows)
+        width, height = columns * scale, rows * scale
+        left, top = (self.width - width) / 2, (self.height - height) / 2
+        return self.part(left, top, width, height)
+
     def axes(self) -> Axes:
         """Return new axes that fill the region."""
         width, height = self.whole
