@@ -49,6 +49,11 @@ def pack_traces(traces: Traces) -> bytes:
     return _join(describe_traces(traces, numbers), numbers)
 
 
+def pack_words(words: dict[str, Any]) -> bytes:
+    """Return plain data as bytes, as `pack` does a scene, without numbers of their own."""
+    return _join(words, Numbers())
+
+
 def _join(words: dict[str, Any], numbers: Numbers) -> bytes:
     text = json.dumps(words, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-len(text) % 4)  # numbers begin at an even place

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 
 from ..errors import InputError
-from .packing import compress, pack
+from .packing import compress, pack, pack_words
 from .scene import Scene, TargetScene, Traces
 
 LIMIT = 25_000_000
@@ -24,7 +25,7 @@ _PAGE = """<!doctype html>
 <link rel="icon" href="data:,">
 </head>
 <body>
-<noscript>This page draws its pictures with a script: allow scripts to see them.</noscript>
+<noscript>This page draws its pictures with a script: allow scripts to see them. {text}</noscript>
 <main id="app"></main>
 <script type="application/json" id="live">{live}</script>
 <script type="text/plain" id="scene">{scene}</script>
@@ -46,17 +47,35 @@ def write_page(scene: Scene, *, live: str = "", limit: int = LIMIT) -> str:
     Raises:
         InputError: the page is too large even without traces.
     """
-    data = compress(pack(scene))
+    whole, data = scene, compress(pack(scene))
     while len(data) > limit and _traced(scene):
-        scene = _with_fewer_traces(scene, max(limit / len(data) * 0.9, 0.1))
+        share = max(limit / len(data) * 0.9, 0.1) * _traced(scene) / _traced(whole)
+        scene = _with_fewer_traces(whole, share)
         data = compress(pack(scene))
     if len(data) > limit:
         raise InputError(
             f"the page would have {len(data) / 1e6:.0f} MB even without traces, and may have"
             f" {limit / 1e6:.0f}: show fewer layers or targets"
         )
+    return _fill(scene.title, scene.notes, data, live)
+
+
+def write_circuit_page(title: str, notes: tuple[str, ...], drawing: Mapping[str, object]) -> str:
+    """Return the page of a circuit as text.
+
+    Args:
+        title: Its title.
+        notes: Lines below it.
+        drawing: `places`, `lines`, `rows` and `tokens`, as plain data.
+    """
+    words = {"kind": "circuit", "title": title, "notes": list(notes), **drawing}
+    return _fill(title, notes, compress(pack_words(words)))
+
+
+def _fill(title: str, notes: Sequence[str], data: str, live: str = "") -> str:
     return _PAGE.format(
-        title=html.escape(scene.title),
+        title=html.escape(title),
+        text=html.escape(" ".join([title, *notes])),
         live=json.dumps(live).replace("<", "\\u003c"),
         scene=data,
         script=bundle(),
@@ -78,8 +97,7 @@ def _with_fewer_traces(scene: Scene, share: float) -> Scene:
     targets = tuple(_fewer(target, share) for target in scene.targets)
     kept = sum(len(t.traces.nodes) for t in targets if t.traces)
     note = f"{before - kept} of {before} traces were left out: the page would have been too large."
-    notes = (*(n for n in scene.notes if "traces were left out" not in n), note)
-    return replace(scene, targets=targets, notes=notes)
+    return replace(scene, targets=targets, notes=(*scene.notes, note))
 
 
 def _fewer(target: TargetScene, share: float) -> TargetScene:

@@ -52,7 +52,11 @@ def describe_input(
 
 def _features(own: Tensor | None, count: int, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     titles = names if len(names) == count else [f"feature {i}" for i in range(count)]
-    values = [""] * count if own is None else [f"{v:.4g}".replace("-", "−") for v in own.flatten().tolist()]
+    values = (
+        [""] * count
+        if own is None
+        else [f"{v:.4g}".replace("-", "−") for v in own.flatten().tolist()]
+    )
     return tuple(zip(titles, values, strict=True))
 
 

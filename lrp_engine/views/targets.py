@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import InputError, TargetError
 from ..run.target import Position, Target
 from ..show.labels import Labels
-from ..show.questions import Question, name_class
+from ..show.questions import Question
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def _name(target: Target, position: Position, row: Tensor, labels: Labels) -> Na
     question = Question(_classes(target), about="this metric").text(labels.class_names)
     if isinstance(target, int):
         chance = float(row.double().softmax(-1)[target]) if row.dim() == 1 else None
-        label = name_class(target, labels.class_names)
+        named = 0 <= target < len(labels.class_names)
+        label = labels.class_names[target] if named else f"class {target}"
         return NamedTarget(target, position, label, question, chance)
     return NamedTarget(target, position, question.removeprefix("why ").rstrip("?"), question)
 

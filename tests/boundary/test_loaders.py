@@ -10,7 +10,7 @@ EXEMPT = {
     "lrp_engine/aot/archive.py": "reads torch's own archive behind `load_package`'s guard",
     "lrp_engine/preset/shipped.py": "files of the package itself",
     "lrp_engine/method/references.py": "files of the package itself",
-    "lrp_engine/circuits/drawing/circuit_page.py": "files of the package itself",
+    "lrp_engine/explorer/page.py": "files of the package itself",
     "lrp_engine/cli/image_files.py": "pillow, inside `reading()`",
     "lrp_engine/cli/options.py": "JSON of the command line",
 }

@@ -1,6 +1,7 @@
 import { render } from "preact";
 import { App } from "./App";
-import { readScene } from "./scene";
+import { CircuitApp } from "./circuit/CircuitApp";
+import { readPage } from "./scene";
 import { variables } from "./colours";
 import styles from "./style.css";
 
@@ -13,8 +14,8 @@ async function start() {
   document.head.append(style);
   const app = document.getElementById("app")!;
   try {
-    const scene = await readScene(text("scene"), JSON.parse(text("live")));
-    render(<App scene={scene} />, app);
+    const page = await readPage(text("scene"), JSON.parse(text("live")));
+    render(page.kind === "circuit" ? <CircuitApp circuit={page} /> : <App scene={page} />, app);
   } catch (error) {
     app.textContent = `This page cannot be shown: ${error}. It needs a browser of 2023 or newer.`;
   }

@@ -1,5 +1,7 @@
 // The page's data: the words are JSON, the numbers half floats, both compressed in one text.
 
+import type { Circuit } from "./circuit/data";
+
 export interface Layer {
   name: string;
   group: string;
@@ -121,9 +123,13 @@ function readTraces(packed: PackedTraces | null, opened: Opened): Map<number, Fl
   return found;
 }
 
-/** Read the scene of a page. */
-export async function readScene(text: string, live: string): Promise<Scene> {
+/** Read what a page shows. */
+export async function readPage(text: string, live: string): Promise<Scene | Circuit> {
   const opened = open(await unzip(text));
+  return opened.words.kind === "circuit" ? opened.words : readScene(opened, live);
+}
+
+function readScene(opened: Opened, live: string): Scene {
   const { words: w } = opened;
   let first = 0;
   for (const layer of w.layers) {

@@ -9,7 +9,7 @@ interface Props extends View {
   problem: string;
 }
 
-export function Crumbs({ scene, state, change, traced, missing, waiting, problem }: Props) {
+export function Crumbs({ scene, state, change, traced, whole, missing, waiting, problem }: Props) {
   const { trail } = state;
   return (
     <nav class="crumbs" aria-label="traces">
@@ -42,7 +42,9 @@ export function Crumbs({ scene, state, change, traced, missing, waiting, problem
       <span role="status" class="quiet">
         {waiting && "computing…"}
         {problem && `It could not be traced: ${problem}`}
-        {missing && !scene.live && !scene.untraced &&
+        {missing && !scene.untraced && whole[trail[trail.length - 1]] === 0
+          ? "No relevance passes through it."
+          : missing && !scene.live && !scene.untraced &&
           "This node was not traced beforehand: run lrp view with --serve."}
         {missing && scene.untraced && scene.untraced}
         {traced && "What passes through it is shown; the rest is faded."}
