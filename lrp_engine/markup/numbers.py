@@ -29,6 +29,8 @@ def signed(number: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as per cent: "78 %", "0.4 %"."""
+    """Return a share as per cent: "78 %", "0.4 %"; what would be 0 and is not, as "<0.1 %"."""
+    if 0 < abs(share) < 0.0005:
+        return "<0.1 %"
     digits = 0 if abs(share) >= 0.0995 or share == 0 else 1
     return f"{100 * share:.{digits}f} %".replace("-", "−")

@@ -12,6 +12,7 @@ from .html import Markup, element, quote
 MOST_ROWS = 20
 _MOST_LINES = 10
 _WIDEST, _WIDEST_FACT = 44, 66
+_LEFT, _RIGHT = "text-align: left", "text-align: right"  # some notebooks align all to the right
 Rows = Sequence[Sequence[str]]
 
 
@@ -52,10 +53,10 @@ class Overview:
         return "\n".join(lines)
 
     def html(self) -> Markup:
-        """Return HTML without a style of its own: it follows the notebook's theme."""
+        """Return HTML without colours of its own: it follows the notebook's theme."""
         parts = [element("div", element("strong", quote(self.title)))]
         if self.facts:
-            rows = [element("tr", element("th", k, scope="row"), _cell(v)) for k, v in self.facts]
+            rows = [element("tr", _name(k), _cell(v, _LEFT)) for k, v in self.facts]
             parts.append(element("table", element("tbody", *rows)))
         if self.rows:
             parts.append(self._table())
@@ -65,8 +66,12 @@ class Overview:
         return element("div", *parts)
 
     def _table(self) -> Markup:
-        names = [element("th", name.removesuffix("#"), scope="col") for name in self.head]
-        body = [element("tr", *(_cell(cell) for cell in row)) for row in self.rows]
+        sides = [_RIGHT if name.endswith("#") else _LEFT for name in self.head]
+        names = [
+            element("th", name.removesuffix("#"), scope="col", style=side)
+            for name, side in zip(self.head, sides, strict=True)
+        ]
+        body = [element("tr", *map(_cell, row, sides)) for row in self.rows]
         return element("table", element("thead", element("tr", *names)), element("tbody", *body))
 
 
@@ -90,8 +95,12 @@ class Shown:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
-def _cell(text: str) -> Markup:
-    return element("td", quote(text))
+def _name(text: str) -> Markup:
+    return element("th", text, scope="row", style=_LEFT)
+
+
+def _cell(text: str, side: str) -> Markup:
+    return element("td", quote(text), style=side)
 
 
 def _aligned(rows: Rows, head: Sequence[str], widest: int) -> Iterator[str]:

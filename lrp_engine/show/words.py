@@ -31,7 +31,7 @@ class Word:
         """The word as it is to be read; line breaks are shown."""
         first = self.pieces[0]
         if first.padding:
-            return f"{first.text} ×{len(self.pieces)}"
+            return f"{first.text} ×{len(self.pieces)}" if len(self.pieces) > 1 else first.text
         return "".join(piece.text for piece in self.pieces).replace("\n", "↵")
 
     @property
