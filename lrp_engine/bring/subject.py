@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from ..engine import Engine
 from ..errors import InputError, TargetError
+from ..preset.preset import Preset
 from ..results.explanation import Explanation
 from ..run.target import Position, is_class
 from .adapters import open_model
@@ -90,6 +93,17 @@ class Subject:
         if self._engine is None:
             raise InputError("the model is captured when it is first explained: no data yet")
         return self._engine
+
+    def with_preset(self, preset: str | Path | Preset) -> Subject:
+        """Return the same model under another preset; what was captured is shared.
+
+        Raises PresetError for a preset that does not exist or is incomplete.
+        """
+        other = copy(self)
+        other._options = {**self._options, "preset": preset}
+        if self._engine is not None:
+            other._engine = self._engine.with_preset(preset)
+        return other
 
     def read(self, data: Any) -> Batch:
         """Return data as the model takes them. Raises InputError if it does not take them."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .commands.check import check
+from .commands.compare import compare
 from .commands.explain import explain
 from .commands.list_names import names
 from .commands.list_presets import presets
@@ -28,7 +29,19 @@ app: typer.Typer = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, explain, report, view, circuit, names, coverage, plan, check, package):
+for _command in (
+    demo,
+    explain,
+    compare,
+    report,
+    view,
+    circuit,
+    names,
+    coverage,
+    plan,
+    check,
+    package,
+):
     app.command()(_command)
 app.add_typer(presets, name="presets")
 

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from torch import Tensor
 
 from ..boundary.writing import require_ending
-from ..capture.signature import as_call
-from ..engine import Engine
 from ..errors import InputError
 from ..results.explanation import Explanation
 
@@ -35,13 +32,12 @@ class OutputFiles:
                 require_ending(path, endings)
 
 
-def write(
-    explanation: Explanation, files: OutputFiles, engine: Engine, inputs: object
-) -> list[Path]:
+def write(explanation: Explanation, files: OutputFiles) -> list[Path]:
     """Write the files that are asked for. Raises InputError if one cannot be written."""
 
     def picture(path: Path) -> None:
-        _picture(explanation, path, files.sample, engine, inputs)
+        source = next(iter(explanation.relevance))
+        explanation.plot(source, files.sample).savefig(path)
 
     jobs: list[tuple[Path | None, Callable[[Path], object]]] = [
         (files.save, explanation.save),
@@ -62,23 +58,3 @@ def _run(path: Path, job: Callable[[Path], object]) -> Path:
     ) as error:
         raise InputError(f"{path} cannot be written: {error}") from error
     return path
-
-
-def _picture(
-    explanation: Explanation, path: Path, sample: int, engine: Engine, inputs: object
-) -> None:
-    source, relevance = next(iter(explanation.relevance.items()))
-    if sample >= len(relevance):
-        raise InputError(f"there is no sample {sample}: the batch has {len(relevance)}")
-    image = _image(engine, inputs, source, relevance)
-    figure = explanation.plot(source, sample=sample, image=None if image is None else image[sample])
-    figure.savefig(path)
-
-
-def _image(engine: Engine, inputs: object, source: str, relevance: Tensor) -> Tensor | None:
-    """Return the input that is explained if it is a batch of grey or colour images."""
-    leaves = engine.captured.flatten_inputs(*as_call(inputs))
-    for port, leaf in zip(engine.captured.inputs, leaves, strict=True):
-        if port.name == source and isinstance(leaf, Tensor) and leaf.shape == relevance.shape:
-            return leaf if leaf.dim() == 4 and leaf.shape[1] in (1, 3) else None
-    return None

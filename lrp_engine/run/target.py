@@ -185,7 +185,8 @@ def _single(output: Tensor) -> Tensor:
     if output.dim() > 1 and output[0].numel() != 1:
         raise TargetError(
             f"no target was given, and the output of shape {tuple(output.shape)} has"
-            f" {output[0].numel()} entries per sample: name a class, {{class: weight}}, or a metric"
+            f" {output[0].numel()} entries per sample: name a class,"
+            " 'predicted', {class: weight}, or a metric"
         )
     return torch.ones_like(output)
 

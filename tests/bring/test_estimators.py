@@ -94,8 +94,8 @@ def test_rows_come_from_files_dicts_and_lists(tmp_path: Path) -> None:
 def test_what_cannot_be_explained_is_told_in_one_line() -> None:
     with pytest.raises(CaptureError, match="LogisticRegression is not fitted"):
         lrp.Subject(LogisticRegression())
+    forest = RandomForestClassifier(2).fit(table(), answers("left", "right"))
     with pytest.raises(lrp.LrpError, match="trees are step functions"):
-        forest = RandomForestClassifier(2).fit(table(), answers("left", "right"))
         lrp.Subject(forest)
     subject = lrp.Subject(linear("left", "right"))
     for data, message in [

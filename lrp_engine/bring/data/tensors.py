@@ -39,7 +39,7 @@ def holds_arrays(data: Any) -> bool:
 
 
 def as_tensors(data: Any, like: torch.dtype | None) -> Any:
-    """Return arrays as tensors; float64, NumPy's default, in the model's own dtype.
+    """Return arrays, and tensors of files, as tensors; float64, NumPy's default, as `like`.
 
     Raises:
         InputError: an array holds no numbers, or bytes where the model computes with floats.
@@ -58,17 +58,14 @@ def _stack(arrays: list[Any]) -> Any:
 
 
 def _as_tensor(leaf: Any, like: torch.dtype | None) -> Any:
-    if not isinstance(leaf, (np.ndarray, np.generic)):
-        return leaf
-    try:
-        found = torch.from_numpy(np.ascontiguousarray(leaf).reshape(leaf.shape))
-    except TypeError as error:
-        raise InputError(f"an array of {leaf.dtype} entries holds no numbers") from error
-    if like is None or found.dtype == like:
-        return found
-    if found.dtype == torch.float64:
-        return found.to(like)
-    return found
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        try:
+            leaf = torch.from_numpy(np.ascontiguousarray(leaf).reshape(leaf.shape))
+        except TypeError as error:
+            raise InputError(f"an array of {leaf.dtype} entries holds no numbers") from error
+    if like is not None and isinstance(leaf, Tensor) and leaf.dtype == torch.float64:
+        return leaf.to(like)
+    return leaf
 
 
 def read_arrays(path: Path) -> Any:

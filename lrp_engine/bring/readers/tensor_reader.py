@@ -17,6 +17,7 @@ from ..batch import THE_SOURCE, Batch, Sample
 from ..data.tensors import (
     as_tensors,
     count_samples,
+    holds_tensors,
     is_array_file,
     read_arrays,
     slice_samples,
@@ -40,6 +41,8 @@ class TensorReader:
         """Return what the model is called with as one sample. Raises InputError for a bad file."""
         if is_array_file(data):
             data = read_arrays(Path(data))
+        elif holds_tensors(data):
+            return [Sample(data)]
         return [Sample(as_tensors(data, self.dtype))]
 
     def split(self, data: Any, size: int) -> list[Sample]:

@@ -1,0 +1,162 @@
+"""Bring the model and the data that a command line names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ..boundary.user_code import calling
+from ..bring import Subject
+from ..bring.data.files import is_path
+from ..bring.data.pictures import ENDINGS as PICTURES
+from ..bring.joining import join_explanations
+from ..results.explanation import Explanation
+from .array_files import load_inputs
+from .console import note, progress, working
+from .data_options import DataOptions, numbers_of, size_of
+from .image_transform import ImageTransform
+from .model_argument import LoadedModel, load_model, named_object
+
+
+class Brought(NamedTuple):
+    """A model, and the data to explain it on."""
+
+    subject: Subject
+    data: Any
+
+
+def bring(
+    model: str,
+    data: Sequence[str],
+    file: Path | None,
+    said: DataOptions,
+    settings: Mapping[str, object],
+    options: Mapping[str, Any],
+) -> Brought:
+    """Return the model that the user named, and data: those named, or the model's example.
+
+    Raises:
+        BadParameter: there is no such model, or neither data nor an example.
+        LrpError: the model or the data cannot be used.
+    """
+    if data and file is not None:
+        raise typer.BadParameter("give DATA or --inputs, not both")
+    hints = said.hints()
+    with working("loading the model"):
+        if (Path(model) / "config.json").is_file():
+            _require_data(data)
+            subject = Subject(Path(model), transform=_given_transform(said), **hints, **options)
+            return Brought(subject, _read_data(data, said.pair))
+        given = _load(model, settings)
+        if not isinstance(given, LoadedModel):
+            _require_data(data)
+            subject = Subject(given, transform=_given_transform(said), **hints, **options)
+            return Brought(subject, _read_data(data, said.pair))
+        found = _read_data(data, said.pair) if data else load_inputs(file, given)
+    transform = _transform(said, given, found)
+    return Brought(Subject(given.model, transform=transform, **hints, **options), found)
+
+
+def explain_in_batches(brought: Brought, batch: int | None, **question: Any) -> Explanation:
+    """Explain the data, so many samples at a time, with progress on stderr; return all in one.
+
+    Each batch's accounts are checked by the caller through the joined ledger.
+    """
+    if batch is None:
+        with working("explaining"):
+            found = brought.subject.explain(brought.data, **question)
+    else:
+        if question.pop("seed", None) is not None or question.pop("reference", None) is not None:
+            raise typer.BadParameter("--batch goes with neither --seed nor --reference")
+        with progress("explaining") as told:
+            parts = brought.subject.explain_batches(
+                brought.data, batch=batch, progress=told, **question
+            )
+            found = join_explanations(list(parts))
+    for text in (*brought.subject.engine.captured.notes, *found.labels.notes):
+        note(text)
+    return found
+
+
+def _load(model: str, settings: Mapping[str, object]) -> Any:
+    """Return a module with its arguments, or whatever else a Python name stands for."""
+    if model.endswith((".onnx", ".pt2")) or ":" not in model:
+        return load_model(model, settings)
+    found = named_object(model)
+    is_maker = callable(found) and not isinstance(found, nn.Module) and not _is_model(found)
+    if is_maker:
+        with calling(model):
+            found = found()
+    return found if _is_model(found) else load_model(model, settings)
+
+
+def _is_model(thing: Any) -> bool:
+    """Return whether something is a model of a library, a pipeline or an estimator."""
+    from ..bring.home import is_from
+
+    return is_from(
+        thing,
+        "transformers.pipelines",
+        "transformers.modeling_utils.PreTrainedModel",
+        "sklearn.base.BaseEstimator",
+    )
+
+
+def _require_data(data: Sequence[str]) -> None:
+    if not data:
+        raise typer.BadParameter(
+            "this model brings no example: name texts or files", param_hint="DATA"
+        )
+
+
+def _read_data(data: Sequence[str], pair: bool) -> Any:
+    """Return words of the command line as paths where there are such files, else as texts."""
+    if pair:
+        if len(data) != 2:
+            raise typer.BadParameter("--pair needs two texts", param_hint="DATA")
+        return tuple(data)
+    found = [Path(each) if Path(each).exists() else each for each in data]
+    return found[0] if len(found) == 1 else found
+
+
+def _given_transform(said: DataOptions) -> Any:
+    """Return the transform that the options name; None if they name none."""
+    if said.transform is not None:
+        return named_object(said.transform)
+    mean, std = numbers_of(said.mean, "--image-mean"), numbers_of(said.std, "--image-std")
+    size = size_of(said.size)
+    return ImageTransform(size, mean or None, std or None) if mean or std or size else None
+
+
+def _transform(said: DataOptions, loaded: LoadedModel, data: Any) -> Any:
+    """Return what makes tensors of images for a module that says nothing of its images."""
+    each = data if isinstance(data, list) else [data]
+    if not all(is_path(one, PICTURES) for one in each):
+        return None
+    given = _given_transform(said)
+    if given is not None and not isinstance(given, ImageTransform):
+        return given
+    size, channels = _example_size(loaded)
+    options = given or ImageTransform()
+    if given is None:
+        at = f" and {size[0]}x{size[1]} pixels, as the example inputs have" if size else ""
+        note(
+            f"images are given in the range from 0 to 1{at}: --image-mean, --image-std and"
+            " --image-size say otherwise"
+        )
+    return ImageTransform(options.size or size, options.mean, options.std, channels)
+
+
+def _example_size(loaded: LoadedModel) -> tuple[tuple[int, int] | None, int | None]:
+    """Return size and channels of the one image among the example inputs; None if unknown."""
+    leaves = [leaf for leaf in pytree.tree_leaves(loaded.example) if isinstance(leaf, Tensor)]
+    images = [t for t in leaves if t.dim() == 4 and t.shape[1] in (1, 3)]
+    if loaded.is_noise or len(images) != 1:
+        return None, None
+    height, width = images[0].shape[2:]
+    return (height, width), images[0].shape[1]
