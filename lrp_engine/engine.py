@@ -46,7 +46,8 @@ class Engine(Shown):
             of an ONNX file.
         example_inputs: a tensor, a tuple of arguments, or a mapping of keyword arguments. An ONNX
             file needs none: it says what its inputs look like.
-        preset: name of a preset, path of a preset file, or a `Preset`.
+        preset: name of a preset, path of a preset file, or a `Preset`. The default, "auto", takes
+            the one that suits the model's structure, and says in the notes which and why.
         sources: where relevance is wanted: input names, module paths or globs, node names.
             Default: every floating-point input, and the embedding of every integer input.
         output: name of an output, of a module or node inside the model, or of a value of an ONNX
@@ -85,7 +86,7 @@ class Engine(Shown):
         model: ModelSource,
         example_inputs: Any = None,
         *,
-        preset: str | Path | Preset = "attnlrp",
+        preset: str | Path | Preset = "auto",
         sources: Sequence[str] | None = None,
         output: str | None = None,
         policy: str | int | PolicyOrBudget = Policy.KEEP,

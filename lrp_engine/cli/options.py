@@ -68,7 +68,8 @@ SettingTexts = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
-DEFAULT_PRESET = "attnlrp"
+DEFAULT_PRESET = "auto"
+CHECKED_PRESET = "attnlrp"  # a check names its rules: it must not follow the choice of `auto`
 
 
 def target_of(text: str | None, weights: str | None) -> Target:

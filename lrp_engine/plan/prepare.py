@@ -28,12 +28,14 @@ from ..graphs.tracing_lock import one_at_a_time
 from ..method.op import Op
 from ..method.registry import Registry, standard
 from ..method.rule import Rule
+from ..preset.choices import AUTO
 from ..preset.preset import Preset
 from ..preset.preset_file import complete, load
 from .assign import Uncovered, assign
 from .explained import NOT_THE_MODELS_OWN, choose_output, find_output
 from .plan import Plan, SourcePort
 from .sources import Sources, resolve_sources
+from .structure import choose_by_structure
 
 ModelSource = nn.Module | ExportedProgram | Callable[..., Any] | str | Path
 Nodes = Mapping[fx.Node, fx.Node]
@@ -72,7 +74,13 @@ class PreparedModel:
     recipe: ModelRecipe
 
     def load_preset(self, preset: str | Path | Preset) -> Preset:
-        """Load a preset against this model's registry; raise PresetError if it is incomplete."""
+        """Load a preset against this model's registry; `auto` is chosen by the model's structure.
+
+        Raises PresetError if it is incomplete.
+        """
+        if preset == AUTO:
+            choice = choose_by_structure(self.captured, self.registry, self.output)
+            return replace(self.load_preset(choice.preset), reason=choice.reason)
         return complete(load(preset, self.registry), self.registry)
 
     @one_at_a_time

@@ -51,6 +51,7 @@ class Provenance:
 def provenance_of(plan: Plan) -> Provenance:
     """Return the versions and hashes of a plan."""
     captured, coverage = plan.captured, plan.coverage()
+    chosen = [plan.preset.reason] if plan.preset.reason else []
     apart = (f"taken apart: {op}" for op in captured.taken_apart)
     lines = [f"{target_name(n)} {shape_text(value(n))} {n.args}" for n in captured.graph.nodes]
     return Provenance(
@@ -60,7 +61,7 @@ def provenance_of(plan: Plan) -> Provenance:
         preset_hash=plan.preset.hash,
         graph_hash=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12],
         captured=captured.mode.name.lower(),
-        notes=(*captured.notes, *apart, *map(str, coverage.unreached)),
+        notes=(*chosen, *captured.notes, *apart, *map(str, coverage.unreached)),
         coverage=coverage.line(),
         dtype=str(value(plan.output.node).dtype).removeprefix("torch."),
         unreached=tuple(map(str, coverage.unreached)),

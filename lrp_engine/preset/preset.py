@@ -98,7 +98,8 @@ class Preset:
 
     `gates`: whether a product that is one activation of one tensor is treated as such.
     `fold_batch_norm`: whether a batch norm is read as part of the weighted sum beside it.
-    `runs`: 2 if its rules compare a run with a reference run.
+    `runs`: 2 if its rules compare a run with a reference run. `reason` says why it was taken, if it
+    was not asked for by name.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Preset:
     gates: bool = True
     fold_batch_norm: bool = False
     runs: int = 1
+    reason: str = ""
 
     @property
     def hash(self) -> str:

@@ -59,7 +59,7 @@ def check(
     target: o.TargetText = None,
     target_json: o.TargetJson = None,
     position: o.TargetPosition = None,
-    preset: o.PresetName = o.DEFAULT_PRESET,
+    preset: o.PresetName = o.CHECKED_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
     batch: BatchSize = None,

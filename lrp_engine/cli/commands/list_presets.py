@@ -38,6 +38,7 @@ def listing(context: typer.Context, as_json: AsJson = False) -> None:
         return
     rows = [(p.name, p.title, ", ".join(p.cites)) for p in found]
     print_table("presets", ("name", "what it does", "cites"), rows)
+    say("auto, the default, takes one of these by the model's structure: docs/presets.md")
 
 
 @presets.command()
