@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from lrp_engine import Engine
+from lrp_engine.circuits.drawing.layout import Drawing, DrawnComponent, DrawnEdge
 from lrp_engine.explorer import Scene
 from lrp_engine.show.labels import Labels, SourceLabels
 from lrp_engine.show.pieces import pieces_of
@@ -85,3 +86,20 @@ def image_exploration() -> Exploration:
     torch.manual_seed(1)
     image = torch.rand(1, 1, 6, 6)
     return explore(Engine(small_image(), image, preset="epsilon"), image)
+
+
+def small_circuit() -> Drawing:
+    """Return a circuit by hand: two heads that read one word and write at another."""
+    rows = ("input", "attention 0", "mlp 0", "attention 1", "mlp 1", "logits")
+    named = [("input", 1, 0), ("a0.h0", 1, 1), ("a0.h1", 1, 1), ("a0.h1", 6, 1), ("m0", 6, 2)]
+    named += [("a1.h2", 6, 3), ("logits", 6, 5), ("input", 6, 0)]
+    kinds = {"i": "input", "a": "attention", "m": "mlp", "l": "logits"}
+    places = tuple(
+        DrawnComponent(name, at, row, kinds[name[0]], 0.5, f"model.{name}")
+        for name, at, row in named
+    )
+    edges = [(0, 1, "v", 0.9), (0, 2, "k", 0.4), (3, 4, "mlp", 1.0), (4, 5, "q", -0.6)]
+    edges += [(5, 6, "logits", 0.8), (3, 6, "logits", 0.3), (7, 5, "q", 0.001), (2, 3, "moves", 0)]
+    lines = tuple(DrawnEdge(*edge) for edge in edges)
+    tokens = ("<s>", "</script>", "the", "a", "b", "c", "to")
+    return Drawing(places, lines, rows, tokens, tuple(map(float, range(7))), "a <b>circuit</b>")

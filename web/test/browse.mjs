@@ -1,5 +1,6 @@
 // Use the explorer's pages in Chromium as a reader would, and fail on the first thing that is wrong.
-//   node test/browse.mjs FOLDER [PICTURES]   FOLDER holds text.html, image.html, saved.html
+//   node test/browse.mjs FOLDER [PICTURES]   FOLDER holds text.html, image.html, saved.html,
+//   circuit.html
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
@@ -111,10 +112,43 @@ async function useSaved(page) {
   await page.getByText(/explained/).first().waitFor();
 }
 
+async function useCircuit(page) {
+  await page.getByRole("heading", { name: "a <b>circuit</b>" }).waitFor();
+  const count = () => page.locator("path.edge:not(.moves)[stroke-width]:not([stroke-width='4'])").count();
+  assert.equal(await count(), 6);
+  const boxes = await page.locator("[data-place] > rect").evaluateAll((all) =>
+    all.map((r) => r.getBoundingClientRect()).map((b) => [b.left, b.top, b.right, b.bottom]),
+  );
+  for (const a of boxes)
+    for (const b of boxes)
+      assert.ok(a === b || a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1], "boxes overlap");
+  const wide = Math.max(...boxes.map((b) => b[2])) - Math.min(...boxes.map((b) => b[0]));
+  const room = await page.locator("#drawing").evaluate((e) => e.clientWidth);
+  assert.ok(wide >= 0.6 * room, `${wide} of ${room} used`);
+
+  await page.locator("[data-place='4']").click();
+  assert.match(await details(page), /m0, mlp 0, at “to”.*writes \+0.5.*model\.m0/s);
+  assert.equal(await page.locator(".place.off").count(), 1); // the head that no path joins with it
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator(".place.off").count(), 0);
+  await page.locator("#share").fill("50");
+  await page.locator("#share").press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll("[data-place]").length === 6);
+  assert.equal(await count(), 4);
+  await page.locator("svg[role=application]").focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  assert.match(await page.evaluate(() => location.hash), /share=0.500&at=\d/);
+  await page.locator("#cut").focus();
+  await page.keyboard.press("ArrowLeft");
+  assert.match(await page.evaluate(() => location.hash), /share=0.49/);
+}
+
 for (const [width, scheme] of [[1280, "light"], [375, "dark"]]) {
   await visit("text", width, scheme, useText);
   await visit("image", width, scheme, useImage);
   await visit("saved", width, scheme, useSaved);
+  await visit("circuit", width, scheme, useCircuit);
 }
 await browser.close();
 console.log("all pages work");

@@ -95,7 +95,10 @@ export function CircuitApp({ circuit }: { circuit: Circuit }) {
             onPath={onPath}
             hover={hover}
             setHover={setHover}
-            pick={(place) => change({ chosen: place === chosen ? -1 : place })}
+            pick={(place) => {
+              setHover(null); // what was under the pointer moves away
+              change({ chosen: place === chosen ? -1 : place });
+            }}
           />
         </div>
       </div>

@@ -166,7 +166,7 @@ function Component(props: Props & { place: number }) {
         );
       })}
       {weaker > 0 && (
-        <text class="port" x={BOX.width - 9} y={6}>
+        <text class="port more" x={BOX.width} y={-6}>
           +{weaker}
         </text>
       )}
@@ -187,11 +187,11 @@ function Names({ circuit, layout }: { circuit: Circuit; layout: Layout }) {
     <g class="names">
       {layout.words.map((band) =>
         flow ? (
-          <text class={band.used ? "used" : ""} x={MARGIN.left - 12} y={MARGIN.top + along(band)} text-anchor="end">
+          <text class={band.used ? "used" : ""} x={layout.left - 12} y={MARGIN.top + along(band)} text-anchor="end">
             {clip(word(band))}
           </text>
         ) : (
-          <text class={band.used ? "used" : ""} x={MARGIN.left + along(band)} y={bottom + 18} text-anchor="middle">
+          <text class={band.used ? "used" : ""} x={layout.left + along(band)} y={bottom + 18} text-anchor="middle">
             {band.used ? clip(word(band)) : "…"}
           </text>
         ),
@@ -200,11 +200,11 @@ function Names({ circuit, layout }: { circuit: Circuit; layout: Layout }) {
         .filter((band) => band.used)
         .map((band) =>
           flow ? (
-            <text x={MARGIN.left + along(band)} y={12} text-anchor="middle">
+            <text x={layout.left + along(band)} y={12} text-anchor="middle">
               {circuit.rows[band.members[0]]}
             </text>
           ) : (
-            <text x={MARGIN.left - 12} y={bottom - along(band)} text-anchor="end">
+            <text x={layout.left - 12} y={bottom - along(band)} text-anchor="end">
               {circuit.rows[band.members[0]]}
             </text>
           ),
@@ -214,7 +214,7 @@ function Names({ circuit, layout }: { circuit: Circuit; layout: Layout }) {
           .filter((band) => band.used)
           .map((band) => (
             <line
-              x1={MARGIN.left - 6}
+              x1={layout.left - 6}
               x2={layout.width}
               y1={MARGIN.top + band.at + band.size + 8}
               y2={MARGIN.top + band.at + band.size + 8}

@@ -21,13 +21,15 @@ export interface Layout {
   boxes: Map<number, Box>;
   words: Band[];
   layers: Band[];
+  /** Where the drawing begins, right of the names. */
+  left: number;
   width: number;
   height: number;
 }
 
 export const BOX = { width: 52, height: 28 };
-export const MARGIN = { left: 96, top: 26, bottom: 30 };
-const GAP = { word: 24, layer: 10, beside: 8, between: 16 };
+export const MARGIN = { top: 34, bottom: 30 };
+const GAP = { word: 24, layer: 10, beside: 12, between: 16, most: 90 };
 const LANE = { least: 44, most: 96 };
 const SWEEPS = 8;
 
@@ -130,7 +132,8 @@ export function layOut(circuit: Circuit, shown: number[], width: number, height:
   const ends = shown.flatMap((i) => [circuit.lines[i].source, circuit.lines[i].target]);
   const cells = cellsOf(circuit, [...new Set(ends)]);
   sweep(circuit, shown, cells);
-  const inner = { width: width - MARGIN.left - 12, height: height - MARGIN.top - MARGIN.bottom };
+  const left = width < 500 ? 78 : 100;
+  const inner = { width: width - left - 12, height: height - MARGIN.top - MARGIN.bottom };
   const fit = (mode: Layout["mode"]) => {
     const { words, layers } = bandsFor(circuit, cells, mode, LANE.least);
     const [wide, high] = mode === "flow" ? [layers, words] : [words, layers];
@@ -138,19 +141,26 @@ export function layOut(circuit: Circuit, shown: number[], width: number, height:
   };
   const mode = fit("grid") > fit("flow") ? "grid" : "flow";
   const { words, layers } = bandsFor(circuit, cells, mode, LANE.least);
-  if (mode === "flow") stretch(layers, inner.width);
-  else {
+  if (mode === "flow") {
+    stretch(layers, inner.width);
+    const gaps = words.filter((b) => b.used).length - 1;
+    stretch(words, Math.min(inner.height, endOf(words) + gaps * GAP.most));
+  } else {
     stretch(words, inner.width);
     const lanes = layers.filter((b) => b.used).length - 1;
     const room = Math.min(inner.height, endOf(layers) + lanes * (LANE.most - LANE.least));
     stretch(layers, room);
   }
-  return placed(circuit, cells, mode, words, layers);
+  return placed(circuit, cells, { mode, words, layers, left });
 }
 
-function placed(circuit: Circuit, cells: Cells, mode: Layout["mode"], words: Band[], layers: Band[]): Layout {
-  const flow = mode === "flow";
-  const high = MARGIN.top + endOf(flow ? words : layers) + MARGIN.bottom;
+type Frame = Omit<Layout, "boxes" | "width" | "height">;
+
+function placed(circuit: Circuit, cells: Cells, frame: Frame): Layout {
+  const { words, layers, left } = frame;
+  const flow = frame.mode === "flow";
+  // Edges that bow out of the outer bands need room as well.
+  const high = MARGIN.top + endOf(flow ? words : layers) + MARGIN.bottom + (flow ? 24 : 0);
   const across = flow ? BOX.height : BOX.width;
   const find = (bands: Band[], i: number) => bands.find((b) => b.members.includes(i))!;
   const boxes = new Map<number, Box>();
@@ -163,12 +173,11 @@ function placed(circuit: Circuit, cells: Cells, mode: Layout["mode"], words: Ban
       boxes.set(
         i,
         flow
-          ? { x: MARGIN.left + layer.at, y: MARGIN.top + start }
-          : { x: MARGIN.left + start, y: high - MARGIN.bottom - layer.at - BOX.height },
+          ? { x: left + layer.at, y: MARGIN.top + start }
+          : { x: left + start, y: high - MARGIN.bottom - layer.at - BOX.height },
       );
     });
-  const wide = MARGIN.left + endOf(flow ? layers : words) + 12;
-  return { mode, boxes, words, layers, width: wide, height: high };
+  return { ...frame, boxes, width: left + endOf(flow ? layers : words) + 12, height: high };
 }
 
 export type Point = [number, number];
@@ -193,7 +202,7 @@ export function pathOf(layout: Layout, from: Point, to: Point, skipped: number):
   const flow = layout.mode === "flow";
   const [x1, y1] = from;
   const [x2, y2] = to;
-  const bow = skipped > 0 ? Math.min(46, 14 + 5 * skipped) : 0;
+  const bow = skipped > 0 ? Math.min(110, 22 + 16 * skipped) : 0;
   if (flow) {
     const reach = Math.max(24, (x2 - x1) * 0.45);
     const out = (y1 + y2) / 2 < layout.height / 2 ? -bow : bow;
