@@ -58,10 +58,15 @@ def _read_texts(model: PlainModel) -> Reader:
 
 
 def _is_text(data: Any) -> bool:
-    entries = data if isinstance(data, (list, tuple)) and data else [data]
     if isinstance(data, Path):
         return data.suffix.lower() in TEXT_ENDINGS
-    return all(isinstance(each, str) for each in entries)
+    return all(isinstance(each, str) for each in flat(data))
+
+
+def _is_text_alone(data: Any) -> bool:
+    """Return whether data are texts, and not the path of some file."""
+    is_file = isinstance(data, str) and Path(data).exists()
+    return _is_text(data) and (not is_file or Path(data).suffix.lower() in TEXT_ENDINGS)
 
 
 def _is_numbers(data: Any) -> bool:
@@ -73,7 +78,7 @@ KINDS = (
     DataKind(holds_table, lambda m: TableReader(_floats(m), tuple(m.hints.features or ()))),
     DataKind(_is_numbers, lambda m: TensorReader(m.dtype, m.hints)),
     DataKind(holds_pictures, lambda m: _read_pictures(m)),
-    DataKind(_is_text, _read_texts),
+    DataKind(_is_text_alone, _read_texts),
 )
 
 
@@ -86,6 +91,8 @@ def choose_reader(model: PlainModel, data: Any) -> Reader:
 
     Strings are texts where there is a tokenizer, else paths.
     """
+    if isinstance(data, (list, tuple)) and not data:
+        raise InputError("there is nothing to explain: the list is empty")
     if model.text is not None and _is_text(data):
         return model.text()
     refuse_url(data)
