@@ -49,13 +49,14 @@ MODELS = (
     ),
     Refusal(
         _is_from("transformers.pipelines"),
-        "a pipeline of transformers does more than its model: give pipeline.model, and what"
+        "a pipeline of transformers does more than its model: lrp_engine.explain(pipeline, data)"
+        " takes it; an Engine takes pipeline.model, and what"
         ' pipeline.tokenizer(text, return_tensors="pt") returns as inputs',
     ),
     Refusal(
         _is_from("sklearn"),
-        "a model of scikit-learn is no torch module: convert it with skl2onnx, and give the path"
-        " of the .onnx file",
+        "a model of scikit-learn is no torch module: lrp_engine.explain(model, rows) takes it; an"
+        " Engine takes the .onnx file that skl2onnx makes of it",
     ),
     Refusal(lambda m: isinstance(m, type), "a class is no model yet: give an instance of it"),
     Refusal(
@@ -94,10 +95,19 @@ INPUTS = (
         "a packed sequence: give the padded tensor, and let the model read each state at its"
         " length",
     ),
-    Refusal(_is_from("numpy"), "an array of NumPy: give torch.as_tensor(...) of it"),
-    Refusal(_is_from("pandas"), "a table of pandas: give torch.as_tensor(table.to_numpy()) of it"),
     Refusal(
-        _is_from("PIL"), "an image of pillow: give a tensor (samples, channels, height, width)"
+        _is_from("numpy"),
+        "an array of NumPy: give torch.as_tensor(...) of it, or use lrp_engine.explain or Subject",
+    ),
+    Refusal(
+        _is_from("pandas"),
+        "a table of pandas: give torch.as_tensor(table.to_numpy()) of it, or use"
+        " lrp_engine.explain or Subject",
+    ),
+    Refusal(
+        _is_from("PIL"),
+        "an image of pillow: give a tensor (samples, channels, height, width), or use"
+        " lrp_engine.explain or Subject",
     ),
     Refusal(
         lambda x: isinstance(x, Tensor) and x.is_meta,
@@ -121,7 +131,8 @@ _NO_TENSORS = (
     Refusal(
         lambda x: isinstance(x, (str, bytes)),
         "text: a model reads token ids, which its tokenizer gives, such as"
-        ' tokenizer(text, return_tensors="pt")',
+        ' tokenizer(text, return_tensors="pt"); or use lrp_engine.explain or Subject, with'
+        " tokenizer=...",
     ),
     Refusal(
         lambda x: isinstance(x, (bool, int, float)),
