@@ -102,7 +102,8 @@ function stretch(bands: Band[], length: number): void {
   let moved = -1;
   for (const band of bands) {
     if (band.used) moved += 1;
-    band.at += step * Math.max(0, moved) + (band.used ? 0 : step / 2);
+    const inside = !band.used && moved >= 0 && moved < used.length - 1;
+    band.at += step * Math.max(0, moved) + (inside ? step / 2 : 0);
   }
 }
 
