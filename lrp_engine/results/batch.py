@@ -70,7 +70,8 @@ class Batch:
         Raises:
             InputError: There is no such sample, or a source has another number of them.
         """
-        return take_samples(self, samples)
+        found: _Explanation = take_samples(self, samples)
+        return found
 
     def __iter__(self: _Explanation) -> Iterator[_Explanation]:
         """Yield the explanation of each sample."""
@@ -79,7 +80,8 @@ class Batch:
 
     def to(self: _Explanation, device: torch.device | str) -> _Explanation:
         """Return the same explanation with its tensors on another device."""
-        return move(self, lambda tensor: tensor.to(device))
+        moved: _Explanation = move(self, lambda tensor: tensor.to(device))
+        return moved
 
     def cpu(self: _Explanation) -> _Explanation:
         """Return the same explanation with its tensors on the CPU."""

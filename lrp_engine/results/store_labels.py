@@ -61,7 +61,7 @@ def labels_as_data(labels: Labels) -> dict[str, Any]:
 
 def tensors_of_labels(labels: Labels) -> dict[str, Tensor]:
     """Return the tensors of labels under the names that they have in a file."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, source in labels.sources.items():
         found |= {f"{PREFIX}{name}/image/{i}": image for i, image in enumerate(source.images)}
         if source.data is not None:

@@ -49,7 +49,8 @@ class Tabular:
             import xarray
         except ImportError as error:
             raise _missing("to_xarray()", "xarray") from error
-        return _dataset(self, xarray)
+        dataset: xr.Dataset = _dataset(self, xarray)
+        return dataset
 
     def to_pandas(self: Told, source: str | None = None) -> pd.DataFrame:
         """Return a table with a row per sample and entry, for one source.

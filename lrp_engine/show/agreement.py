@@ -25,7 +25,8 @@ def ranks(values: Tensor) -> Tensor:
     flat = values.flatten()
     _, place, counts = torch.unique(flat, return_inverse=True, return_counts=True)
     last = counts.cumsum(0) - 1
-    return (last - (counts - 1) / 2)[place]
+    found: Tensor = (last - (counts - 1) / 2)[place]
+    return found
 
 
 def agreement_table(names: Sequence[str], maps: Sequence[Tensor]) -> list[list[str]]:

@@ -157,7 +157,7 @@ class MapPanel:
         outlined = self.look.overlay is Overlay.GHOST and max(plane.shape) <= _OUTLINED
         below = None if outlined else photograph
         pixels = coloured(plane, self.limit.end, self.look, below)
-        axes.imshow(pixels, interpolation="nearest", aspect="auto")
+        axes.imshow(pixels.numpy(), interpolation="nearest", aspect="auto")
         if outlined and photograph is not None:
             draw_outline(axes, luminance(photograph.fit(plane)).numpy())
         if self.look.contour:
@@ -196,7 +196,8 @@ def coloured(plane: Tensor, limit: float, look: Look, photograph: Photograph | N
         photograph: Of what is below; None: nothing.
     """
     amounts = plane.abs() if look.absolute else plane
-    colours = torch.from_numpy(look.colours()(((amounts / limit).clamp(-1, 1) + 1) / 2))[..., :3]
+    places = ((amounts / limit).clamp(-1, 1) + 1) / 2
+    colours = torch.from_numpy(look.colours()(places.numpy()))[..., :3]
     if photograph is None or look.overlay is Overlay.BESIDE:
         return colours
     image = photograph.fit(plane).double()

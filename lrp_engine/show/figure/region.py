@@ -82,13 +82,11 @@ def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Any:
 def width_of(text: str, size: float = SMALL, weight: str = "normal") -> float:
     """Return the width of a text in inches."""
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.textpath import text_to_path
 
-    if not text.strip():
-        return 0.27 * size / 72 * len(text)
     font = FontProperties(family=FONT, size=size, weight=weight)
-    ink = TextPath((0, 0), text.replace("$", "S"), prop=font).get_extents().width / 72
-    return float(ink) * _HINTED + 0.02
+    points, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(points) / 72 * _HINTED + 0.01
 
 
 def wrap(text: str, width: float, size: float = SMALL) -> list[str]:

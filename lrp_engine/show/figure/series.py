@@ -33,7 +33,8 @@ def binned(values: Tensor) -> Tensor:
 def _parts(values: Tensor, fill: float) -> Tensor:
     size = -(-values.shape[-1] // _BINS)
     missing = -values.shape[-1] % size
-    return torch.nn.functional.pad(values, (0, missing), value=fill).unflatten(-1, (-1, size))
+    padded = torch.nn.functional.pad(values, (0, missing), value=fill)
+    return padded.reshape(*padded.shape[:-1], -1, size)
 
 
 def channels_of(sample: Sample) -> Tensor:
