@@ -18,6 +18,11 @@ from ..graphs.tracing_lock import one_at_a_time
 from .inputs import check_layouts, describe_ranges, other_path, stale
 from .randomness import RandomState
 
+_TRACED_OTHERWISE = (
+    "Models of transformers do that with masks: give the model all that its tokenizer or processor"
+    " returns (attention_mask, token_type_ids)."
+)
+
 
 class Proof:
     """Compare a capture with its model at its first call, once per class of sizes.
@@ -155,13 +160,15 @@ def _require_agreement(
     if 1 in captured.shapes.sizes(leaves).values():
         raise InputError(
             "the model treats a size of 1 differently from larger ones, which a capture with free"
-            " sizes does not know. Capture with Engine(..., dynamic=False) at this size."
+            " sizes does not know: capture with Engine(..., dynamic=False) at this size. Or it"
+            f" computes otherwise while it is traced. {_TRACED_OTHERWISE}"
         )
     raise CaptureError(
         "the captured graph does not compute what the model computes on these inputs"
         f"{_differences(captured, outputs, own)}. Does its code read something that changes: a"
         " global variable, a closure, Python's or numpy's random numbers? Then make an Engine for"
-        " each state of it. Otherwise, try Engine(..., dynamic=False)."
+        " each state of it. Does it compute otherwise while it is traced?"
+        f" {_TRACED_OTHERWISE} Otherwise, try Engine(..., dynamic=False)."
     )
 
 
