@@ -21,7 +21,7 @@ from ..show.labels import Labels
 from .inputs import describe_input
 from .layouts import Reading
 from .ledgers import ledger_line
-from .places import Place, choose_places, find_reads
+from .places import Place, choose_places, find_reads, shorten
 from .targets import NamedTarget, choose_targets
 from .through import Explained, Nodes, trace_nodes
 
@@ -152,7 +152,7 @@ def _layer(
         node=node.name,
         op=target_name(node).removeprefix("aten."),
         rule=rule,
-        line=where.source,
+        line=shorten(where.source),
         shape=shape_text(value(node)),
         reads=reads,
         pooled=reading.pooled,

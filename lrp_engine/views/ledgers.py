@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from ..explorer.scene import LedgerLine, OpLine
 from ..propagate.ledger import Account, Ledger
+from .places import shorten
 
 _MOST = 200
 
@@ -41,7 +42,7 @@ def _op_line(account: Account) -> OpLine:
         node=account.node,
         op=account.op.removeprefix("aten."),
         rule=account.rule,
-        place=account.place,
+        place=shorten(account.place),
         received=account.received,
         passed=account.passed,
         absorbed={cause: amount for cause, amount in account.absorbed.items() if amount},

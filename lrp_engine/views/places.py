@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -124,6 +125,18 @@ def find_reads(captured: Captured, nodes: Sequence[fx.Node]) -> list[tuple[int, 
         from_here = (frozenset([place[n]]) if n in place else seen[n] for n in node.all_input_nodes)
         seen[node] = frozenset().union(*from_here)
     return [tuple(sorted(seen[node])) for node in nodes]
+
+
+def shorten(place: str) -> str:
+    """Return a text that names a source line without the folders above its package.
+
+    >>> shorten("h.0 (Block), /home/me/lib/python3.11/site-packages/transformers/gpt2.py:211")
+    'h.0 (Block), transformers/gpt2.py:211'
+    >>> shorten("/home/me/work/nets/small.py:3")
+    'nets/small.py:3'
+    """
+    inside = re.sub(r"/\S*/site-packages/", "", place)
+    return re.sub(r"/\S*/([^/\s]+/[^/\s]+:\d+)", r"\1", inside)
 
 
 def default_words(ids: Tensor | None, count: int) -> tuple[str, ...]:
