@@ -10,9 +10,10 @@ from torch import Tensor
 from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.nodes import value
 from lrp_engine.graphs.schema import Arguments
-from lrp_engine.method.call import Arriving, Call, Coefficients
+from lrp_engine.method.call import Arriving, Call, Coefficients, Passed
 from lrp_engine.method.claims import never_zero
 from lrp_engine.method.op import Homogeneous
+from lrp_engine.method.relevance import flow_sum
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import real, sample
 
@@ -120,7 +121,28 @@ def derivative(call: Call[Homogeneous], c: Arriving) -> tuple[Tensor, ...]:
     return tuple(g.masked_fill(call.out == 0, 0.0) for g in found)
 
 
-@rule("euler", family=Homogeneous, cites="own: Euler's theorem on homogeneous functions")
+def degree_by_entry(call: Call[Homogeneous]) -> Tensor | None:
+    """Return the degree of each entry, if they differ."""
+    k = call.op.degree
+    degree = k(call) if callable(k) else None
+    return degree if isinstance(degree, Tensor) else None
+
+
+def without_factors(call: Call[Homogeneous], c: Arriving, passed: Passed) -> dict[str, Tensor]:
+    """Return what entries of degree 0 keep: no live operand is a factor of them."""
+    degree = degree_by_entry(call)
+    if degree is None:
+        return {}
+    assert isinstance(c, Tensor)
+    return {"constant": flow_sum(call, c.masked_fill(degree != 0, 0.0), call.out)}
+
+
+@rule(
+    "euler",
+    family=Homogeneous,
+    cites="own: Euler's theorem on homogeneous functions",
+    absorbs=without_factors,
+)
 def euler(call: Call[Homogeneous], c: Arriving) -> Coefficients:
     """Share by Euler's theorem: f(tx) = t^k f(x), so x f'(x) = k f(x) and c_in = f'(x)^T c / k."""
     k = call.op.degree
@@ -130,7 +152,7 @@ def euler(call: Call[Homogeneous], c: Arriving) -> Coefficients:
     degree = k(call) if callable(k) else k
     if isinstance(degree, Tensor):  # each entry has its own
         assert isinstance(c, Tensor)
-        return derivative(call, c / degree)
+        return derivative(call, c / degree.clamp(min=1))
     return tuple(g / degree for g in derivative(call, c))
 
 

@@ -97,6 +97,12 @@ def tanh(x: Tensor) -> Tensor:
     return (torch.tanh(wide(x)) / wide(x)).masked_fill(x == 0, 1.0).to(x.dtype)
 
 
+@activation(aten.special_i1.default, sample(real(2, 3)))
+def i1(x: Tensor) -> Tensor:
+    """Return I1(x)/x, and its limit 1/2 at 0."""
+    return (torch.special.i1(wide(x)) / wide(x)).masked_fill(x == 0, 0.5).to(x.dtype)
+
+
 @activation(aten.hardswish.default, sample(real(2, 3)), regular=always)
 def hardswish(x: Tensor) -> Tensor:
     """Return f(x)/x = clamp(x + 3, 0, 6)/6."""
@@ -227,6 +233,26 @@ OTHERS = (
     curve(aten.acosh.default, sample(between(1.5, 2.5, 2, 3)), flat_at=at(1.0)),
     curve(aten.logit.default, sample(between(0.2, 0.8, 2, 3))),
     curve(aten.special_ndtri.default, sample(between(0.2, 0.8, 2, 3))),
+    # torch's own trigamma, the slope, has nine digits; by the zeta function it has all of them.
+    curve(
+        aten.digamma.default,
+        sample(between(1.5, 2.5, 2, 3)),
+        slope=lambda x: torch.where(
+            x > 0, torch.special.zeta(2.0, x), torch.special.polygamma(1, x)
+        ),
+    ),
+    # torch has no derivative for the first argument of zeta.
+    Pointwise(
+        target=aten.special_zeta.default,
+        operands=("other",),
+        samples=(sample(torch.tensor(2.5), positive(2, 3)),),
+    ),
+    Pointwise(
+        target=aten.special_zeta.self_scalar,
+        operands=("other",),
+        samples=(sample(2.5, positive(2, 3)),),
+    ),
+    curve(aten.polygamma.default, sample(2, between(1.5, 2.5, 2, 3))),
     Pointwise(target=aten.pow.Scalar, operands=("exponent",), samples=(sample(2.0, real(2, 3)),)),
     # Of the imaginary and the real part. An angle does not grow with them: their shares cancel.
     Pointwise(

@@ -8,7 +8,7 @@ import torch
 
 from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Arriving, Call, Coefficients, at_result
-from lrp_engine.method.op import Linear, Selection
+from lrp_engine.method.op import Linear
 from lrp_engine.method.samples import (
     integers,
     mask,
@@ -108,30 +108,5 @@ COPIES = (
             sample(real(4, 3), [torch.tensor([1, 3, 1])], real(3, 3)),
         ),
         adjoint=written_adjoint,
-    ),
-)
-
-REDUCTIONS = (
-    linear(
-        aten.scatter_reduce.two,
-        "self",
-        "src",
-        samples=(
-            sample(*_SCATTER, real(2, 3), "sum"),
-            sample(*_SCATTER, real(2, 3), "mean"),
-            sample(*_SCATTER, real(2, 3), "mean", include_self=False),
-        ),
-        selectors=_INDEX,
-        when=lambda arguments, _: arguments["reduce"] in ("sum", "mean"),
-    ),
-    Selection(
-        target=aten.scatter_reduce.two,
-        operands=("self", "src"),
-        samples=(
-            sample(*_SCATTER, real(2, 3), "amax"),
-            sample(*_SCATTER, real(2, 3), "amin", include_self=False),
-        ),
-        selectors=_INDEX,
-        when=lambda arguments, _: arguments["reduce"] in ("amax", "amin"),
     ),
 )

@@ -27,6 +27,7 @@ from tests.two_runs.calls import (
 
 # Ops that pick several entries by order: the mean of both runs' choices, the rest booked.
 BY_ORDER = {"topk", "sort", "kthvalue", "median", "cummax", "cummin", "scatter_reduce"}
+BY_ORDER |= {"index_reduce", "segment_reduce"}
 
 
 def grouped() -> dict[str, list[TwoRunCase]]:
