@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .engine import Engine as Engine
     from .errors import LrpError as LrpError
     from .generation import explain_generation as explain_generation
+    from .method.functions import declare_function as declare_function
+    from .method.functions import trace_function as trace_function
     from .method.op import Op as Op
     from .method.rule import Rule as Rule
     from .method.rule import rule as rule
@@ -40,12 +42,14 @@ __all__ = [
     "Rule",
     "Subject",
     "compare",
+    "declare_function",
     "explain",
     "explain_generation",
     "load_package",
     "load_preset",
     "presets",
     "rule",
+    "trace_function",
 ]
 
 _HOMES = {
@@ -60,12 +64,14 @@ _HOMES = {
     "Rule": "method.rule",
     "Subject": "bring",
     "compare": "results.comparison",
+    "declare_function": "method.functions",
     "explain": "bring",
     "explain_generation": "generation",
     "load_package": "aot.load",
     "load_preset": "preset.preset_file",
     "presets": "preset.preset_file",
     "rule": "method.rule",
+    "trace_function": "method.functions",
 }
 
 

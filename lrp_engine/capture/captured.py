@@ -18,6 +18,7 @@ from ..graphs.constants import Constant
 from ..graphs.nodes import device_of
 from ..graphs.randomness import find_draws
 from ..graphs.signs import Sign, sign_of
+from ..method.op import Op
 from .premises import Premises
 from .same_objects import SameObjects
 from .shape_contract import ShapeContract, Symbol
@@ -107,7 +108,8 @@ class Captured:
     what else was taken for granted, `decided` what was decided by the values of constants, and
     `rerun` calls the model itself. `taken_apart` lists ops
     that were decomposed, which may change the last bits of the result. `held`: inputs, by name,
-    that the capture holds for at these values only.
+    that the capture holds for at these values only. `records`: what the model's code declares of
+    its own autograd functions.
     """
 
     graph: fx.Graph
@@ -128,6 +130,7 @@ class Captured:
     rerun: Callable[..., Any] | None = None
     taken_apart: tuple[str, ...] = ()
     held: Mapping[str, Tensor] = field(default_factory=dict)
+    records: tuple[Op, ...] = ()
 
     @cached_property
     def tensor_records(self) -> tuple[TensorRecord, ...]:

@@ -27,7 +27,7 @@ def name_identities() -> Iterator[dict[int, nn.Module]]:
     """
     called: dict[int, nn.Module] = {}
 
-    def watch(module: nn.Module, args: tuple[Any, ...], result: object) -> object:
+    def watch(module: nn.Module, args: tuple[Any, ...], result: Any) -> Any:
         called[id(module)] = module
         return _alias(args, result)
 

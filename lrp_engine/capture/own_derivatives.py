@@ -10,6 +10,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -19,21 +20,38 @@ import torch
 from torch.utils import _contextlib
 
 from ..boundary.user_code import is_users
+from ..method.functions import is_traced, record_of
+from ..method.op import Op
 
 _INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 
-@contextmanager
-def note_own_derivatives() -> Iterator[list[str]]:
-    """Yield a list that fills with a note for each function and region that the code inside uses.
+@dataclass
+class OwnDerivatives:
+    """What was met: notes for the user, and the records of declared functions."""
 
-    The caller holds the lock around tracing: classes of torch are replaced meanwhile.
+    notes: list[str] = field(default_factory=list)
+    records: list[Op] = field(default_factory=list)
+
+
+@contextmanager
+def note_own_derivatives() -> Iterator[OwnDerivatives]:
+    """Yield what fills with a note for each function and region that the code inside uses.
+
+    A function with a declared record is called as one op. The caller holds the lock around tracing:
+    classes of torch are replaced meanwhile.
     """
-    notes: list[str] = []
+    found = OwnDerivatives()
+    notes = found.notes
     apply, enter = torch.autograd.Function.__dict__["apply"].__func__, torch.no_grad.__enter__
 
     def watched_apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        if not cls.__module__.startswith("torch."):
+        record = record_of(cls)
+        if record is not None:
+            if record not in found.records:
+                found.records.append(record)
+            return record.target(*args, **kwargs)  # type: ignore[operator]
+        if not cls.__module__.startswith("torch.") and not is_traced(cls):
             _add(notes, f"{cls.__qualname__} has a backward pass of its own, which is not used:"
                         " rules see the ops of its forward pass")  # fmt: skip
         return apply(cls, *args, **kwargs)
@@ -49,7 +67,7 @@ def note_own_derivatives() -> Iterator[list[str]]:
         mock.patch.object(torch.autograd.Function, "apply", classmethod(watched_apply)),
         mock.patch.object(torch.no_grad, "__enter__", watched_enter),
     ):
-        yield notes
+        yield found
 
 
 def _outside(frame: FrameType) -> str:

@@ -203,6 +203,7 @@ def prepare(
     recipe = ModelRecipe(model, example_inputs, output, dynamic, tuple(rules))
     registry = standard().with_entries(recipe.rules) if recipe.rules else standard()
     captured = _capture(model, example_inputs, dynamic, output)
+    registry = registry.with_entries(captured.records) if captured.records else registry
     with leave_modes():
         captured = choose_output(canonicalise(captured, registry), registry, output)
     prepared = PreparedModel(captured, registry, find_output(captured, output), recipe)
