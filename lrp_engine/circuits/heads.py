@@ -157,7 +157,7 @@ def _tensors(
         heads = [x for x in shared if text.find(x) > 0]
         if len(position) != 1 or len(heads) != 1 or text[0] not in shared or len(text) != 4:
             return None
-        axes = HeadAxes(text.index(heads[0]), text.index(*position))
+        axes = HeadAxes(text.index(heads[0]), text.index(next(iter(position))))
         found.append(HeadTensor(node, axes))
     one, other = found
     return one, other

@@ -49,9 +49,10 @@ class ReaderProgram:
             seeds: the coefficient at each reader, of the shape of its activation.
         """
         kept = list(self.program.forward(*leaves))
+        relevance = self.program.batched() if self.axes else self.program.relevance
 
         def back(*given: Tensor) -> tuple[Tensor, ...]:
-            return tuple(self.program.relevance([*given, *leaves, *kept]))
+            return tuple(relevance([*given, *leaves, *kept]))
 
         own = [seeds[reader] for reader in self.readers]
         if not self.axes:

@@ -38,6 +38,7 @@ SUM_OF_PRODUCT = torch.ops.aten.addcmul.default  # a + value * x * y
 PRODUCT = torch.ops.aten.mul.Tensor
 JOIN = torch.ops.aten.cat.default
 EINSUM = torch.ops.aten.einsum.default
+SLICE_SCATTER = torch.ops.aten.slice_scatter.default
 FLATTEN = torch.ops.aten.flatten.using_ints
 # A product of more than two axes, as torch takes it apart: two axes made one, and again two.
 FLATTENED_MATMUL = (_RESHAPE, torch.ops.aten.mm.default, torch.ops.aten._unsafe_view.default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from ..errors import RuleError
-from ..graphs.aten import RESHAPE_FOR_VIEWS, RUN_STEPS
+from ..graphs.aten import RESHAPE_FOR_VIEWS, RUN_STEPS, SLICE_SCATTER
 from ..graphs.modules import copy_graph
 from ..kernels.dense_rows import dense_rows, with_dense_rows
 from ..kernels.steps import walk_steps
@@ -51,11 +52,17 @@ def run_many(
 
 
 def relax_views(relevance: fx.GraphModule) -> fx.GraphModule:
-    """Return the same program with views replaced by reshapes: vmap may change strides."""
+    """Return the same program as vmap can run it.
+
+    Views become reshapes, since vmap may change strides, and slices that end at the largest integer
+    end at None: vmap counts one further.
+    """
     module = copy.copy(relevance)
     graph = copy_graph(relevance.graph)
     for node in graph.nodes:
         node.target = _BATCHABLE.get(node.target, node.target)
+        if node.target is SLICE_SCATTER:
+            node.args = tuple(None if arg == sys.maxsize else arg for arg in node.args)
     module.graph = graph
     return module
 

@@ -33,6 +33,14 @@ class HookPoint(nn.Module):
         return x
 
 
+def turn(x: Tensor) -> Tensor:
+    """Write a turned copy slice by slice, as HookedTransformer's rotary positions do."""
+    turned = x.clone()
+    turned[..., 2:] = x[..., :2]
+    turned[..., :2] = -x[..., 2:]
+    return x + 0.1 * turned
+
+
 class Attention(nn.Module):
     """One attention with weights (head, width, feature); `spelling` says how it is written."""
 
@@ -72,7 +80,8 @@ class Attention(nn.Module):
         return (pattern @ v.permute(0, 2, 1, 3)).permute(0, 2, 1, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        z = self.hook_z(self.attend(*(self.project(x, name) for name in "QKV")))
+        q, k, v = (self.project(x, name) for name in "QKV")
+        z = self.hook_z(self.attend(turn(q), turn(k), v))
         if self.spelling == "einsum":
             return torch.einsum("bqhf,hfd->bqd", z, self.W_O)
         return functional.linear(z.flatten(2), self.W_O.flatten(0, 1).T)
