@@ -63,6 +63,8 @@ def names_after_running(
         "onnxscript",
         "skl2onnx",
         "onnxruntime",
+        "pandas",
+        "PIL",
     ):
         pytest.importorskip(module)
     monkeypatch.chdir(folder)

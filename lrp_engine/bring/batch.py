@@ -52,11 +52,16 @@ class Reader(Protocol):
         """Return samples as the model takes them."""
 
 
-def names_and_truth(samples: Sequence[Sample]) -> dict[str, tuple[str, ...]]:
-    """Return the names and true classes of samples as fields of a `Batch`; none if unknown."""
+def names_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return the names of samples; none if they have none."""
     names = tuple(sample.name for sample in samples)
+    return names if any(names) else ()
+
+
+def truth_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return the true classes of samples; none if they are unknown."""
     truth = tuple(sample.truth for sample in samples)
-    return {"samples": names if any(names) else (), "truth": truth if any(truth) else ()}
+    return truth if any(truth) else ()
 
 
 def chunks(samples: Sequence[Sample], size: int | None) -> Iterator[Sequence[Sample]]:

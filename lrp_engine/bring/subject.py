@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -236,6 +237,5 @@ def _part(choice: Any, here: slice) -> Any:
 def _device_of(module: Any) -> torch.device | None:
     if not isinstance(module, nn.Module):
         return None
-    tensor = next(module.parameters(), None)
-    tensor = next(module.buffers(), None) if tensor is None else tensor
-    return None if tensor is None else tensor.device
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    return next((tensor.device for tensor in tensors), None)

@@ -134,7 +134,8 @@ def named_target_of(text: str | None, weights: str | None, than: str | None) -> 
     parts = text.split(",")
     if len(parts) > 1 and all(map(_is_number, parts)):
         return [int(part) for part in parts]
-    return _key(text)
+    only: Target = _key(text)
+    return only
 
 
 def place_of(text: str | None) -> int | str | None:

@@ -45,7 +45,7 @@ def table_samples(data: Any) -> list[Sample]:
     if _is_frame(data):
         names = tuple(map(str, data.columns))
         rows = data.itertuples(index=True, name=None)
-        return [Sample(Row(tuple(values), names), str(index)) for index, *values in rows]
+        return [Sample(Row(tuple(values), names), f"row {index}") for index, *values in rows]
     if _is_series(data):
         return [Sample(Row(tuple(data.tolist()), tuple(map(str, data.index))), str(data.name))]
     if isinstance(data, Mapping):

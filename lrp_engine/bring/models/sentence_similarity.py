@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ...errors import InputError, suggest
-from ..batch import Batch, Sample, names_and_truth
+from ..batch import Batch, Sample, names_of, truth_of
 from ..data.texts import is_pair, text_samples
 from ..data.tokens import TextEncoder, fill_up, label_texts, notes_of
 from ..hints import Hints
@@ -70,7 +70,8 @@ class PairReader:
             },
             sources={"first": label_texts(first), "second": label_texts(second)},
             notes=(*notes_of(first), *notes_of(second)),
-            **names_and_truth(samples),
+            samples=names_of(samples),
+            truth=truth_of(samples),
         )
 
 

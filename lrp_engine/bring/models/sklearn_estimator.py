@@ -111,7 +111,7 @@ class AskEstimator:
                 f"the {type(self.estimator).__name__} was converted to something else: its {name}"
                 f" differs by {error:.1e}, so that another model would be explained"
             )
-        return wide.shape[1]
+        return int(wide.shape[1])
 
     def _method(self) -> str:
         if self.raw:

@@ -12,7 +12,7 @@ from ...boundary.user_code import calling
 from ...errors import InputError
 from ...show.axes import Axis
 from ...show.labels import SourceLabels
-from ..batch import THE_SOURCE, Batch, Sample, names_and_truth
+from ..batch import THE_SOURCE, Batch, Sample, names_of, truth_of
 from ..data.sound import read_sound, require_rate, sound_samples
 from ..hints import Hints
 from ..opened import OpenedModel
@@ -51,7 +51,8 @@ class FeatureReader:
         return Batch(
             inputs={self.input_name: tensor},
             sources={THE_SOURCE: _labels(tensor.dim(), rate)},
-            **names_and_truth(samples),
+            samples=names_of(samples),
+            truth=truth_of(samples),
         )
 
 

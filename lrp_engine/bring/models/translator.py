@@ -10,7 +10,7 @@ import torch
 
 from ...errors import CaptureError
 from ...show.pieces import Piece
-from ..batch import Batch, Sample, names_and_truth
+from ..batch import Batch, Sample, names_of, truth_of
 from ..data.texts import is_pair, is_text, text_samples
 from ..data.tokens import (
     Encoded,
@@ -61,7 +61,8 @@ class WritingReader:
             sources={IDS: label_texts(read), _WRITTEN: label_texts(written)},
             position=last_tokens(written),
             notes=notes_of(read),
-            **names_and_truth(samples),
+            samples=names_of(samples),
+            truth=truth_of(samples),
         )
 
     def _written(self, text: str) -> Encoded:

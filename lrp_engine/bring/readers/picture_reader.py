@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...show.axes import Axis
 from ...show.images import Shift, as_images
 from ...show.labels import SourceLabels
-from ..batch import THE_SOURCE, Batch, Sample, names_and_truth
+from ..batch import THE_SOURCE, Batch, Sample, names_of, truth_of
 from ..data.pictures import open_pictures, picture_samples
 
 IMAGE_AXES = (Axis.BATCH, Axis.CHANNEL, Axis.HEIGHT, Axis.WIDTH)
@@ -58,7 +58,8 @@ class PictureReader:
         return Batch(
             inputs=(batch,),
             sources={THE_SOURCE: label_images(batch, self.shift)},
-            **names_and_truth(samples),
+            samples=names_of(samples),
+            truth=truth_of(samples),
         )
 
     def _apply(self, image: Any) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from ...errors import InputError
 from ...show.axes import Axis
 from ...show.labels import SourceLabels
-from ..batch import THE_SOURCE, Batch, Sample, names_and_truth
+from ..batch import THE_SOURCE, Batch, Sample, names_of, truth_of
 from ..data.sound import read_sound, require_rate, sound_samples
 
 
@@ -46,7 +46,8 @@ class SoundReader:
         return Batch(
             inputs=(wave,),
             sources={THE_SOURCE: label_series(wave.dim(), rate)},
-            **names_and_truth(samples),
+            samples=names_of(samples),
+            truth=truth_of(samples),
         )
 
 

@@ -11,7 +11,7 @@ import torch
 from ...errors import InputError
 from ...show.axes import Axis
 from ...show.labels import SourceLabels
-from ..batch import THE_SOURCE, Batch, Sample, names_and_truth
+from ..batch import THE_SOURCE, Batch, Sample, names_of, truth_of
 from ..data.tables import Row, numbers_of, table_samples
 
 TABLE_AXES = (Axis.BATCH, Axis.FEATURE)
@@ -49,5 +49,6 @@ class TableReader:
         return Batch(
             inputs=(torch.from_numpy(numbers).to(self.dtype),),
             sources={THE_SOURCE: labels},
-            **names_and_truth(samples),
+            samples=names_of(samples),
+            truth=truth_of(samples),
         )

@@ -10,7 +10,7 @@ from torch import nn
 
 from ...capture.signature import argument_names, forward_signature
 from ...errors import InputError
-from ..batch import Batch, Sample, names_and_truth
+from ..batch import Batch, Sample, names_of, truth_of
 from ..data.texts import is_pair, is_text, text_samples
 from ..data.tokens import (
     Encoded,
@@ -57,7 +57,8 @@ class TextReader:
             sources={name: label_texts(encoded)},
             position=last_tokens(encoded) if self.at_last else None,
             notes=notes_of(encoded),
-            **names_and_truth(samples),
+            samples=names_of(samples),
+            truth=truth_of(samples),
         )
 
     def _require_mask(self, encoded: Sequence[Encoded]) -> None:
