@@ -31,7 +31,7 @@ class Part:
     def text(self) -> str:
         """Return the part in words: `arrived at x`, `absorbed: bias`, `does not balance`."""
         if self.kind is PartKind.RESIDUAL:
-            return self.kind.value
+            return str(self.kind.value)
         if self.kind is PartKind.ARRIVED:
             return f"arrived at {self.name}" if self.name else "arrived"
         return self.name

@@ -95,8 +95,8 @@ def test_no_text_overlaps_another_or_is_cut(draw: Any) -> None:
     boxes = [(text.get_text(), text.get_window_extent()) for text in drawn_texts(figure)]
     whole = figure.bbox
     for text, box in boxes:
-        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 + 1, text
-        assert whole.y0 <= box.y0 and box.y1 <= whole.y1, text
+        assert whole.x0 <= box.x0 <= box.x1 <= whole.x1 + 1, text
+        assert whole.y0 <= box.y0 <= box.y1 <= whole.y1, text
     for (one, a), (other, b) in combinations(boxes, 2):
         overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
         assert min(overlap) < 2, (one, other)
@@ -127,7 +127,7 @@ def test_an_image_lies_below_its_map() -> None:
     assert np.allclose(picture, made.labels.of("images").images[0].permute(1, 2, 0), atol=1e-6)
     _, bare, _ = (a.images[0] for a in made.plot(overlay="beside").axes if a.images)
     ratio = np.asarray(ghost) / np.asarray(bare.get_array()).clip(1e-9)
-    assert ratio.min() >= 0.82 - 1e-6 and ratio.max() <= 1 + 1e-6
+    assert 0.82 - 1e-6 <= ratio.min() <= ratio.max() <= 1 + 1e-6
 
 
 def test_colours_are_the_scales() -> None:
@@ -156,17 +156,15 @@ def test_words_are_merged_and_specials_apart() -> None:
     figure = words().plot()
     chips = [patch for patch in figure.findobj(FancyBboxPatch) if patch.get_gid() == "chip"]  # type: ignore[attr-defined]
     shown = texts(figure)
-    assert "nurse" in shown and "$5" in shown and any(text.startswith("[PAD] ×2") for text in shown)
-    assert len(chips) == len(
-        ["[CLS]", "the", "nurse", "gave", "the", "doctor", "$5", "[SEP]", "[PAD]"]
-    )
+    assert {"nurse", "$5"} <= set(shown)
+    assert any(text.startswith("[PAD] ×2") for text in shown)
+    assert len(chips) == 9
     assert "nur" in texts(words().plot(pieces=True))
 
 
 def test_a_special_token_that_swamps_is_hatched_with_its_number() -> None:
-    made = explanation(ids=torch.tensor([[9.0, 0.5, -0.25]])).with_labels(
-        words=[["[CLS]", "a", "b"]]
-    )
+    made = explanation(ids=torch.tensor([[9.0, 0.5, -0.25]]))
+    made = made.with_labels(words=[["[CLS]", "a", "b"]])
     shown = texts(made.plot())
     assert "[CLS] +9.00" in shown
     assert any("holds 92 % of |R|" in text for text in shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ...markup import Markup, element, join
@@ -52,7 +53,7 @@ def _write_bars(view: SourceView) -> Markup:
     """Write a bar per frame, or per run of frames where there are many."""
     amounts = view.own.flatten(1).sum(1)
     step = -(-len(amounts) // _MOST_BARS)
-    runs = [float(part.sum()) for part in amounts.split(step)]
+    runs = [float(part.sum()) for part in torch.split(amounts, step)]
     scale = Scale.around(*runs)
     rows = []
     for number, amount in enumerate(runs):

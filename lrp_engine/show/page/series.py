@@ -90,4 +90,4 @@ def _parts(values: Tensor, fill: float = 0.0) -> Tensor:
     size = -(-values.shape[-1] // _BINS)
     missing = -values.shape[-1] % size
     padded = torch.nn.functional.pad(values, (0, missing), value=fill)
-    return padded.unflatten(-1, (-1, size))
+    return padded.reshape(*padded.shape[:-1], -1, size)
