@@ -156,10 +156,10 @@ class Engine(Shown):
 
         Raises SourceError for a source that does not exist or that no relevance reaches.
         """
-        names = (sources,) if isinstance(sources, str) else sources and tuple(sources)
+        names = [sources] if isinstance(sources, str) else sources
         plan = self._prepared.plan(self.plan.preset, names)
         other = self._with(self._explainer.pairs.with_plan(plan))
-        other._sources = names
+        other._sources = None if names is None else tuple(names)
         return other
 
     def trace(self, inputs: Any, *, seed: int | None = None) -> Tracer:

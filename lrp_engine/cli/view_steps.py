@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,9 @@ def page_of(scene: Scene) -> str:
 def page_of_saved(file: Path, sample: int, texts: Texts) -> str:
     """Return the page of a saved explanation."""
     explanation = Explanation.load(file)
-    return write_page(scene_of(explanation, sample=sample, labels=texts.labels({})))
+    own = explanation.labels
+    labels = replace(own, class_names=texts.classes or own.class_names)
+    return write_page(scene_of(explanation, sample=sample, labels=labels))
 
 
 def write(path: Path, page: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InputError
 from ..explorer.scene import Layer, Scene, TargetScene
 from ..graphs.nodes import shape_text
 from ..results.explanation import Explanation
+from ..show.axes import Axis
 from ..show.labels import Labels
 from .inputs import describe_input
 from .layouts import Layout, Reading
@@ -27,12 +29,12 @@ def scene_of(explanation: Explanation, *, sample: int = 0, labels: Labels | None
 
     Raises InputError if there is no such sample, or no source that can be shown.
     """
-    known = labels or Labels()
+    known = explanation.labels if labels is None else labels
     count = len(explanation.explained)
     if not 0 <= sample < count:
         raise InputError(f"there is no sample {sample}: the explanation has {count}")
     places = [
-        Place(name, name, "input", _BY_RANK[r.dim()])
+        Place(name, name, "input", _layout(r.dim(), known.of(name).axes))
         for name, r in explanation.relevance.items()
         if r.dim() in _BY_RANK
     ]
@@ -63,6 +65,11 @@ def scene_of(explanation: Explanation, *, sample: int = 0, labels: Labels | None
         notes=_notes(explanation, count),
         untraced=_UNTRACED,
     )
+
+
+def _layout(rank: int, axes: Sequence[Axis]) -> Layout:
+    """Return how a source is read: as its axes say, else as its rank suggests."""
+    return Layout.SERIES if rank == 3 and Axis.TIME in axes else _BY_RANK[rank]
 
 
 def _notes(explanation: Explanation, count: int) -> tuple[str, ...]:
