@@ -49,7 +49,7 @@ class ReaderProgram:
             seeds: the coefficient at each reader, of the shape of its activation.
         """
         kept = list(self.program.forward(*leaves))
-        relevance = self.program.batched() if self.axes else self.program.relevance
+        relevance = self.program.batched if self.axes else self.program.relevance
 
         def back(*given: Tensor) -> tuple[Tensor, ...]:
             return tuple(relevance([*given, *leaves, *kept]))
