@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from ..errors import InputError, LrpError
 from ..markup.numbers import percent, signed
 from ..show.agreement import agreement_table
@@ -117,7 +119,8 @@ def compare_explanations(
     """
     if len(explanations) < 2:
         raise InputError(f"a comparison needs two explanations, not {len(explanations)}")
-    parts, maps = [], []
+    parts: list[Part] = []
+    maps: list[Tensor] = []
     for name, explanation in explanations.items():
         one = find_source(explanation.relevance, source)
         labels = _labels(explanation, [one], given)
