@@ -1,12 +1,13 @@
 // Use the explorer's pages in Chromium as a reader would, and fail on the first thing that is wrong.
-//   node test/browse.mjs FOLDER [PICTURES]   FOLDER holds text.html, image.html, saved.html,
-//   circuit.html
+//   node test/browse.mjs FOLDER ADDRESS [PICTURES]
+// FOLDER holds text.html, image.html, saved.html, circuit.html; ADDRESS is that of a served page
+// whose nodes were not traced beforehand.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { chromium } from "playwright-core";
 
-const [folder, pictures] = process.argv.slice(2);
+const [folder, address, pictures] = process.argv.slice(2);
 const executablePath = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 
@@ -18,9 +19,10 @@ async function visit(name, width, colorScheme, use) {
   page.on("console", (m) => faults.push(`console: ${m.text()}`));
   page.on("pageerror", (e) => faults.push(`error: ${e.message}`));
   page.on("request", (r) => {
-    if (!/^(file|data|blob):/.test(r.url())) faults.push(`request: ${r.url()}`);
+    const own = name === "live" && r.url().startsWith(address);
+    if (!own && !/^(file|data|blob):/.test(r.url())) faults.push(`request: ${r.url()}`);
   });
-  await page.goto(`file://${resolve(folder, name)}.html`);
+  await page.goto(name === "live" ? address : `file://${resolve(folder, name)}.html`);
   await page.waitForSelector("h1");
   await use(page);
   if (pictures) {
@@ -107,6 +109,13 @@ async function useImage(page) {
   await page.keyboard.press(" ");
 }
 
+async function useLive(page) {
+  await page.getByRole("button", { name: /<b>nurse<\/b>/ }).click();
+  await page.getByRole("heading", { name: /^Through ids, “<b>nurse<\/b>”/ }).waitFor();
+  await page.locator("#minus").selectOption({ index: 1 });
+  await page.getByText(/What passes through it is shown/).waitFor();
+}
+
 async function useSaved(page) {
   await page.getByText(/Nothing can be traced/).waitFor();
   await page.getByText(/explained/).first().waitFor();
@@ -150,5 +159,6 @@ for (const [width, scheme] of [[1280, "light"], [375, "dark"]]) {
   await visit("saved", width, scheme, useSaved);
   await visit("circuit", width, scheme, useCircuit);
 }
+if (address) await visit("live", 1280, "light", useLive);
 await browser.close();
 console.log("all pages work");
