@@ -75,6 +75,19 @@ def test_a_program_and_a_file_of_onnx_are_opened(tmp_path: Path) -> None:
         assert_close(relevance, expected.relevance["input"], 1e-6)
 
 
+def test_an_onnx_file_reads_texts_by_the_names_of_its_inputs() -> None:
+    onnx = pytest.importorskip("onnx")
+    from tests.bring import nets
+
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        g (int64[n, t] input_ids, int64[n, t] attention_mask) => (int64[n, t] y)
+        { y = Mul (input_ids, attention_mask) }"""
+    model = onnx.parser.parse_model(text)
+    read = lrp.Subject(model, tokenizer=nets.wordpiece()).read(["a film", "the good film"])
+    assert list(read.inputs) == ["input_ids", "attention_mask"]
+    assert read.inputs["attention_mask"].sum(1).tolist() == [4, 5]
+
+
 class Transform:
     """A transform that says, as torchvision's do, what it brings images to."""
 

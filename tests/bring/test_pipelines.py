@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import BPE
 
 import lrp_engine as lrp
+from lrp_engine.bring.data.tokens import TextEncoder
 from lrp_engine.errors import CaptureError, InputError, TargetError
 from tests.bring import nets
 from tests.support import assert_close
@@ -84,6 +87,23 @@ def test_a_language_model_takes_tokens_by_their_text() -> None:
             subject.explain("the", name)
 
 
+def test_characters_of_several_tokens_are_shown_once() -> None:
+    """Emoji are several tokens of byte-level tokenizers, each of which covers the character."""
+    made = Tokenizer(BPE({c: i for i, c in enumerate(pre_tokenizers.ByteLevel.alphabet())}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pieces = TextEncoder(made).encode("é a").pieces
+    assert [p.text for p in pieces] == ["é", "·", "Ġ", "a"]
+
+
+def test_a_translator_reads_a_text_and_what_is_written() -> None:
+    subject = lrp.Subject(nets.t5(), tokenizer=nets.wordpiece())
+    read = subject.read([("the book", "the nurse"), "a good film"])
+    assert read.position == [2, 0]
+    assert read.inputs["decoder_input_ids"].tolist() == [[0, 4, 5], [0, 0, 0]]
+    assert read.inputs["attention_mask"].sum(1).tolist() == [4, 5]
+
+
+@pytest.mark.slow
 def test_a_translator_explains_the_next_word_it_writes() -> None:
     subject = lrp.Subject(nets.t5(), tokenizer=nets.wordpiece())
     found = subject.explain([("the book", "the nurse"), ("a film", "it")], "predicted")
@@ -96,17 +116,34 @@ def test_a_translator_explains_the_next_word_it_writes() -> None:
     assert_close(found.explained[0].float(), expected, 1e-4)
 
 
-def test_two_sentences_are_compared() -> None:
-    pair = ("the nurse read", "a doctor read a book")
+PAIR = ("the nurse read", "a doctor read a book")
+
+
+def test_two_sentences_are_read_with_the_pooling_that_was_said() -> None:
     pipeline = pipe("feature-extraction", nets.encoder())
-    found = lrp.explain(pipeline, pair, pooling="mean")
+    subject = lrp.Subject(pipeline, pooling="mean")
+    read = subject.read(PAIR)
+    assert len(read.sources["second"].words[0]) == 7
+    with torch.no_grad():
+        vectors = [
+            nets.encoder()(**nets.wordpiece()(t, return_tensors="pt")).last_hidden_state.mean(1)
+            for t in PAIR
+        ]
+        found = subject._opened.module(**read.inputs)
+    assert_close(found, torch.cosine_similarity(*vectors), 1e-5)
+    with pytest.raises(InputError, match="pooling='mean'"):
+        lrp.Subject(pipeline)
+    with pytest.raises(InputError, match="a pair of texts"):
+        subject.read("alone")
+
+
+@pytest.mark.slow
+def test_two_sentences_are_compared() -> None:
+    pipeline = pipe("feature-extraction", nets.encoder())
+    found = lrp.explain(pipeline, PAIR, pooling="mean")
     assert abs(float(found.explained)) <= 1
     assert found.labels.unit == "cosine"
-    assert len(found.labels.of("second").words[0]) == 7
-    with pytest.raises(InputError, match="pooling='mean'"):
-        lrp.explain(pipeline, pair)
-    with pytest.raises(InputError, match="a pair of texts"):
-        lrp.explain(pipeline, "alone", pooling="mean")
+    assert set(found.relevance) == {"first", "second"}
 
 
 def test_zero_shot_classes_are_those_of_the_user() -> None:

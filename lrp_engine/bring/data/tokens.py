@@ -16,6 +16,7 @@ from ...show.labels import SourceLabels
 from ...show.pieces import Piece, pieces_of
 
 TEXT_AXES = (Axis.BATCH, Axis.TOKEN, Axis.FEATURE)
+_INSIDE = "·"  # a token that is a later part of a character's bytes
 _NO_LIMIT = 1 << 30  # tokenizers without a limit name a larger one
 
 
@@ -157,17 +158,20 @@ def _of_encoding(encoding: Any, parts: Sequence[str]) -> Encoded:
         strict=True,
     )
     pieces: list[Piece] = []
+    shown = dict.fromkeys(range(len(parts)), 0)  # up to where each text has been given to pieces
     for token, (start, end), word, part, special in rows:
         if special or part is None:
             pieces.append(Piece(token, special=True))
             continue
         text = parts[part]
         # Byte-level tokens bring the space before them along.
-        inside = text[start:end].lstrip()
+        inside = text[max(start, shown[part]) : end].lstrip()
         begin = end - len(inside)
         spaced = begin > 0 and text[begin - 1].isspace()
         number = None if word is None else 2 * word + part
-        pieces.append(Piece(inside or token, word=number, space=spaced))
+        repeated = _INSIDE if start < shown[part] else token
+        shown[part] = max(end, shown[part])
+        pieces.append(Piece(inside or repeated, word=number, space=spaced))
     return Encoded(tuple(encoding.ids), tuple(encoding.type_ids), tuple(pieces))
 
 

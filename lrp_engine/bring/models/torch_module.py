@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ def dtype_of(model: Any) -> torch.dtype | None:
     return next((dtype for dtype in found if dtype.is_floating_point), None)
 
 
-def _text_reader(model: Any, hints: Hints) -> Any:
+def _text_reader(model: Any, hints: Hints) -> Callable[[], TextReader] | None:
     """Return what makes the reader of texts; None without a tokenizer."""
     if hints.tokenizer is None:
         return None

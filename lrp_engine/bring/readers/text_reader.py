@@ -78,23 +78,38 @@ def text_arguments(model: nn.Module, encoder: TextEncoder) -> dict[str, str]:
 
     Raises InputError if the model needs others as well.
     """
-    names = argument_names(model)
-    known = {name for name in (IDS, MASK, SEGMENTS) if name in names}
-    found = {names[0]: IDS} if IDS not in known and names else {IDS: IDS}
-    if MASK in known:
-        found[MASK] = MASK
-    if SEGMENTS in known and SEGMENTS in encoder.argument_names:
-        found[SEGMENTS] = SEGMENTS
+    parameters = forward_signature(model).parameters.values()
     needed = [
         p.name
-        for p in forward_signature(model).parameters.values()
+        for p in parameters
         if p.default is p.empty
         and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        and p.name not in found
     ]
-    if needed:
+    return choose_arguments(argument_names(model), needed, encoder)
+
+
+def choose_arguments(
+    names: Sequence[str], needed: Sequence[str], encoder: TextEncoder
+) -> dict[str, str]:
+    """Return which arguments take what a tokenizer gives.
+
+    Args:
+        names: The model's arguments.
+        needed: Those that it cannot do without.
+        encoder: The tokenizer: its model may take segments or not.
+
+    Raises:
+        InputError: It needs others.
+    """
+    found = {names[0]: IDS} if names and IDS not in names else {IDS: IDS}
+    if MASK in names:
+        found[MASK] = MASK
+    if SEGMENTS in names and (SEGMENTS in encoder.argument_names or SEGMENTS in needed):
+        found[SEGMENTS] = SEGMENTS
+    lacking = [name for name in needed if name not in found]
+    if lacking:
         raise InputError(
-            f"the model takes {', '.join(needed)} beside the ids, which a text does not say: give"
+            f"the model takes {', '.join(lacking)} beside the ids, which a text does not say: give"
             " a mapping of tensors"
         )
     return found
