@@ -52,7 +52,7 @@ def test_a_long_text_is_cut_off_and_it_is_said() -> None:
     words = (pieces_of([f"word{i}" for i in range(3000)]),)
     known = SourceLabels(axes=parse_axes("batch token"), words=words)
     page = write_page(samples.content(known, samples.pattern(1, 3000)))
-    assert "… 1800 more words" in page
+    assert "… 2000 more words" in page
     assert "Values of x: 200 of 3,000" in page
     assert count_elements(page) <= 4000
 
@@ -77,3 +77,26 @@ def test_what_a_notebook_shows_by_itself_is_small() -> None:
 def test_without_a_ledger_the_page_says_why() -> None:
     content = replace(samples.table(), balance=None, accounts=None, no_balance="no ledger: why")
     assert "no ledger: why" in parse(write_page(content)).text
+
+
+def test_the_first_sample_fits_whatever_it_is() -> None:
+    torch.manual_seed(0)
+    image = parse_axes("batch channel height width")
+    many = {f"x{i}": torch.randn(1, 3, 600, 600) for i in range(14)}
+    known = {
+        n: SourceLabels(axes=image, images=tuple(r.abs().clamp(0, 1))) for n, r in many.items()
+    }
+    texts = {f"x{i}": samples.pattern(1, 3000) for i in range(14)}
+    words = (pieces_of([f"word{i}" for i in range(3000)]),)
+    token = SourceLabels(axes=parse_axes("batch token"), words=words)
+    for relevance, sources in ((many, known), (texts, dict.fromkeys(texts, token))):
+        content = samples.table()
+        labels = replace(content.labels, sources=sources)
+        content = replace(content, relevance=relevance, labels=labels)
+        for html in (
+            write_page(content),
+            write_fragment(content),
+            write_fragment(content, in_full=False, budget=NOTEBOOK),
+        ):
+            assert len(parse(html).find("section", class_="sample")) == 1
+            assert "sources of most |R|" in html

@@ -7,14 +7,40 @@ from dataclasses import dataclass
 
 from ...markup import Markup, count_elements
 
+MOST_ROWS, _MOST_WORDS = 200, 1000
+_ELEMENTS = 5  # of a row of a table; a word has 2
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one source of one sample may take: rows of values, words, pixels a side of a picture."""
+
+    rows: int = MOST_ROWS
+    words: int = _MOST_WORDS
+    pixels: int = 512
+
 
 @dataclass(frozen=True)
 class Budget:
-    """The most bytes, elements and samples of one piece of HTML."""
+    """The most bytes, elements and samples of one piece of HTML, and pixels a side of a picture."""
 
     bytes: int
     elements: int = 4000
     samples: int = 8
+    pixels: int = 512
+
+    @property
+    def sources(self) -> int:
+        """The most sources of one sample: bars of more would not fit."""
+        return max(1, self.elements // 330)
+
+    def room(self, samples: int, sources: int) -> Room:
+        """Return the room of each source, such that the first sample fits whatever it is."""
+        return Room(
+            rows=max(1, min(MOST_ROWS, self.elements // (4 * _ELEMENTS * samples * sources))),
+            words=min(_MOST_WORDS, self.elements // (4 * sources)),
+            pixels=int(self.pixels / sources**0.5),
+        )
 
     def without(self, *spent: Markup) -> Budget:
         """Return what is left beside some parts."""
@@ -22,6 +48,7 @@ class Budget:
             self.bytes - sum(len(part.encode()) for part in spent),
             self.elements - sum(map(count_elements, spent)),
             self.samples,
+            self.pixels,
         )
 
     def holds(self, part: Markup) -> bool:
@@ -35,7 +62,8 @@ class Budget:
         return f"{size}, {self.elements:,} elements and {self.samples} samples"
 
 
-PAGE, FRAGMENT, NOTEBOOK = Budget(5_000_000), Budget(1_000_000), Budget(300_000, 1500, 2)
+PAGE, FRAGMENT = Budget(5_000_000), Budget(1_000_000, pixels=256)
+NOTEBOOK = Budget(1_000_000, elements=1500, samples=2, pixels=256)
 
 
 def take_while_it_fits(parts: Iterable[Markup], budget: Budget) -> list[Markup]:

@@ -11,18 +11,12 @@ from ..kinds import Kind
 from .source import SourceView
 from .table import fold, write_table
 
-MOST_ROWS = 200
 _NAMES = {Axis.HEIGHT: "row", Axis.WIDTH: "column", Axis.TIME: "entry", Axis.TOKEN: "position"}
 
 
-def write_values(view: SourceView, most: int) -> Markup:
-    """Write the strongest entries as a table that opens at a click.
-
-    Args:
-        view: The source and sample.
-        most: The number of rows.
-    """
-    named = strongest(view, most)
+def write_values(view: SourceView) -> Markup:
+    """Write the strongest entries there is room for, as a table that opens at a click."""
+    named = strongest(view, view.room.rows)
     total = view.size or 1.0
     rows = [(quote(name), signed(amount), percent(abs(amount) / total)) for name, amount in named]
     count = len(view.words) if view.kind is Kind.WORDS else view.own.numel()

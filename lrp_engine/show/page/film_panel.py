@@ -20,7 +20,7 @@ _MOST_FRAMES, _MOST_BARS = 8, 60
 
 def write_film(view: SourceView) -> Markup:
     """Write the frames of a sample on one scale, in their order."""
-    planes = [pool(frame) for frame in view.own]
+    planes = [pool(frame, view.room.pixels) for frame in view.own]
     sizes = view.own.abs().flatten(1).sum(1)
     shown = sorted(strongest_entries(sizes, _MOST_FRAMES))
     limit = limit_of_plane(view.own if planes[0][1] == 1 else _stacked(planes))

@@ -10,17 +10,16 @@ from ...markup import Markup, element
 from .palette import ghost_palette, levels, map_palette
 from .png import colour_png, data_uri, palette_png
 
-_MOST_PIXELS = 512
 _SHOWN = 256  # pixels on the screen that small maps are enlarged to
 _COLOURS, _TONES = 51, 5  # of the map, and of the pale image: together a palette of 255
 
 
-def pool(plane: Tensor) -> tuple[Tensor, int]:
-    """Return a plane (height, width) summed over cells, so that it has at most 512 a side.
+def pool(plane: Tensor, most: int) -> tuple[Tensor, int]:
+    """Return a plane (height, width) summed over cells, so that it has at most so many a side.
 
     The second number is the cells' side.
     """
-    step = -(-max(plane.shape) // _MOST_PIXELS)
+    step = -(-max(plane.shape) // most)
     if step == 1:
         return plane, 1
     pooled = avg_pool2d(plane[None, None], step, ceil_mode=True, divisor_override=1)

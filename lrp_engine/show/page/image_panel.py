@@ -13,7 +13,7 @@ _STRETCHED = "stretched to the range from 0 to 1, not true colours"
 
 def write_images(view: SourceView) -> Markup:
     """Write the image, the map, and where its colours end."""
-    plane, step = pool(view.own)
+    plane, step = pool(view.own, view.room.pixels)
     limit = limit_of_plane(plane)
     alt = f"Heat map for {view.about}: {strongest(plane)}"
     remarks = [limit.text(), "own scale"]

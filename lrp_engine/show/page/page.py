@@ -11,17 +11,14 @@ from dataclasses import dataclass
 
 from ...markup import Markup, element, join, quote
 from ..titles import subtitle_of, title_of
-from .budget import FRAGMENT, PAGE, Budget, take_while_it_fits
+from .budget import FRAGMENT, PAGE, Budget, Room, take_while_it_fits
 from .content import Content
 from .details import write_details, write_ledger
-from .entries import MOST_ROWS
 from .ledger_chart import write_strip
 from .prediction import write_prediction
 from .source import SourceView
 from .source_panel import write_source
 from .style import fragment_style, page_style
-
-_ELEMENTS_OF_A_ROW = 5
 
 
 @dataclass(frozen=True)
@@ -77,32 +74,46 @@ def _body(content: Content, form: _Form, style: Markup) -> Sequence[Markup]:
         top.append(write_strip(content.balance))
     below = [write_ledger(content, second), write_details(content, second)] if form.in_full else []
     left = form.budget.without(style, *top, *below)
-    samples = take_while_it_fits(_samples(content, second, left), left)
+    samples = take_while_it_fits(_samples(content, second, form.budget), left)
     return [*top, *samples, *_said_left_out(content, len(samples), form.budget), *below]
 
 
-def _samples(content: Content, heading: str, left: Budget) -> Iterator[Markup]:
+def _samples(content: Content, heading: str, budget: Budget) -> Iterator[Markup]:
     """Yield the samples, as many as the budget names."""
-    count = min(len(content.explained), left.samples)
-    tables = max(1, count * len(content.relevance))
-    rows = max(1, min(MOST_ROWS, left.elements // (2 * _ELEMENTS_OF_A_ROW * tables)))
+    count = min(len(content.explained), budget.samples)
+    room = budget.room(count, min(len(content.relevance), budget.sources) or 1)
     for sample in range(count):
-        yield _write_sample(content, sample, heading, rows)
+        yield _write_sample(content, sample, heading, budget.sources, room)
 
 
-def _write_sample(content: Content, sample: int, heading: str, rows: int) -> Markup:
+def _write_sample(content: Content, sample: int, heading: str, sources: int, room: Room) -> Markup:
     samples, labels = len(content.explained), content.labels
-    title = title_of(labels, sample, float(content.explained[sample]))
     parts = []
     if samples > 1:
+        title = title_of(labels, sample, float(content.explained[sample]))
         line = subtitle_of(labels, sample, samples, content.preset)
         parts += [element(heading, quote(title)), element("p", quote(line), class_="quiet")]
     if content.scores is not None:
         parts.append(write_prediction(content.scores[sample], labels, sample))
     about = labels.question(sample).text(labels.class_names) or "the explained number"
-    for name, relevance in content.relevance.items():
-        parts.append(write_source(SourceView(name, relevance, labels, sample, about), rows))
+    shown = _strongest_sources(content, sample, sources)
+    if (left_out := len(content.relevance) - len(shown)) > 0:
+        said = f"The {len(shown)} sources of most |R|; {left_out} more are left out."
+        parts.append(element("p", said, class_="quiet"))
+    for name in shown:
+        view = SourceView(name, content.relevance[name], labels, sample, about, room)
+        parts.append(write_source(view))
     return element("section", join(parts), class_="sample")
+
+
+def _strongest_sources(content: Content, sample: int, most: int) -> list[str]:
+    """Return the sources of most |R|, in the order of the explanation."""
+    names = list(content.relevance)
+    if len(names) <= most:
+        return names
+    sizes = {name: float(r[sample].abs().sum()) for name, r in content.relevance.items()}
+    strongest = set(sorted(names, key=lambda name: -sizes[name])[:most])
+    return [name for name in names if name in strongest]
 
 
 def _said_left_out(content: Content, shown: int, budget: Budget) -> list[Markup]:

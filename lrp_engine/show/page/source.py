@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from ..kinds import SHOWN, Kind, axes_of, kind_of, sum_to
 from ..labels import Labels, SourceLabels
 from ..pieces import Piece
 from ..words import Word, words_of
+from .budget import Room
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class SourceView:
         labels: Of the explanation.
         sample: Its place in the batch.
         about: What was asked, for those who do not see the picture.
+        room: How much may be shown.
     """
 
     name: str
@@ -32,6 +34,7 @@ class SourceView:
     labels: Labels
     sample: int
     about: str
+    room: Room = field(default_factory=Room)
 
     @property
     def known(self) -> SourceLabels:

@@ -25,9 +25,9 @@ _PANELS: Mapping[Kind, Callable[[SourceView], Markup]] = {
 }
 
 
-def write_source(view: SourceView, rows: int) -> Markup:
-    """Write a source's picture, and a table of that many of its values."""
+def write_source(view: SourceView) -> Markup:
+    """Write a source's picture, and a table of its values."""
     shape = "×".join(str(size) for size in view.relevance.shape[1:]) or "one number"
     total = signed(float(view.own.sum()))
     name = element("span", quote(view.name), f" ({shape}), relevance {total}", class_="quiet")
-    return element("div", name, _PANELS[view.kind](view), write_values(view, rows), class_="source")
+    return element("div", name, _PANELS[view.kind](view), write_values(view), class_="source")

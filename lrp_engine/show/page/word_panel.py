@@ -11,8 +11,6 @@ from .legend import write_word_legend
 from .palette import word_class
 from .source import SourceView
 
-MOST_WORDS = 1200
-
 
 def write_words(view: SourceView) -> Markup:
     """Write the words of a sample, and where their colours end."""
@@ -21,9 +19,9 @@ def write_words(view: SourceView) -> Markup:
     ranks, total = _ranks(words), sum(abs(word.amount) for word in words) or 1.0
     chips = [
         _write_word(word, limit, total, ranks[place])
-        for place, word in enumerate(words[:MOST_WORDS])
+        for place, word in enumerate(words[: view.room.words])
     ]
-    left_out = len(words) - MOST_WORDS
+    left_out = len(words) - view.room.words
     said = [remark_on_specials(words)]
     said.append(f"… {left_out} more words" if left_out > 0 else "")
     notes = [element("p", quote(text), class_="quiet") for text in said if text]
