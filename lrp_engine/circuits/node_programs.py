@@ -12,7 +12,8 @@ from ..canonicalise.rewriting import Copies, remap, sweep
 from ..capture import Captured
 from ..capture.ambient import leave_modes
 from ..capture.captured import InputPort
-from ..errors import NotFiniteError, RuleError
+from ..errors import NotFiniteError, RuleError, SourceError
+from ..graphs.loops import find_loops
 from ..graphs.modules import module_of
 from ..graphs.nodes import describe
 from ..graphs.walk import upstream
@@ -30,7 +31,11 @@ def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, Co
 
     The inputs come after the model's own, in the order of `nodes`. Also returned: what each node
     of the old graph has become.
+
+    Raises:
+        SourceError: a node lies within a step of a recurrent layer.
     """
+    _refuse_within_steps(captured, nodes)
     graph = fx.Graph()
     copies: Copies = {}
     starts: dict[fx.Node, fx.Node] = {}
@@ -44,6 +49,17 @@ def start_at(captured: Captured, nodes: Sequence[fx.Node]) -> tuple[Captured, Co
     started = remap(captured, graph, copies)
     ports = tuple(InputPort(start.name, start) for start in starts.values())
     return replace(started, inputs=(*started.inputs, *ports)), copies
+
+
+def _refuse_within_steps(captured: Captured, nodes: Sequence[fx.Node]) -> None:
+    """Refuse values that a recurrence computes at every step, by a program of its own."""
+    for loop in find_loops(captured.graph):
+        within = (loop.each - set(loop.start.all_input_nodes)) & set(nodes)
+        for node in within:
+            raise SourceError(
+                f"{describe(node)} lies within a step of a recurrent layer: what it is replaced"
+                " with would not reach the steps after. Choose the layer's output, or its input."
+            )
 
 
 def _placeholder(graph: fx.Graph, like: fx.Node) -> fx.Node:

@@ -167,4 +167,6 @@ WHOLLY_DIFFERENTIABLE = {
     torch.ops.aten.aminmax.default,
     torch.ops.aten.lstm.input,
     torch.ops.aten.gru.input,
+    RUN_STEPS,
+    END_STEPS,
 }

@@ -88,7 +88,8 @@ def _text_of(step: Step, each: Tensors, states: Tensors, fixed: Tensors) -> str:
             ]
         return write_step(make_fx(flat, pre_dispatch=True)(*examples).graph)
 
-    with _disable_current_modes(), torch.no_grad():
+    # No `no_grad` here: a trace around this one would record it, and its program switch grad off.
+    with _disable_current_modes():
         found, other = map(trace, _SIZES)
     if found != other:
         raise ValueError("the step of a recurrence depends on the size of its batch")

@@ -88,14 +88,19 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: object) -> None:
 
 def _backward(ctx: Any, c: Tensors) -> tuple[Any, ...]:
     """Walk once more, and let torch differentiate that walk."""
-    tensors, (a, b, _) = ctx.saved_tensors, ctx.counts
+    tensors, (a, b, _) = list(ctx.saved_tensors), ctx.counts
+    numbers = [i for i, x in enumerate(tensors) if x.dtype.is_floating_point]
 
     def walk(*given: Tensor) -> tuple[Tensor, ...]:
-        return tuple(walk_steps(given[:a], given[a : a + b], given[a + b :], *ctx.settings))
+        filled = list(tensors)
+        for i, x in zip(numbers, given, strict=True):
+            filled[i] = x
+        return tuple(walk_steps(filled[:a], filled[a : a + b], filled[a + b :], *ctx.settings))
 
-    outs, pull = torch.func.vjp(walk, *tensors)
-    filled = (torch.zeros_like(o) if k is None else k for o, k in zip(outs, c, strict=True))
-    back = list(pull(tuple(filled)))
+    outs, pull = torch.func.vjp(walk, *(tensors[i] for i in numbers))
+    seeds = (torch.zeros_like(o) if k is None else k for o, k in zip(outs, c, strict=True))
+    found = dict(zip(numbers, pull(tuple(seeds)), strict=True))
+    back = [found.get(i) for i in range(len(tensors))]
     return back[:a], back[a : a + b], back[a + b :], None, None
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from ..capture import Captured
+from ..graphs.loops import find_loops
 from ..graphs.nodes import VALUE_OF, is_floating, is_getitem
 from ..graphs.schema import Arguments, bind
 from ..method.claims import always
@@ -42,9 +43,15 @@ class Infinities:
     ) -> Infinities:
         """Walk along a graph; `never_negative` are the values with no entry below zero."""
         found = cls(registry, captured.tensors)
-        for node in captured.graph.nodes:
-            found._visit(node, never_negative)
-        return found
+        loops = find_loops(captured.graph)
+        while True:
+            for node in captured.graph.nodes:
+                found._visit(node, never_negative)
+            handed = (pair for loop in loops for pair in zip(loop.after, loop.before, strict=True))
+            more = {before for after, before in handed if after in found.infinite}
+            if more <= found.infinite:
+                return found
+            found.infinite |= more
 
     def needs_absorbing(self, op: Op, arguments: Arguments) -> bool:
         """Return whether a rule of this call may multiply c = 0 by what is not finite."""
