@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...show.colours import LIGHT
 from .layout import Drawing, DrawnComponent, DrawnEdge
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FILL = {"input": "#e9e4d4", "attention": "#cfe0f5", "mlp": "#f6dcc3", "logits": "#d9ecd2"}
-_INK = {"q": "#a0309a", "k": "#2f8f2f", "v": "#2f5fc0", "mlp": "#8a5a20", "logits": "#30403a"}
+_PORTS = {"q": -0.13, "k": 0.0, "v": 0.13}  # of a head: to the left and right of its middle
+_PORT_BELOW = 0.2
+_DOT = {"boxstyle": "circle,pad=0.1", "facecolor": LIGHT.paper, "edgecolor": "none"}
 _MOST_LINES = 80
 _FAINT = 0.005  # of the strongest line
 
@@ -54,13 +57,29 @@ def draw_figure(drawing: Drawing, *, lines: int = _MOST_LINES) -> Figure:
         _line(axes, where[m.source], where[m.target], "#b9b9b9", 0.8, "dotted")
     for m in reversed(shown):
         width = 0.4 + 4.0 * abs(m.score) / largest
-        style = "solid" if m.score >= 0 else "dashed"
-        _line(axes, where[m.source], where[m.target], _INK[m.input], width, style)
+        ink, style = _style(m.score)
+        _line(axes, where[m.source], _port(where[m.target], m.input), ink, width, style)
+    for i, port in {(m.target, m.input) for m in shown if m.input in _PORTS}:
+        x, y = _port(where[i], port)
+        axes.text(
+            x, y, port, size=6, color=LIGHT.ink, ha="center", va="center", zorder=4, bbox=_DOT
+        )
     for i in joined:
         _box(axes, drawing.places[i], where[i])
     _frame(axes, drawing)
     made.tight_layout()
     return made
+
+
+def _style(score: float) -> tuple[str, str]:
+    """Return colour and line of an edge: for in red, against in blue and dashed."""
+    return (LIGHT.speaks_for, "solid") if score >= 0 else (LIGHT.speaks_against, "dashed")
+
+
+def _port(middle: tuple[float, float], read: str) -> tuple[float, float]:
+    """Return where an edge ends: at what a head reads with, below its box, or at the box."""
+    x, y = middle
+    return (x + _PORTS[read], y - _PORT_BELOW) if read in _PORTS else middle
 
 
 def _shown(drawing: Drawing, count: int) -> list[DrawnEdge]:
@@ -121,8 +140,10 @@ def _frame(axes: Axes, drawing: Drawing) -> None:
     axes.set_axisbelow(True)
     for side in axes.spines.values():
         side.set_visible(False)
-    handles = [Line2D([], [], color=ink, label=name) for name, ink in _INK.items()]
+    handles = [
+        Line2D([], [], color=_style(sign)[0], linestyle=_style(sign)[1], label=label)
+        for sign, label in ((1.0, "for"), (-1.0, "against"))
+    ]
     handles.append(Line2D([], [], color="#b9b9b9", linestyle="dotted", label="attention moves"))
-    handles.append(Line2D([], [], color="#555555", linestyle="dashed", label="negative"))
     axes.legend(handles=handles, loc="upper left", fontsize=7, frameon=False)
     axes.set_title(drawing.title, fontsize=9)
