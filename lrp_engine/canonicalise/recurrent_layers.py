@@ -1,4 +1,4 @@
-"""Unroll torch's recurrent layers, as torch computes them, with every affine map one op.
+"""Take torch's recurrent layers apart, as torch computes them: a scan, every affine map one op.
 
 Torch's own decomposition splits the bias from the product where the input's rows do not lie one
 behind the other, and under double precision. Rules that stabilise a weighted sum would then leave
