@@ -14,6 +14,8 @@ from torch.utils import _pytree as pytree
 
 from ..errors import InputError
 
+POSITIONS = 2  # the axis of keys and values that grows with the text
+
 
 class KeysValues(NamedTuple):
     """Hold what one layer has cached: keys and values, each (batch, head, position, feature)."""

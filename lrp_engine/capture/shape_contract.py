@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from ..graphs.nodes import value
 from ..graphs.tracing_lock import one_at_a_time
+from .caches import POSITIONS, KeysValues
 
 _BATCHES = (3, 5, 7, 11, 13)
 
@@ -30,15 +31,23 @@ def is_sequence_like(tensor: Tensor) -> bool:
 
 
 def dynamic_spec(inputs: Tree) -> Any:
-    """Return the `dynamic_shapes` of inputs for `torch.export`; axes of size 0 or 1 stay fixed."""
+    """Return the `dynamic_shapes` of inputs for `torch.export`; axes of size 0 or 1 stay fixed.
 
-    def axes(leaf: object) -> dict[int, object] | None:
+    Of cached keys and values, the batch and the positions are free.
+    """
+
+    def axes(leaf: object) -> Any:
+        if isinstance(leaf, KeysValues):
+            return KeysValues(*(_free_axes(t, (0, POSITIONS)) for t in leaf))
         if not isinstance(leaf, Tensor):
             return None
-        free = range(leaf.dim()) if is_sequence_like(leaf) else range(min(leaf.dim(), 1))
-        return {axis: Dim.AUTO for axis in free if leaf.shape[axis] > 1}
+        return _free_axes(leaf, range(leaf.dim() if is_sequence_like(leaf) else min(leaf.dim(), 1)))
 
-    return pytree.tree_map(axes, inputs)
+    return pytree.tree_map(axes, inputs, is_leaf=lambda leaf: isinstance(leaf, KeysValues))
+
+
+def _free_axes(tensor: Tensor, axes: Iterable[int]) -> dict[int, object]:
+    return {axis: Dim.AUTO for axis in axes if tensor.shape[axis] > 1}
 
 
 def batch_size(inputs: object) -> int | None:
