@@ -18,7 +18,8 @@ from torch.nn.functional import linear
 
 from ..errors import CaptureError
 from ..graphs.aten import aten
-from ..kernels.scan import Tensors, run_through
+from ..kernels.scan import run_through
+from ..kernels.steps import Tensors
 
 _LSTM = 2  # oneDNN's number for it
 
@@ -132,9 +133,9 @@ def _walk(
     """Run one direction over (time, batch, features); the last states are (batch, hidden)."""
 
     def one(each: Tensors, before: Tensors, fixed: Tensors) -> States:
-        given = iter(fixed)
-        own = (next(given) if weight is not None else None for weight in w[1:])
-        return step(each[0], tuple(before), LayerWeights(w.from_input, *own))
+        rest = iter(fixed[1:])
+        own = (None if weight is None else next(rest) for weight in w[2:])
+        return step(each[0], tuple(before), LayerWeights(w.from_input, fixed[0], *own))
 
     entering = linear(x, w.from_input, w.input_bias)
     fixed = [weight for weight in w[1:] if weight is not None]

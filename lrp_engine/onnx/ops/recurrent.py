@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...kernels.scan import Tensors, run_through
+from ...kernels.scan import run_through
+from ...kernels.steps import Tensors
 from ..limits import check_iterations
 from ..op_table import op
 from ..unsupported import Refused
@@ -150,11 +151,12 @@ def _scan(
     backward: bool,
 ) -> tuple[Tensor, States]:
     """Run one direction with one copy of its step."""
-    optional = {"state_bias": w.state_bias, "peepholes": w.peepholes}
-    given = {name: tensor for name, tensor in optional.items() if tensor is not None}
+    optional = (w.state_bias, w.peepholes)
 
     def one(each: Tensors, before: Tensors, fixed: Tensors) -> States:
-        own = replace(w, states=fixed[0], **dict(zip(given, fixed[1:], strict=True)))
+        rest = iter(fixed[1:])
+        bias, peepholes = (None if tensor is None else next(rest) for tensor in optional)
+        own = replace(w, states=fixed[0], state_bias=bias, peepholes=peepholes)
         old = tuple(before)
         new = step(each[0], old, own)
         return new if lengths is None else _kept_outside(each[1], new, old)
@@ -162,7 +164,8 @@ def _scan(
     gates = F.linear(x, w.inputs, w.input_bias)
     inside = [] if lengths is None else [_inside(x.shape[0], lengths)]
     first = [state.unsqueeze(0) for state in states]
-    found = run_through(one, [gates, *inside], first, [w.states, *given.values()], backward)
+    fixed = [w.states, *(tensor for tensor in optional if tensor is not None)]
+    found = run_through(one, [gates, *inside], first, fixed, backward)
     ends = tuple(state[0 if backward else -1] for state in found)
     y = found[0]
     return torch.where(inside[0], y, torch.zeros_like(y)) if inside else y, ends
