@@ -56,7 +56,7 @@ def colour_at(strength: float, theme: Theme = LIGHT) -> Colour:
     Example:
         >>> from lrp_engine.show.colours import colour_at
         >>> colour_at(0.0), colour_at(1.0), colour_at(-0.5)
-        ((255, 255, 255), (127, 10, 31), (107, 161, 205))
+        ((255, 255, 255), (127, 10, 31), (102, 160, 204))
     """
     stops = [rgb(stop) for stop in theme.scale]
     place = (min(1.0, max(-1.0, strength)) + 1) / 2 * (len(stops) - 1)
