@@ -40,10 +40,10 @@ class SmallText(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embedding, self.head = nn.Embedding(7, 8), nn.Linear(8, 7)
-        self.blocks = nn.Sequential(SmallBlock(), SmallBlock())
+        self.block = SmallBlock()
 
     def forward(self, ids: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.blocks(self.embedding(ids)))
+        logits: Tensor = self.head(self.block(self.embedding(ids)))
         return logits
 
 

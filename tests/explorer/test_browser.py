@@ -44,6 +44,6 @@ def test_pages_work_in_a_browser(tmp_path: Path) -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         script, address = str(WEB / "test" / "browse.mjs"), address_of(server, live)
         command = ["node", script, str(tmp_path), address]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         server.shutdown()
     assert done.returncode == 0, done.stdout + done.stderr

@@ -26,10 +26,10 @@ def _layer(exploration, name):
 
 def test_layers_of_a_transformer() -> None:
     names = [layer.name for layer in text_scene().layers]
-    assert names == ["ids", "attention 0", "mlp 0", "layer 0", "attention 1", "mlp 1", "layer 1"]
+    assert names == ["ids", "attention 0", "mlp 0", "layer 0"]
     heads = text_scene().layers[1]
     assert (heads.rows, heads.columns, heads.units, heads.unit) == (1, 5, 2, "head")
-    assert text_scene().layers[-1].reads == (3, 4, 5)  # what was there, attention, MLP
+    assert text_scene().layers[-1].reads == (0, 1, 2)  # what was there, attention, MLP
 
 
 def test_sums_are_those_of_the_engine() -> None:
@@ -41,7 +41,7 @@ def test_sums_are_those_of_the_engine() -> None:
     _, tokens = _layer(exploration, "ids")
     found = exploration.relevance[0]
     torch.testing.assert_close(found[tokens], alone.per_token("ids")[0])
-    _, stream = _layer(exploration, "layer 1")
+    _, stream = _layer(exploration, "layer 0")
     assert found[stream][:-1].abs().max() == 0  # only the last position reaches the logits there
     ledger = text_scene().targets[0].ledger
     assert ledger is not None

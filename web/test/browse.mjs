@@ -14,7 +14,7 @@ const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] }
 /** Open a page, use it, and require that it asked for nothing, said nothing, and fits. */
 async function visit(name, width, colorScheme, use) {
   const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(20_000);
   const faults = [];
   page.on("console", (m) => faults.push(`console: ${m.text()}`));
   page.on("pageerror", (e) => faults.push(`error: ${e.message}`));
@@ -39,26 +39,40 @@ async function visit(name, width, colorScheme, use) {
   await page.close();
 }
 
-const hash = (page) => page.evaluate(() => new URLSearchParams(location.hash.slice(1)));
-const trail = (page) => page.evaluate(() => new URLSearchParams(location.hash.slice(1)).get("trail"));
-const details = (page) => page.locator("[aria-label=details]").innerText();
+// The page draws after an event, not during it: everything is waited for.
+
+/** Wait until the address says what is wanted of one thing; "" if it says nothing. */
+const says = (page, name, wanted) =>
+  page.waitForFunction(
+    ([what, pattern]) =>
+      new RegExp(pattern).test(new URLSearchParams(location.hash.slice(1)).get(what) ?? ""),
+    [name, wanted.source],
+  );
+const trailIs = (page, wanted) => says(page, "trail", wanted);
+const detailsSay = (page, wanted) =>
+  page.locator("[aria-label=details]").filter({ hasText: wanted }).waitFor();
+const countIs = (page, selector, wanted) =>
+  page.waitForFunction(
+    ([what, count]) => document.querySelectorAll(what).length === count,
+    [selector, wanted],
+  );
 
 async function useText(page) {
   // Texts of the model's own are texts, not markup.
   await page.getByRole("button", { name: /<b>nurse<\/b>/ }).hover();
-  assert.match(await details(page), /<b>nurse<\/b>.*[+−]\d/s);
+  await detailsSay(page, /<b>nurse<\/b>.*[+−]\d/s);
 
   await page.getByRole("button", { name: /<b>nurse<\/b>/ }).click();
-  assert.equal(await trail(page), "1");
+  await trailIs(page, /^1$/);
   await page.getByRole("heading", { name: /^Through ids, “<b>nurse<\/b>”/ }).waitFor();
   await page.getByRole("button", { name: "attention", exact: true }).click();
   await page.getByRole("button", { name: /^head 1/ }).click();
-  assert.match(await trail(page), /^1\.\d+$/);
+  await trailIs(page, /^1\.\d+$/);
   const first = await page.evaluate(() => location.href);
   await page.keyboard.press("Backspace");
-  assert.equal(await trail(page), "1");
+  await trailIs(page, /^1$/);
   await page.keyboard.press("Escape");
-  assert.equal(await trail(page), null);
+  await trailIs(page, /^$/);
 
   // An address shows what it was taken from.
   await page.goto(first);
@@ -69,16 +83,15 @@ async function useText(page) {
   // Keys alone: the grid is one tab stop, arrows move, Enter traces.
   await page.locator("canvas[role=application]").first().focus();
   await page.keyboard.press("ArrowLeft");
-  assert.match(await details(page), /“<\/script>”/);
+  await detailsSay(page, /“<\/script>”/);
   await page.keyboard.press("Enter");
-  assert.match(await trail(page), /^\d+$/);
+  await trailIs(page, /^\d+$/);
   await page.keyboard.press("t");
   await page.keyboard.press("s");
   await page.keyboard.press("[");
-  const state = await page.evaluate(() => location.hash);
-  assert.match(state, /target=1/);
-  assert.match(state, /scale=all/);
-  assert.match(state, /threshold=2/);
+  await says(page, "target", /^1$/);
+  await says(page, "scale", /^all$/);
+  await says(page, "threshold", /^2$/);
   await page.keyboard.press("?");
   await page.getByRole("dialog").waitFor();
   await page.keyboard.press("Escape");
@@ -92,7 +105,7 @@ async function useText(page) {
   await page.keyboard.press("/");
   await page.keyboard.type("nurse");
   await page.keyboard.press("Enter");
-  assert.match(await trail(page), /\.1$/);
+  await trailIs(page, /\.1$/);
 }
 
 async function useImage(page) {
@@ -101,10 +114,10 @@ async function useImage(page) {
   await page.getByRole("button", { name: "module 2" }).click();
   await page.locator("canvas[aria-label^='relevance at module 2']").click({ position: { x: 20, y: 20 } });
   assert.ok(box.width > 100);
-  assert.match(await trail(page), /^\d+$/);
+  await trailIs(page, /^\d+$/);
   await page.getByRole("heading", { name: /^Through module 2, row 0, column 0/ }).waitFor();
   await page.getByRole("button", { name: /^channel 1/ }).click();
-  assert.match(await trail(page), /^\d+\.\d+$/);
+  await trailIs(page, /^\d+\.\d+$/);
   await page.locator("h1").click();
   await page.keyboard.press(" ");
 }
@@ -123,8 +136,8 @@ async function useSaved(page) {
 
 async function useCircuit(page) {
   await page.getByRole("heading", { name: "a <b>circuit</b>" }).waitFor();
-  const count = () => page.locator("path.edge:not(.moves)[stroke-width]:not([stroke-width='4'])").count();
-  assert.equal(await count(), 6);
+  const edges = "#drawing path.edge:not(.moves)";
+  await countIs(page, edges, 6);
   const boxes = await page.locator("[data-place] > rect").evaluateAll((all) =>
     all.map((r) => r.getBoundingClientRect()).map((b) => [b.left, b.top, b.right, b.bottom]),
   );
@@ -136,21 +149,22 @@ async function useCircuit(page) {
   assert.ok(wide >= 0.6 * room, `${wide} of ${room} used`);
 
   await page.locator("[data-place='4']").click();
-  assert.match(await details(page), /m0, mlp 0, at “to”.*writes \+0.5.*model\.m0/s);
-  assert.equal(await page.locator(".place.off").count(), 1); // the head that no path joins with it
+  await detailsSay(page, /m0, mlp 0, at “to”.*writes \+0.5.*model\.m0/s);
+  await countIs(page, ".place.off", 1); // the head that no path joins with it
   await page.keyboard.press("Escape");
-  assert.equal(await page.locator(".place.off").count(), 0);
+  await countIs(page, ".place.off", 0);
   await page.locator("#share").fill("50");
   await page.locator("#share").press("Enter");
-  await page.waitForFunction(() => document.querySelectorAll("[data-place]").length === 6);
-  assert.equal(await count(), 4);
+  await countIs(page, "[data-place]", 6);
+  await countIs(page, edges, 4);
   await page.locator("svg[role=application]").focus();
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("Enter");
-  assert.match(await page.evaluate(() => location.hash), /share=0.500&at=\d/);
+  await says(page, "share", /^0\.500$/);
+  await says(page, "at", /^\d$/);
   await page.locator("#cut").focus();
   await page.keyboard.press("ArrowLeft");
-  assert.match(await page.evaluate(() => location.hash), /share=0.49/);
+  await says(page, "share", /^0\.49/);
 }
 
 for (const [width, scheme] of [[1280, "light"], [375, "dark"]]) {
