@@ -99,7 +99,6 @@ def _best(scores: Tensor) -> Tensor:
 STATE = torch.zeros(1, 1, 128)
 MEAN = torch.tensor([104.0, 117.0, 123.0])
 SILERO, MOS, OCR = "silero_vad", "speechmos", "rapidocr_onnxruntime"
-ONE_HOT = "jax2tf_get_logits_/pjit_get_logits_/pjit__one_hot_/Cast_1:0"
 LOGITS = "jax2tf_get_logits_/pjit_get_logits_/MagikaV2/Dense_1/AddV2:0"
 OUTPUT = {"output": "output"}
 TRIALS = {
@@ -108,7 +107,7 @@ TRIALS = {
         "models/standard_v3_3/model.onnx",
         lambda: {"bytes": source_code()},
         lambda scores: scores.max(),
-        options={"sources": [ONE_HOT], "output": LOGITS},
+        options={"output": LOGITS},
     ),
     "silero op15": Trial(
         SILERO, "data/silero_vad_16k_op15.onnx", _frame, None, {"sr": 16000}, OUTPUT
