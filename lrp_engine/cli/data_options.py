@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ..boundary.tables import parse_json_object
+from ..errors import LrpError
 
 if TYPE_CHECKING:
     from ..run.target import Target
@@ -145,11 +146,9 @@ def place_of(text: str | None) -> int | str | None:
 
 def _weighted(text: str) -> Any:
     try:
-        found = json.loads(text)
-        if not isinstance(found, Mapping):
-            raise TypeError
+        found = parse_json_object(text, "--target-json")
         return {_key(name): float(weight) for name, weight in found.items()}
-    except (ValueError, TypeError) as error:
+    except (LrpError, ValueError, TypeError) as error:
         raise typer.BadParameter(
             f"""{text!r} is not of the form '{{"cat": 1, "5": -1}}'""", param_hint="--target-json"
         ) from error
