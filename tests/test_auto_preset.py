@@ -33,12 +33,26 @@ class ByHand(nn.Module):
 
 
 DENSE = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+
+
+class Rows(nn.Module):
+    """A recurrent layer behind a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.layer = nn.Conv1d(3, 4, 2), Last(nn.RNN(4, 3, batch_first=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(self.conv(x).mT)
+
+
 CONVOLUTION = nn.Sequential(nn.Conv1d(3, 2, 2), nn.ReLU(), nn.Flatten())
 SHAPES = {
     "attnlrp": [(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (1, 3, 4)),
                 (ByHand(), (1, 3, 4))],
     "lstm_all": [(Last(nn.LSTM(4, 3, batch_first=True)), (1, 3, 4)),
                  (Last(nn.GRU(4, 3, batch_first=True)), (1, 3, 4))],
+    "gamma_lstm": [(Rows(), (1, 3, 6))],
     "epsilon_plus_flat": [(CONVOLUTION, (1, 3, 4))],
     "epsilon": [(DENSE, (1, 4)), (nn.Sequential(DENSE, nn.Softmax(-1)), (1, 4))],
 }  # fmt: skip
@@ -81,6 +95,6 @@ def test_the_table_names_what_exists_and_always_decides() -> None:
         named = {need.family for need in row.needs} | {need.before for need in row.needs}
         assert named - {None} <= families
     with pytest.raises(PresetError, match="the last choice must have no needs"):
+        read_choices('[[choice]]\npreset = "a"\nsays = "a"\nneeds = [{ ops = ["b"] }]')
+    with pytest.raises(PresetError, match="unknown key 'op'"):
         read_choices('[[choice]]\npreset = "a"\nsays = "a"\nneeds = [{ op = "b" }]')
-    with pytest.raises(PresetError, match="unknown key 'ops'"):
-        read_choices('[[choice]]\npreset = "a"\nsays = "a"\nneeds = [{ ops = "b" }]')

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from importlib import resources
 from typing import Any
 
-from ..boundary.kinds import TABLES, TEXT, check_table
+from ..boundary.kinds import TABLES, TEXT, TEXTS, check_table
 from ..boundary.tables import parse_toml
 from ..errors import PresetError
 
@@ -17,15 +17,19 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Need:
-    """What a model must contain: an op by a glob, or an op of a family, before another family's."""
+    """Say what a model must contain: an op that one of the globs names, or one of a family.
 
-    op: str | None = None
+    With `before`, an op of that family has to depend on it.
+    """
+
+    ops: tuple[str, ...] = ()
     family: str | None = None
     before: str | None = None
 
     def names(self, target: str, families: frozenset[str]) -> bool:
         """Return whether an op of that name and those families is of the kind asked for."""
-        if self.op is not None and not fnmatchcase(target.removeprefix("aten."), self.op):
+        name = target.removeprefix("aten.")
+        if self.ops and not any(fnmatchcase(name, glob) for glob in self.ops):
             return False
         return self.family is None or self.family in families
 
@@ -64,8 +68,12 @@ def _choice(row: Mapping[str, Any], where: str) -> Choice:
     if missing:
         raise PresetError(f"{where}: a choice lacks {', '.join(sorted(missing))}")
     for need in row["needs"]:
-        check_table(need, {"op": TEXT, "family": TEXT, "before": TEXT}, where, PresetError)
-    return Choice(row["preset"], row["says"], tuple(Need(**need) for need in row["needs"]))
+        check_table(need, {"ops": TEXTS, "family": TEXT, "before": TEXT}, where, PresetError)
+    return Choice(row["preset"], row["says"], tuple(map(_need, row["needs"])))
+
+
+def _need(row: Mapping[str, Any]) -> Need:
+    return Need(tuple(row.get("ops", ())), row.get("family"), row.get("before"))
 
 
 def _shipped() -> str:
