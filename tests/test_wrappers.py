@@ -85,7 +85,8 @@ def test_a_cache_of_keys_and_values_is_an_input():
     model = seeded(lambda: transformers.GPT2LMHeadModel(config)).eval()
     cache = model(torch.arange(5)[None], use_cache=True).past_key_values
     inputs = {"input_ids": torch.tensor([[7, 8]]), "past_key_values": cache}
-    explanation = lrp.Engine(model, inputs, preset="gradient").explain(inputs, 3, position=-1)
+    engine = lrp.Engine(model, inputs, preset="gradient")
+    explanation = engine.explain(inputs, 3, position=-1)
     explanation.check()
     assert cache.get_seq_length() == 5  # the user's cache is not written to
 
@@ -97,6 +98,13 @@ def test_a_cache_of_keys_and_values_is_an_input():
     ):
         found = explanation.coefficient[f"past_key_values.0.{name}"]
         torch.testing.assert_close(found, gradient)
+
+    longer = model(torch.arange(7)[None], use_cache=True).past_key_values
+    text = {"input_ids": torch.tensor([[7, 8, 9]]), "past_key_values": longer}
+    *_, last = lrp.explain_generation(engine, text, start=1)
+    logits = model(torch.arange(10)[None]).logits
+    torch.testing.assert_close(last.explanation.explained, logits[:, -2, 9])
+    assert last.explanation.relevance["past_key_values.0.values"].shape == (1, 2, 7, 4)
 
 
 def test_a_cache_that_is_more_than_keys_and_values_is_refused():
