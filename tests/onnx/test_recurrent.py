@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+import torch
+from torch import nn
+
+import lrp_engine as lrp
 
 from .compare import assert_same, one_node
 
@@ -84,3 +89,39 @@ def test_activations(
 @pytest.mark.parametrize("op", GATES)
 def test_clip(op: str, tmp_path: Path) -> None:
     check(op, tmp_path, ["x", "w", "r", "b"], clip=0.5)
+
+
+class Layer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.GRU(FEATURES, 4).double().eval()
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)[1]
+
+
+def test_one_capture_serves_any_length_with_the_relevance_of_torch(tmp_path: Path) -> None:
+    net = Layer()
+    w, r, *b = (p.detach().numpy() for p in net.layer._flat_weights)
+
+    def in_order(array: np.ndarray) -> np.ndarray:
+        reset, keep, new = np.split(array, 3)
+        return np.concatenate([keep, reset, new])
+
+    order = {"w": in_order(w)[None], "r": in_order(r)[None]}
+    order["b"] = np.concatenate([in_order(bias) for bias in b])[None]
+    x = torch.randn(TIME, BATCH, FEATURES, dtype=torch.float64)
+    settings = {"hidden_size": 4, "linear_before_reset": 1, "outputs": 2}
+    names, types = ["x", "w", "r", "b"], [onnx.TensorProto.DOUBLE] * 2
+    proto = one_node("GRU", {"x": x.numpy()}, order, names, output_types=types, **settings)
+    for axis, name in enumerate(("time", "batch")):
+        proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.save(proto, tmp_path / "gru.onnx")
+    engine = lrp.Engine(tmp_path / "gru.onnx", x, preset="epsilon", output="y1")
+    for steps in (1, 9):
+        x = torch.randn(steps, BATCH, FEATURES, dtype=torch.float64)
+        mine = engine.explain(x, target=lambda y: y.sum()).relevance["x"]
+        wanted = lrp.explain(net, x, target=lambda y: y.sum(), preset="epsilon")
+        assert torch.allclose(mine, wanted.relevance["x"], rtol=1e-12, atol=1e-14)
