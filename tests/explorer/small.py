@@ -73,7 +73,7 @@ def text_exploration() -> Exploration:
     words = SourceLabels(words=(pieces_of(WORDS),))
     names = tuple(f"word {i}" for i in range(7))
     labels = Labels(sources={"ids": words}, class_names=names, unit="logit")
-    return explore(Engine(small_text(), ids), ids, labels=labels, top=2)
+    return explore(Engine(small_text(), ids, preset="attnlrp"), ids, labels=labels, top=2)
 
 
 @cache

@@ -36,7 +36,7 @@ def test_sums_are_those_of_the_engine() -> None:
     ids = torch.tensor([[1, 2, 3, 4, 5]])
     exploration = text_exploration()
     target = exploration.targets[0].target
-    engine = Engine(small_text(), ids)
+    engine = Engine(small_text(), ids, preset="attnlrp")
     alone = engine.explain(ids, target, position=-1)
     _, tokens = _layer(exploration, "ids")
     found = exploration.relevance[0]
