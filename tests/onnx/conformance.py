@@ -35,7 +35,7 @@ from lrp_engine.onnx.values import as_host, as_ints, as_number
 _EXCLUDED = """Adagrad Adam ArrayFeatureExtractor Bernoulli Binarizer BitCast BitShift BitwiseAnd
     BitwiseNot BitwiseOr BitwiseXor ImageDecoder
     LabelEncoder MelWeightMatrix Momentum NegativeLogLikelihoodLoss NonMaxSuppression
-    OptionalGetElement OptionalHasElement RegexFullMatch RoiAlign SequenceInsert SequenceMap
+    OptionalGetElement OptionalHasElement RegexFullMatch SequenceInsert SequenceMap
     SoftmaxCrossEntropyLoss SplitToSequence StringConcat StringNormalizer StringSplit
     TfIdfVectorizer TreeEnsemble Unique"""
 EXCLUDED = frozenset(_EXCLUDED.split())

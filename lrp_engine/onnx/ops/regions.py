@@ -1,0 +1,78 @@
+"""Ops that cut regions out of images, as detectors do."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..op_table import op
+from ..unsupported import Refused
+
+
+@op("RoiAlign", since=10)
+def roi_align_10(
+    x: Tensor,
+    rois: Tensor,
+    batch_indices: Tensor,
+    *,
+    mode: str = "avg",
+    output_height: int = 1,
+    output_width: int = 1,
+    sampling_ratio: int = 0,
+    spatial_scale: float = 1.0,
+) -> Tensor:
+    """Read regions whose corners are the middles of pixels."""
+    _refuse(mode, sampling_ratio)
+    left, top, right, bottom = (rois * spatial_scale).unbind(1)
+    height, width = (bottom - top).clamp(min=1.0), (right - left).clamp(min=1.0)
+    rows = _weights(top, height, output_height, sampling_ratio, x.shape[2])
+    columns = _weights(left, width, output_width, sampling_ratio, x.shape[3])
+    return _read(x[batch_indices], rows, columns)
+
+
+@op("RoiAlign", since=16)
+def roi_align(
+    x: Tensor,
+    rois: Tensor,
+    batch_indices: Tensor,
+    *,
+    coordinate_transformation_mode: str = "half_pixel",
+    mode: str = "avg",
+    output_height: int = 1,
+    output_width: int = 1,
+    sampling_ratio: int = 0,
+    spatial_scale: float = 1.0,
+) -> Tensor:
+    """Read regions whose corners are corners of pixels, unless told otherwise."""
+    _refuse(mode, sampling_ratio)
+    half = coordinate_transformation_mode == "half_pixel"
+    left, top, right, bottom = (rois * spatial_scale - 0.5 * half).unbind(1)
+    height, width = bottom - top, right - left
+    if not half:
+        height, width = height.clamp(min=1.0), width.clamp(min=1.0)
+    rows = _weights(top, height, output_height, sampling_ratio, x.shape[2])
+    columns = _weights(left, width, output_width, sampling_ratio, x.shape[3])
+    return _read(x[batch_indices], rows, columns)
+
+
+def _refuse(mode: str, sampling_ratio: int) -> None:
+    if mode != "avg":
+        raise Refused(f"mode {mode!r}: which of several readings wins differs between runtimes")
+    if sampling_ratio <= 0:
+        raise Refused("sampling_ratio 0: how many places are read depends on the regions' sizes")
+
+
+def _read(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Sum with weights along rows and columns: linear in the images."""
+    return rows.unsqueeze(1) @ images @ columns.unsqueeze(1).transpose(2, 3)
+
+
+def _weights(start: Tensor, length: Tensor, cells: int, samples: int, size: int) -> Tensor:
+    """Return the weight of each entry of an axis in each cell: (region, cell, entry)."""
+    steps = torch.arange(cells * samples, dtype=start.dtype, device=start.device) + 0.5
+    places = start[:, None] + steps * (length[:, None] / (cells * samples))
+    inside = (places >= -1) & (places <= size)
+    entries = torch.arange(size, dtype=start.dtype, device=start.device)
+    distance = (places.clamp(0, size - 1)[..., None] - entries).abs()
+    weights = (1 - distance).clamp(min=0) * inside[..., None].to(start.dtype)
+    return weights.unflatten(1, (cells, samples)).mean(2)
