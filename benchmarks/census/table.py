@@ -1,6 +1,6 @@
 """Write the table of a census: counts by stage, what stopped where and why.
 
-    python -m benchmarks.census.table FILE.jsonl > benchmarks/census.md
+python -m benchmarks.census.table FILE.jsonl > benchmarks/census.md
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ Row = dict[str, Any]
 ORDER = [stage.value for stage in Stage]
 HEAD = """# A census of model classes
 
-`python -m benchmarks.census FILE.jsonl` tries model classes of transformers and timm, each in a process
-of its own: the smallest config that builds (made small by a table of size fields), made-up inputs, random
-weights. {where}
+`python -m benchmarks.census FILE.jsonl` tries model classes of transformers and timm, each in a
+process of its own: the smallest config that builds (made small by a table of size fields), made-up
+inputs, random weights. {where}
 
-- *tried*: all that were begun. *built*: torch made the model. *runs*: it runs in plain torch on two different
-  inputs; what does not is the census's own lack of a config or of inputs, and no statement about the engine.
+- *tried*: all that were begun. *built*: torch made the model. *runs*: it runs in plain torch on two
+  different inputs; what does not is the census's own lack of a config or of inputs, and says
+  nothing of the engine.
 - *captured*, *covered*: `Engine(model, first input)` under preset `attnlrp`, no other setting.
-- *conserved*: one number of the second input was explained, and `check()` found the account closed.
-  This takes longest, so it was done for every fourth model only; the others ended at *covered*.
+- *explained*, *conserved*: one number of the second input was explained, and `check()` found the
+  account closed. That takes longest, so most models were taken to *covered* only.
 """
 
 
@@ -111,6 +112,7 @@ def main() -> None:
     )
     print(HEAD.format(where=where))
     print(counts(rows))
+    print(*(f"\n{note}" for note in sys.argv[2:]))
     print(f"\n## What stopped\n\n{failures(rows)}")
     print(f"\n## Captured otherwise than with free sizes\n\n{fallbacks(rows)}")
     print(f"\n## What went through\n\n{went_through(rows)}")
