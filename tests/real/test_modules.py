@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lrp_engine as lrp
+from lrp_engine.errors import NotFiniteError
 
 from .sounds import voice
 from .test_installed import packaged, photograph, spectrogram
@@ -118,12 +119,17 @@ TRIALS = {
 }
 
 
+# Of the speaker, relevance under epsilon_plus is not finite; the error names the LSTM's product.
 @pytest.mark.parametrize("preset", ["attnlrp", "epsilon_plus"])
 @pytest.mark.parametrize("name", TRIALS)
 def test_outputs_and_ledger(name: str, preset: str) -> None:
     trial = TRIALS[name]
     net, x = trial.net(), trial.inputs()
     engine = lrp.Engine(net, x, preset=preset, dynamic=False, output=trial.output)
+    if (name, preset) == ("speaker", "epsilon_plus"):
+        with pytest.raises(NotFiniteError, match=r"mul\.Tensor.*LSTM"):
+            engine.explain(x, trial.target)
+        return
     explanation = engine.explain(x, trial.target)
     explanation.check()
     (relevance,) = explanation.relevance.values()
