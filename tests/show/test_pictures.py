@@ -86,7 +86,7 @@ def pictures() -> Iterator[Any]:
     )
 
 
-@pytest.mark.parametrize("draw", pictures())
+@pytest.mark.parametrize("draw", list(pictures()))
 def test_no_text_overlaps_another_or_is_cut(draw: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
