@@ -184,7 +184,7 @@ class Own(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         step = lambda x, h, _: [torch.tanh(h[0] + x[0])]  # noqa: E731
-        return scan_steps(step, [x], [torch.ones_like(x[:1])], [])[0].sum(0)
+        return scan_steps(step, [x], [x[:1]], [])[0].sum(0)
 
 
 def test_a_value_within_a_step_cannot_be_explained_by_itself() -> None:

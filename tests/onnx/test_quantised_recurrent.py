@@ -93,7 +93,7 @@ def test_relevance_of_a_quantised_lstm_is_near_that_of_the_plain_one(tmp_path: P
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((6, 1, 5)).astype(np.float32))
     found = []
     for each in (file, path):
-        explanation = lrp.explain(each, x, lambda y: y[-1].sum(), dynamic=False)
+        explanation = lrp.explain(each, x, lambda y: y[-1].sum(), preset="lstm_all", dynamic=False)
         explanation.check()
         found.append(explanation.relevance["x"])
     plain, quantised = found
