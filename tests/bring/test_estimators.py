@@ -28,12 +28,12 @@ def table() -> Any:
     return pandas.DataFrame(numbers, columns=["age", "height", "mass"])
 
 
-def answers(*names: str) -> Any:
+def answers(*names: str | int) -> Any:
     numbers = table().to_numpy() @ np.array([[1.0, -1, 0.3], [0, 1, 1], [1, 0, -2]])
     return np.array(names)[numbers[:, : len(names)].argmax(1)]
 
 
-def linear(*names: str) -> Any:
+def linear(*names: str | int) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(table(), answers(*names))
 
 
@@ -58,6 +58,17 @@ def test_several_classes_are_explained_by_their_scores() -> None:
     expected = [scores[0, 0] - scores[0, 1], scores[1].max(), scores[2, 2], scores[3, 0],
                 scores[4, 1]]  # fmt: skip
     np.testing.assert_allclose(found.explained.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (False, True), (2, -1, 3)])
+def test_classes_may_be_numbers(classes: tuple[int, ...]) -> None:
+    """The converted model then gives labels in numbers before its scores."""
+    model = linear(*classes)
+    found = lrp.explain(model, table().iloc[:4], "predicted")
+    scores = model.decision_function(table().iloc[:4])
+    expected = np.abs(scores) if scores.ndim == 1 else scores.max(1)
+    np.testing.assert_allclose(found.explained.numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert found.labels.class_names == tuple(map(str, sorted(classes)))
 
 
 @pytest.mark.parametrize("target", ["predicted", "left", {"right": 1, "left": -1}])
