@@ -177,7 +177,7 @@ def test_hooks_that_only_look_on_are_no_error(engine, model):
 def test_everything_works_in_inference_mode():
     model, x = seeded(nn.Linear, 6, 3, dtype=torch.float64), X
     with torch.inference_mode():
-        engine = Engine(model, x)
+        engine = Engine(model, x, preset="gradient")
         inside = engine.explain(x.clone(), target=lambda output: output[:, 0])
     assert torch.equal(inside.relevance["input"], x * model.weight[0])
     assert torch.equal(engine.explain(x, target=0).relevance["input"], x * model.weight[0])

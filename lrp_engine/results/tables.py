@@ -77,7 +77,7 @@ class Tabular:
 
 
 def _missing(call: str, library: str) -> InputError:
-    return InputError(f"{call} needs {library}: pip install 'lrp-engine[data]'")
+    return InputError(f"{call} needs {library}: pip install {library}")
 
 
 def _array(tensor: Tensor) -> Array:

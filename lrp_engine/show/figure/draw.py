@@ -74,7 +74,7 @@ def draw_picture(picture: Picture, ax: Axes | None = None) -> Figure:
     try:
         from .canvas import RelevanceFigure
     except ImportError as error:
-        raise InputError("pictures need matplotlib: pip install 'lrp-engine[demo]'") from error
+        raise InputError("pictures need matplotlib: pip install matplotlib") from error
     if ax is not None:
         return _draw_on(ax, picture)
     panels = _panels(picture)
@@ -89,7 +89,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from .canvas import RelevanceFigure
     except ImportError as error:
-        raise InputError("pictures need matplotlib: pip install 'lrp-engine[demo]'") from error
+        raise InputError("pictures need matplotlib: pip install matplotlib") from error
     return RelevanceFigure(figsize=(width, height), layout="constrained")
 
 
