@@ -48,13 +48,13 @@ class Rows(nn.Module):
 
 CONVOLUTION = nn.Sequential(nn.Conv1d(3, 2, 2), nn.ReLU(), nn.Flatten())
 SHAPES = {
-    "attnlrp": [(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (1, 3, 4)),
+    "attnlrp": [(DENSE, (1, 4)), (nn.Sequential(DENSE, nn.Softmax(-1)), (1, 4)),
+                (nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (1, 3, 4)),
                 (ByHand(), (1, 3, 4))],
     "lstm_all": [(Last(nn.LSTM(4, 3, batch_first=True)), (1, 3, 4)),
                  (Last(nn.GRU(4, 3, batch_first=True)), (1, 3, 4))],
     "gamma_lstm": [(Rows(), (1, 3, 6))],
     "epsilon_plus_flat": [(CONVOLUTION, (1, 3, 4))],
-    "epsilon": [(DENSE, (1, 4)), (nn.Sequential(DENSE, nn.Softmax(-1)), (1, 4))],
 }  # fmt: skip
 CASES = [(name, *case) for name, cases in SHAPES.items() for case in cases]
 
@@ -76,7 +76,7 @@ def test_only_what_leads_to_the_output_counts() -> None:
             return self.dense(x), self.conv(x[:, None])
 
     engine = lrp.Engine(Two().eval(), torch.rand(1, 4))
-    assert engine.plan.preset.name == "epsilon"
+    assert engine.plan.preset.name == "attnlrp"
 
 
 def test_a_choice_travels_and_a_preset_by_name_gives_no_reason() -> None:

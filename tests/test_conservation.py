@@ -29,7 +29,7 @@ def tiny_epsilon(tmp_path: Path) -> Path:
 @each_net
 def test_a_net_without_biases_conserves_under_attnlrp(kind, dtype):
     model, inputs = nets.net(kind, dtype=dtype)
-    ex = explain(model, inputs, target=[0, 1, 3], **ONCE)
+    ex = explain(model, inputs, target=[0, 1, 3], preset="attnlrp", **ONCE)
     assert_conserves(ex, TOLERANCE[dtype])
     assert not any(ex.ledger.absorbed.values())
 

@@ -161,7 +161,7 @@ WRITTEN_OUT: dict[Target, dict[int, Callable[..., Tensor]]] = {
 }
 
 # Ops all of whose results torch differentiates.
-WHOLLY_DIFFERENTIABLE = {
+WHOLLY_DIFFERENTIABLE: set[Target] = {
     torch.ops.aten.var_mean.correction,
     torch.ops.aten.std_mean.correction,
     torch.ops.aten.aminmax.default,

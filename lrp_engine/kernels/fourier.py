@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .conjugate_ends import count_twice, half_of
 
-aten = torch.ops.aten
+aten: torch._ops._OpNamespace = torch.ops.aten
 
 
 def _define(name: str, schema: str) -> str:

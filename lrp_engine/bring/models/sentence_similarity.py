@@ -27,7 +27,8 @@ class Similarity(nn.Module):
 
     def __init__(self, encoder: nn.Module, pooling: str) -> None:
         super().__init__()
-        self.encoder, self.pooling = encoder, pooling
+        self.encoder: nn.Module = encoder
+        self.pooling: str = pooling
 
     def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return one vector of length 1 per text, (texts, features)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ...errors import InputError
 from ...markup.numbers import plain, signed
@@ -69,7 +69,7 @@ class BarsPanel:
     limit: Limit
     bar: bool = True
 
-    width = 6.6
+    width: ClassVar[float] = 6.6
 
     def height(self, width: float) -> float:
         """Return the height in inches."""
@@ -93,8 +93,8 @@ class WaterfallPanel:
     explained: float
     absorbed: Sequence[Row]
 
-    width = 6.6
-    limit = Limit(1.0, 1.0)
+    width: ClassVar[float] = 6.6
+    limit: ClassVar[Limit] = Limit(1.0, 1.0)
 
     def _rows(self) -> list[Row]:
         return [*rows_of(self.sample, self.look), *self.absorbed]

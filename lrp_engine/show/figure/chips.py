@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ...errors import InputError
 from ...markup.numbers import signed
@@ -72,7 +72,7 @@ class WordsPanel:
     limit: Limit
     bar: bool = True
 
-    width = 7.6
+    width: ClassVar[float] = 7.6
 
     def height(self, width: float) -> float:
         """Return the height in inches."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,7 +62,7 @@ class SeriesPanel:
     limit: Limit
     bar: bool = True
 
-    width = 7.6
+    width: ClassVar[float] = 7.6
 
     def _chosen(self) -> list[int]:
         amounts = channels_of(self.sample).abs().sum(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -30,7 +31,7 @@ class VideoPanel:
     limit: Limit
     bar: bool = True
 
-    width = _COLUMNS * _SIDE + (_COLUMNS - 1) * _GAP
+    width: ClassVar[float] = _COLUMNS * _SIDE + (_COLUMNS - 1) * _GAP
 
     def _chosen(self) -> list[int]:
         sizes = self.sample.amounts.abs().sum((-1, -2))
