@@ -101,7 +101,7 @@ BAD_TARGETS: dict[str, tuple[Any, list[str]]] = {
     "too many axes": (torch.zeros(3, 1, dtype=torch.long), ["one class per sample", "(3, 1)"]),
     "no number": ("cat", ["'cat'"]),
     "a fraction": (1.5, ["whole number", "1.5"]),
-    "a name": ({"cat": 1.0}, ["whole number", "'cat'"]),
+    "a name": ({"cat": 1.0}, ["numbers here", "'cat'"]),
     "another shape": (torch.ones(3, 5), ["(3, 4) is needed", "(3, 5) was given"]),
     "a metric of nothing": (lambda y: torch.tensor(1.0), ["computed from the output"]),
     "a metric without a tensor": (lambda y: 3.0, ["must return a tensor"]),

@@ -132,11 +132,13 @@ def shorten(place: str) -> str:
 
     >>> shorten("h.0 (Block), /home/me/lib/python3.11/site-packages/transformers/gpt2.py:211")
     'h.0 (Block), transformers/gpt2.py:211'
+    >>> shorten("/home/me/lib/python3.11/site-packages/transformers/models/gpt2/modeling.py:211")
+    'transformers/models/gpt2/modeling.py:211'
     >>> shorten("/home/me/work/nets/small.py:3")
     'nets/small.py:3'
     """
     inside = re.sub(r"/\S*/site-packages/", "", place)
-    return re.sub(r"/\S*/([^/\s]+/[^/\s]+:\d+)", r"\1", inside)
+    return re.sub(r"(?<!\S)/\S*/([^/\s]+/[^/\s]+:\d+)", r"\1", inside)
 
 
 def default_words(ids: Tensor | None, count: int) -> tuple[str, ...]:
