@@ -13,10 +13,10 @@ from .tables import balance_line, print_ledgers
 _MOST_SAMPLES = 8
 
 
-def print_explanation(explanation: Explanation, preset: str, written: list[Path]) -> None:
+def print_explanation(explanation: Explanation, written: list[Path]) -> None:
     """Print the explained numbers, where they went, and what was written."""
     _print_samples(explanation)
-    print_ledgers({preset: explanation.ledger})
+    print_ledgers({explanation.provenance.preset: explanation.ledger})
     say(f"ledger: {balance_line(explanation.ledger)}")
     say(explanation.provenance.coverage)
     for remark in explanation.provenance.notes:

@@ -83,7 +83,7 @@ def explain(
     if as_json:
         print_json(explanation_as_json(explanation, written, problem))
     else:
-        print_explanation(explanation, preset, written)
+        print_explanation(explanation, written)
     if problem:
         report(problem)
         raise typer.Exit(1)

@@ -37,7 +37,7 @@ def coverage(
         found = engine.coverage()
     if as_json:
         rows = {"plan": [list(row) for row in engine.plan.rows()]} if plan else {}
-        print_json({"ok": True, "preset": preset, **found.as_dict(), **rows})
+        print_json({"ok": True, "preset": engine.plan.preset.name, **found.as_dict(), **rows})
         return
     if plan:
         print_plan(engine.plan)

@@ -109,5 +109,5 @@ def _undeclared(name: str, relevance: Tensor) -> str:
     said = " or ".join(f'axes="{example}"' for example in examples)
     return (
         f"what the axes of source {name!r}, shape {tuple(relevance.shape)}, run over is not known,"
-        f" so any picture would be a guess: say plot({said})"
+        f" so any picture would be a guess: say plot({said}), or --axes on the command line"
     )
