@@ -248,6 +248,7 @@ def test_nothing_is_left_behind_when_it_fails(mlp, tmp_path, monkeypatch):
     assert (tmp_path / "there.pt2").read_text() == "as it was"
 
 
+@pytest.mark.slow
 def test_a_crash_of_torchs_loader_takes_another_process(mlp, tmp_path, monkeypatch):
     crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
     monkeypatch.setattr(load_in_subprocess, "_LOADS", crash)

@@ -148,6 +148,7 @@ def test_the_relevance_program_lets_every_kept_value_go():
     assert values == []
 
 
+@pytest.mark.slow
 def test_every_size_of_batch_keeps_its_own_promises():
     model, inputs = models.gpt2(attn_implementation="sdpa")
     engine = Engine(model, inputs)

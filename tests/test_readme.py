@@ -74,7 +74,18 @@ def names_after_running(
 RUNNABLE = [name_of(p) for p in PAGES if blocks(p, "python") and name_of(p) not in RUN_BY]
 
 
-@pytest.mark.parametrize("name", [n for n in RUNNABLE if n not in {"README.md", "docs/presets.md"}])
+SLOW = {"docs/circuits.md", "docs/feature-circuits.md"}  # half a minute of computing each
+ELSEWHERE = {"README.md", "docs/presets.md"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else [])
+        for n in RUNNABLE
+        if n not in ELSEWHERE
+    ],
+)
 def test_python_blocks_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names_after_running(name, tmp_path, monkeypatch)
 

@@ -98,9 +98,9 @@ def test_relevance_is_what_it_is_without_that_knowledge(
     preset: str | Preset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, x = seeded(Net), draw(2, 2, 8, 8)
-    known = Engine(model, x, preset=preset)
+    known = Engine(model, x, preset=preset, dynamic=False)
     monkeypatch.setattr(assign, "find_never_negative", lambda *_: frozenset())
-    unknown = Engine(model, x, preset=preset)
+    unknown = Engine(model, x, preset=preset, dynamic=False)
     found, expected = (e.explain(x, 1, ledger=True) for e in (known, unknown))
     assert_close(found.relevance["input"], expected.relevance["input"], 1e-13)
     assert found.check().ledger.absorbed == pytest.approx(expected.ledger.absorbed, abs=1e-12)

@@ -52,9 +52,18 @@ def ours(case: Case, dtype: str, folder: Path) -> Tensor:
     return (ex.coefficient if case.gradient else ex.relevance)["input"].detach()
 
 
+def is_again(case: Case, dtype: str) -> bool:
+    """Whether a case is one of many in single precision: of those, one net stays in the suite."""
+    return dtype == "float32" and case.net != "vgg_bn"
+
+
 @pytest.mark.parametrize(
     "case, dtype",
-    [(case, dtype) for case in CASES for dtype in case.dtypes],
+    [
+        pytest.param(case, dtype, marks=[pytest.mark.slow] if is_again(case, dtype) else [])
+        for case in CASES
+        for dtype in case.dtypes
+    ],
     ids=lambda v: v.key if isinstance(v, Case) else v,
 )
 def test_equals_zennit(case: Case, dtype: str, tmp_path: Path) -> None:
