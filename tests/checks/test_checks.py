@@ -322,7 +322,7 @@ def test_split_keeps_what_has_no_samples() -> None:
 def test_uncovered_ops_are_reported(tmp_path: Path) -> None:
     class Uncovered(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.special.i1(x)
+            return torch.special.i1e(x)
 
     with pytest.raises(lrp.LrpError) as caught:
         lrp.Engine(Uncovered().eval(), draw(2, 3))
