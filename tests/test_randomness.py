@@ -109,7 +109,7 @@ def test_making_an_engine_draws_nothing():
 def test_dropout_that_is_switched_off_draws_nothing():
     engine = Engine(nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 2)).eval(), X.float())
     assert not engine.captured.draws
-    assert not engine.provenance.notes
+    assert not engine.captured.notes
 
 
 def test_checks_say_that_the_model_draws_and_use_one_seed():

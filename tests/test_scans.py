@@ -68,7 +68,7 @@ def inputs(batch: int = 2, length: int = 5) -> dict[str, Tensor]:
 @cache
 def engine_of(name: str, scanning: bool) -> lrp.Engine:
     with StayDouble():
-        return lrp.Engine(model_of(name, scanning), inputs())
+        return lrp.Engine(model_of(name, scanning), inputs(), preset="attnlrp")
 
 
 def explained(engine: lrp.Engine, given: dict[str, Tensor], **how: Any) -> lrp.Explanation:
