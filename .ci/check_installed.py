@@ -24,6 +24,9 @@ def main(checkout: Path) -> None:
     assert presets, "no presets in the checkout"
     assert presets <= shipped, presets - shipped
     assert (files("lrp_engine.demo") / "digits.safetensors").is_file()
+    assert (files("lrp_engine.rules") / "auto.toml").is_file()
+    assert (files("lrp_engine.explorer") / "explorer.js").is_file()
+    assert (files("lrp_engine.show.page") / "page.css").is_file()
     assert (files("lrp_engine") / "py.typed").is_file()
     # It needs pytest, which a plain install does not have: it is there, and not imported.
     assert find_spec("pytest_lrp") is not None
