@@ -16,8 +16,8 @@ def main(checkout: Path) -> None:
     assert checkout not in Path(lrp_engine.__file__).parents, lrp_engine.__file__
     modules = [m.name for m in pkgutil.walk_packages(lrp_engine.__path__, "lrp_engine.")]
     for name in modules:
-        # Triton comes with torch for GPUs only.
-        if not name.endswith(("__main__", "_triton")):
+        # Triton comes with torch for GPUs only; a figure derives from matplotlib's own class.
+        if not name.endswith(("__main__", "_triton", ".show.figure.canvas")):
             importlib.import_module(name)
     presets = {p.name for p in (checkout / "rules" / "presets").glob("*.toml")}
     shipped = {p.name for p in (files("lrp_engine.rules") / "presets").iterdir()}
