@@ -70,8 +70,8 @@ RANGES: Mapping[str, WholeRange] = {
         "blocksize group hidden_size kv_num_heads num_groups num_heads q_num_heads num_outputs"
         " targets qkv_hidden_sizes inputdimensions K N",
     ),
-    **_each(_STEP, "dilations kernel_shape size strides"),
-    **_each(_PAD, "output_padding pads"),
+    **_each(_STEP, "dilations kernel_shape size strides output_height output_width"),
+    **_each(_PAD, "output_padding pads sampling_ratio"),
     **_each(_AXIS, "axes axis perm batch_axis time_axis"),
     **_each(_COUNT, "batch_dims rotary_embedding_dim block_size num_scan_inputs"),
     **_each(_CODE, "dtype to output_dtype output_datatype stash_type softmax_precision precision"),

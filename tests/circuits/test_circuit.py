@@ -163,9 +163,8 @@ def test_pictures_and_page(edges: EdgeScores, pairs: Pairs, tmp_path: Path) -> N
     assert (tmp_path / "c.png").stat().st_size > 10_000
     page = circuits.page(drawing, notes=("trust & check",))
     assert "trust &amp; check" in page
-    assert "<h1>&lt;script&gt;</h1>" in page
-    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
-    assert page.count("</script>") == 2
+    assert "<title>&lt;script&gt;</title>" in page
+    assert "default-src 'none'" in page  # the browser itself refuses to fetch anything
 
 
 def test_by_position_sums_to_the_mean(edges: EdgeScores) -> None:

@@ -49,7 +49,8 @@ def exported(name: str, folder: Path) -> tuple[Path, tuple[Tensor, ...], dict[st
 
 
 def relevance(path: Path, inputs: tuple[Tensor, ...], weights: Tensor) -> Tensor:
-    explanation = lrp.Engine(path, inputs, dynamic=False).explain(inputs, target=weights)
+    engine = lrp.Engine(path, inputs, preset="attnlrp", dynamic=False)
+    explanation = engine.explain(inputs, target=weights)
     explanation.check()
     (found,) = explanation.relevance.values()
     return found
