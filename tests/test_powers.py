@@ -99,7 +99,7 @@ def test_two_runs() -> None:
 
 def test_a_changed_exponent_is_followed_while_its_sign_holds() -> None:
     model = Pooled()
-    engine = lrp.Engine(model, X)
+    engine = lrp.Engine(model, X, preset="attnlrp")
     with torch.no_grad():
         model.p.fill_(2.0)
     found = engine.explain(X, target=0).relevance["x"]

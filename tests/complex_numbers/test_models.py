@@ -28,7 +28,7 @@ def gradient(net: nn.Module, x: Tensor, target: int) -> Tensor:
 def test_rotary_positions_are_those_in_real_numbers() -> None:
     net, real = both(Rotary)
     x, y, x0 = draw(2, 6, 8), draw(3, 9, 8, seed=1), draw(2, 6, 8, seed=2)
-    engines = [lrp.Engine(m, x) for m in (net, real)]
+    engines = [lrp.Engine(m, x, preset="attnlrp") for m in (net, real)]
     for preset in ("attnlrp", "epsilon", "gradient"):
         found, wanted = (e.with_preset(preset).explain(x, 1).relevance["x"] for e in engines)
         assert_close(found, wanted, 1e-12)
@@ -43,8 +43,8 @@ def test_rotary_positions_are_those_in_real_numbers() -> None:
 def test_transforms_are_what_their_matrices_are(kind: type[nn.Module], features: int) -> None:
     net, real = both(kind)
     x, y, x0 = (draw(n, steps, features, seed=n) for n, steps in ((2, 6), (3, 7), (2, 6)))
-    engine = lrp.Engine(net, x)
-    exact = lrp.Engine(real, x, dynamic=False)
+    engine = lrp.Engine(net, x, preset="attnlrp")
+    exact = lrp.Engine(real, x, preset="attnlrp", dynamic=False)
     found = engine.explain(x, 1, ledger=True)
     found.ledger.check()
     assert_close(found.relevance["x"], exact.explain(x, 1).relevance["x"])
@@ -57,7 +57,7 @@ def test_transforms_are_what_their_matrices_are(kind: type[nn.Module], features:
 
 def test_spectrograms_conserve_at_any_length() -> None:
     net, x = seeded(Spectrogram), draw(2, 24)
-    engine = lrp.Engine(net, x)
+    engine = lrp.Engine(net, x, preset="attnlrp")
     assert_conserves(engine.explain(x, 1, ledger=True), 1e-9)
     y = draw(3, 40, seed=1)
     plain = engine.with_preset("gradient")
@@ -82,7 +82,7 @@ def test_circuits_see_nodes_behind_complex_numbers() -> None:
 @pytest.mark.parametrize("kind", [Rotary, LongConvolution])
 def test_compiled(kind: type[nn.Module]) -> None:
     net, x = seeded(kind), draw(2, 6, 8 if kind is Rotary else 5)
-    found = lrp.Engine(net, x, compile=True).explain(x, 1).relevance["x"]
+    found = lrp.Engine(net, x, preset="attnlrp", compile=True).explain(x, 1).relevance["x"]
     assert_close(found, lrp.explain(net, x, 1).relevance["x"])
 
 

@@ -25,7 +25,7 @@ def lstm() -> Recurrent:
 
 def test_an_lstm_in_single_precision_is_taken_apart_and_proved() -> None:
     model, words = lstm(), ids(3, 5)
-    engine = lrp.Engine(model, words)
+    engine = lrp.Engine(model, words, preset="attnlrp")
     assert engine.captured.taken_apart == (str(WHOLE),)
     assert f"taken apart: {WHOLE}" in engine.provenance.notes
     ex = engine.explain(words, 1, ledger=True).check()
@@ -43,4 +43,4 @@ def test_parts_that_give_another_result_are_refused(monkeypatch: pytest.MonkeyPa
     model, words = lstm(), ids(3, 5)
     monkeypatch.setitem(recipes.RECIPES, WHOLE, wrong)
     with pytest.raises(CaptureError, match="does not reproduce"):
-        lrp.Engine(model, words).explain(words, 1)
+        lrp.Engine(model, words, preset="attnlrp").explain(words, 1)

@@ -58,7 +58,9 @@ def captured(
     model, inputs = entry.model(attention), entry.inputs(BATCH, LENGTH)
     dynamic = entry.dynamic if dynamic is None else dynamic
     with entry.precision():
-        return model, lrp.Engine(model, inputs, output=entry.output, dynamic=dynamic)
+        return model, lrp.Engine(
+            model, inputs, preset="attnlrp", output=entry.output, dynamic=dynamic
+        )
 
 
 def explained(
