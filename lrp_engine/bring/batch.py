@@ -23,7 +23,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a model is called with, and how people read it.
+    """Hold what a model is called with, and how people read it.
 
     Args:
         inputs: A tensor, a tuple of arguments, or a mapping of keywords.

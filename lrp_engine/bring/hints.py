@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Hints:
-    """What was said beside the model; None: nothing. The arguments are those of `Subject`."""
+    """Hold what was said beside the model; None: nothing. The arguments are those of `Subject`."""
 
     tokenizer: Any = None
     transform: Callable[[Any], Any] | None = None

@@ -28,7 +28,7 @@ _INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 @dataclass
 class OwnDerivatives:
-    """What was met: notes for the user, and the records of declared functions."""
+    """Hold what was met: notes for the user, and the records of declared functions."""
 
     notes: list[str] = field(default_factory=list)
     records: list[Op] = field(default_factory=list)

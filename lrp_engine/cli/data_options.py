@@ -74,7 +74,7 @@ Truncate = Annotated[bool, typer.Option("--truncate", help="Cut texts that are t
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What the options say of the data; None: nothing."""
+    """Hold what the options say of the data; None: nothing."""
 
     classes: str | None = None
     candidates: str | None = None

@@ -68,7 +68,7 @@ class OpLine:
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """Where an explained number went: totals by source and by cause, and the ops with most of it.
+    """Say where a number went: totals by source and by cause, and the ops with most of it.
 
     `left_out` is the number of ops that are not listed.
     """

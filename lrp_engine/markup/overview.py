@@ -18,7 +18,7 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Overview:
-    """What an object says of itself.
+    """Hold what an object says of itself.
 
     Args:
         title: One line.

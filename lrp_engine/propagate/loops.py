@@ -41,7 +41,7 @@ _INSIDE = (
 
 
 class Walker(Protocol):
-    """What applies rules in one joint graph."""
+    """Apply rules in one joint graph."""
 
     @property
     def flows(self) -> Flows:

@@ -126,7 +126,7 @@ class Explanation(Batch, Tabular):
 
     @cached_property
     def labels(self) -> Labels:
-        """How sources and outputs are to be read: axes, words, names, what was asked."""
+        """Return how sources and outputs are to be read: axes, words, names, what was asked."""
         if self.stored_labels is not None:
             return self.stored_labels
         return Labels() if self.compute_labels is None else self.compute_labels()

@@ -39,7 +39,7 @@ _MOST_SAMPLES = 64
 
 @dataclass(frozen=True)
 class Given:
-    """What a caller says of the data for one picture; None: nothing."""
+    """Hold what a caller says of the data for one picture; None: nothing."""
 
     kind: Kind | None = None
     axes: str | Sequence[str | Axis] | None = None

@@ -1,4 +1,4 @@
-"""What pictures and pages read of an explanation."""
+"""Define what pictures and pages read of an explanation."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Told(Protocol):
 
     @property
     def labels(self) -> Labels:
-        """How sources and outputs are to be read."""
+        """Return how sources and outputs are to be read."""
 
     @property
     def provenance(self) -> Provenance:
-        """What the result depends on."""
+        """Return what the result depends on."""
 
     @property
     def stored_ledger(self) -> Ledger | None:
@@ -41,7 +41,7 @@ class Told(Protocol):
 
     @property
     def compute_output(self) -> Callable[[], Any] | None:
-        """What computes the output, if it is not there yet."""
+        """Return what computes the output, if it is not there yet."""
 
     @property
     def output(self) -> Any:

@@ -9,7 +9,7 @@ from ..errors import InputError, suggest
 
 
 class Axis(Enum):
-    """What an axis runs over."""
+    """Name what an axis runs over."""
 
     BATCH = "batch"
     CHANNEL = "channel"

@@ -13,7 +13,7 @@ _MOST_PARTS = 12
 
 
 class PartKind(Enum):
-    """Where a part of the explained number went."""
+    """Say where a part of the explained number went."""
 
     ARRIVED = "arrived"
     ABSORBED = "absorbed"
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Balance:
-    """Where the explained number went, largest part first: what was absorbed, then what arrived.
+    """Say where the number went, largest part first: what was absorbed, then what arrived.
 
     The residual is a part only where it is out of tolerance: `balances` is False then.
     """

@@ -17,7 +17,7 @@ from .pieces import Piece, pieces_of
 
 @dataclass(frozen=True)
 class SourceWords:
-    """What a user said of one source; None: nothing."""
+    """Hold what a user said of one source; None: nothing."""
 
     axes: str | Sequence[str | Axis] | None = None
     words: Sequence[Any] | None = None

@@ -14,7 +14,7 @@ from .questions import Question
 
 @dataclass(frozen=True)
 class SourceLabels:
-    """What is known of one source.
+    """Hold what is known of one source.
 
     Every tuple "per sample" is empty, or has one entry per sample of the batch.
 
@@ -53,7 +53,7 @@ class SourceLabels:
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of an explanation's data and question, beside the numbers.
+    """Hold what is known of an explanation's data and question, beside the numbers.
 
     Pictures, pages and tables read it; nothing is computed from it. What is unknown is empty.
 

@@ -12,7 +12,7 @@ _MOST = 3
 
 @dataclass(frozen=True)
 class Question:
-    """What was explained of one sample.
+    """Hold what was explained of one sample.
 
     Args:
         classes: Class and weight, the largest weight first; empty if no classes were named.

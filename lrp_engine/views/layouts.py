@@ -15,7 +15,7 @@ _LONGEST = 400  # of a series
 
 
 class Layout(Enum):
-    """What the axes of one sample mean."""
+    """Hold what the axes of one sample mean."""
 
     TOKENS = "token, feature"
     HEADS = "head, token, feature"
@@ -28,7 +28,7 @@ class Layout(Enum):
 
 @dataclass(frozen=True)
 class _Axes:
-    """How one sample becomes (unit, row, column, the rest), and what its units are called."""
+    """Say how one sample becomes (unit, row, column, the rest), and what its units are called."""
 
     view: Callable[[Tensor], Tensor]
     unit: str = ""
@@ -79,7 +79,7 @@ class Reading:
 
     @property
     def unit(self) -> str:
-        """What a unit is called."""
+        """Return what a unit is called."""
         return _AXES[self.layout].unit
 
     @property

@@ -1,4 +1,4 @@
-"""What all models of transformers that read texts share."""
+"""Define what all models of transformers that read texts share."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class DataKind(NamedTuple):
 
 @dataclass(frozen=True)
 class PlainModel:
-    """What readers have to know of a model that says nothing of its data.
+    """Hold what readers have to know of a model that says nothing of its data.
 
     Args:
         dtype: Of its parameters; None if it has none.

@@ -38,7 +38,7 @@ class Part:
 
     @property
     def sample(self) -> Sample:
-        """What is shown."""
+        """Return what is shown."""
         return self.shown.sample
 
 
@@ -126,14 +126,14 @@ def _draw_on(ax: Axes, picture: Picture) -> Figure:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where everything is, in inches from the top left corner."""
+    """Say where everything is, in inches from the top left corner."""
 
     picture: Picture
     panels: Sequence[Panel]
 
     @property
     def columns(self) -> int:
-        """How many parts are side by side: fewer than wished where they are too wide."""
+        """Return how many parts are side by side: fewer than wished where they are too wide."""
         fit = int((_WIDEST - 2 * _MARGIN + _GAP) // (self._cell + _GAP))
         return max(1, min(self.picture.columns, fit, len(self.panels)))
 

@@ -20,7 +20,7 @@ _LEAST = 0.005  # of the whole: smaller parts have no name in the strip
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands above a picture.
+    """Hold what stands above a picture.
 
     Args:
         title: What was asked, and the explained number.

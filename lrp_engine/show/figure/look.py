@@ -1,4 +1,4 @@
-"""How a picture is to look, as the caller wishes."""
+"""Define how a picture is to look, as the caller wishes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Choice = TypeVar("_Choice", bound=Enum)
 
 
 class Overlay(Enum):
-    """How a map lies over its image."""
+    """Say how a map lies over its image."""
 
     GHOST = "ghost"  # in its own colours, over a pale grey copy of the image; its outline if small
     ALPHA = "alpha"  # the image in true colours below; the stronger, the less of it is seen
@@ -23,7 +23,7 @@ class Overlay(Enum):
 
 
 class View(Enum):
-    """What is shown of an image and its map."""
+    """Hold what is shown of an image and its map."""
 
     BOTH = "both"
     MAP = "map"
@@ -31,7 +31,7 @@ class View(Enum):
 
 
 class Scale(Enum):
-    """Which pictures share the end of their colours."""
+    """Say which pictures share the end of their colours."""
 
     OWN = "own"
     ALL = "all"
@@ -39,7 +39,7 @@ class Scale(Enum):
 
 @dataclass(frozen=True)
 class Look:
-    """How a picture is to look.
+    """Say how a picture is to look.
 
     Args:
         overlay: How a map lies over its image.

@@ -20,7 +20,7 @@ from .video import VideoPanel, limit_of_video
 
 
 class Panel(Protocol):
-    """What shows one sample."""
+    """Show one sample."""
 
     @property
     def width(self) -> float:
@@ -28,7 +28,7 @@ class Panel(Protocol):
 
     @property
     def limit(self) -> Limit:
-        """Where its colours end."""
+        """Return where its colours end."""
 
     def height(self, width: float) -> float:
         """Return the height in inches at a width."""

@@ -1,4 +1,4 @@
-"""What a picture shows: one source of one sample."""
+"""Define what a picture shows: one source of one sample."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sample:
 
     @property
     def data(self) -> Tensor | None:
-        """What the model was given, with the axes of `relevance`; None if it is unknown."""
+        """Return what the model was given, with the axes of `relevance`; None if it is unknown."""
         return None if self.labels.data is None else self.labels.data[0].detach().float().cpu()
 
 

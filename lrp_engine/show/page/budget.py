@@ -13,7 +13,7 @@ _ELEMENTS = 5  # of a row of a table; a word has 2
 
 @dataclass(frozen=True)
 class Room:
-    """What one source of one sample may take: rows of values, words, pixels a side of a picture."""
+    """Limit what one source of one sample may take: rows of values, words, pixels a side."""
 
     rows: int = MOST_ROWS
     words: int = _MOST_WORDS

@@ -14,7 +14,7 @@ from ..labels import Labels
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `check()` said; `passed` is None if it was not asked."""
+    """Hold what `check()` said; `passed` is None if it was not asked."""
 
     passed: bool | None
     text: str
@@ -22,7 +22,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Content:
-    """What a page is written from. Tensors are on the CPU, and detached.
+    """Hold what a page is written from. Tensors are on the CPU, and detached.
 
     Args:
         explained: The explained number of each sample, (batch,).

@@ -23,7 +23,7 @@ from .style import fragment_style, page_style
 
 @dataclass(frozen=True)
 class _Form:
-    """How a piece of HTML is written: its limits, its headings, how much it tells."""
+    """Say how a piece of HTML is written: its limits, its headings, how much it tells."""
 
     budget: Budget
     headings: tuple[str, str]

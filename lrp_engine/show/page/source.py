@@ -38,7 +38,7 @@ class SourceView:
 
     @property
     def known(self) -> SourceLabels:
-        """What is known of the source."""
+        """Return what is known of the source."""
         return self.labels.of(self.name)
 
     @cached_property
