@@ -12,10 +12,7 @@ from torch.nn.functional import pad
 from ..errors import InputError
 from ..propagate.ledger import Account, Ledger
 from ..results.explanation import Explanation
-from ..show.labels import Labels, SourceLabels
-from ..show.pieces import Piece
-
-_FILLING = Piece("[PAD]", special=True, padding=True)
+from ..show.join_labels import join_labels
 
 
 def join_explanations(parts: Sequence[Explanation]) -> Explanation:
@@ -45,7 +42,7 @@ def join_explanations(parts: Sequence[Explanation]) -> Explanation:
         stored_ledger=_sum_ledgers([part.ledger for part in parts]),
         compute_ledger=None,
         require_finite=None,
-        stored_labels=_join_labels([part.labels for part in parts]),
+        stored_labels=join_labels([part.labels for part in parts]),
         compute_labels=None,
     )
 
@@ -63,34 +60,6 @@ def _filled(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
         for amount in (0, size - now)
     ]
     return pad(tensor, lacking) if any(lacking) else tensor
-
-
-def _join_labels(parts: Sequence[Labels]) -> Labels:
-    first = parts[0]
-    sources = {name: _join_sources([part.of(name) for part in parts]) for name in first.sources}
-    return replace(
-        first,
-        sources=sources,
-        questions=tuple(q for part in parts for q in part.questions),
-        samples=tuple(name for part in parts for name in part.samples),
-        truth=tuple(name for part in parts for name in part.truth),
-        notes=tuple(dict.fromkeys(text for part in parts for text in part.notes)),
-    )
-
-
-def _join_sources(parts: Sequence[SourceLabels]) -> SourceLabels:
-    words = [pieces for part in parts for pieces in part.words]
-    longest = max((len(pieces) for pieces in words), default=0)
-    data = [part.data for part in parts if part.data is not None]
-    fits = len({tensor.shape[1:] for tensor in data}) == 1
-    return replace(
-        parts[0],
-        words=tuple((*pieces, *[_FILLING] * (longest - len(pieces))) for pieces in words),
-        feature_values=tuple(values for part in parts for values in part.feature_values),
-        images=tuple(image for part in parts for image in part.images),
-        data=torch.cat(data) if fits and len(data) == len(parts) else None,
-        true_colours=all(part.true_colours for part in parts),
-    )
 
 
 def _sum_ledgers(ledgers: Sequence[Ledger]) -> Ledger:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import InputError
-from ..show.labels import Labels, SourceLabels
+from ..show.join_labels import join_labels
+from ..show.labels import Labels
 from .told import Told
 
 Samples = int | slice | Sequence[int]
@@ -107,7 +108,7 @@ def take_samples(explanation: Any, samples: Samples) -> Any:
         compute_output=None,
         stored_ledger=None,
         compute_ledger=SumsOverBatch(count),
-        stored_labels=_joined(parts),
+        stored_labels=join_labels(parts),
         compute_labels=None,
     )
 
@@ -148,27 +149,3 @@ def move(explanation: Any, function: Callable[[Tensor], Tensor]) -> Any:
 
 def _rows(tensor: Tensor, rows: Tensor) -> Tensor:
     return tensor.reshape(-1, *tensor.shape[1:])[rows.to(tensor.device)]
-
-
-def _joined(parts: Sequence[Labels]) -> Labels:
-    """Return the labels of several samples from those of each."""
-    first = parts[0]
-    sources = {name: _joined_sources([p.of(name) for p in parts]) for name in first.sources}
-    return replace(
-        first,
-        sources=sources,
-        questions=tuple(q for part in parts for q in part.questions),
-        samples=tuple(name for part in parts for name in part.samples),
-        truth=tuple(name for part in parts for name in part.truth),
-    )
-
-
-def _joined_sources(parts: Sequence[SourceLabels]) -> SourceLabels:
-    data = [part.data for part in parts if part.data is not None]
-    return replace(
-        parts[0],
-        words=tuple(words for part in parts for words in part.words),
-        feature_values=tuple(values for part in parts for values in part.feature_values),
-        images=tuple(image for part in parts for image in part.images),
-        data=torch.cat(data) if data else None,
-    )
