@@ -100,7 +100,8 @@ def tanh(x: Tensor) -> Tensor:
 @activation(aten.special_i1.default, sample(real(2, 3)))
 def i1(x: Tensor) -> Tensor:
     """Return I1(x)/x, and its limit 1/2 at 0."""
-    return (torch.special.i1(wide(x)) / wide(x)).masked_fill(x == 0, 0.5).to(x.dtype)
+    bessel: Tensor = torch.special.i1(wide(x))
+    return (bessel / wide(x)).masked_fill(x == 0, 0.5).to(x.dtype)
 
 
 @activation(aten.hardswish.default, sample(real(2, 3)), regular=always)

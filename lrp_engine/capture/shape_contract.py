@@ -38,7 +38,7 @@ def dynamic_spec(inputs: Tree) -> Any:
 
     def axes(leaf: object) -> Any:
         if isinstance(leaf, KeysValues):
-            return KeysValues(*(_free_axes(t, (0, POSITIONS)) for t in leaf))
+            return KeysValues._make(_free_axes(t, (0, POSITIONS)) for t in leaf)
         if not isinstance(leaf, Tensor):
             return None
         return _free_axes(leaf, range(leaf.dim() if is_sequence_like(leaf) else min(leaf.dim(), 1)))

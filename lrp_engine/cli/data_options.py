@@ -144,7 +144,7 @@ def place_of(text: str | None) -> int | str | None:
     return None if text is None else _key(text)
 
 
-def _weighted(text: str) -> Any:
+def _weighted(text: str) -> dict[int | str, float]:
     try:
         found = parse_json_object(text, "--target-json")
         return {_key(name): float(weight) for name, weight in found.items()}

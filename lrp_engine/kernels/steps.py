@@ -88,7 +88,8 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: object) -> None:
 
 def _backward(ctx: Any, c: Tensors) -> tuple[Any, ...]:
     """Walk once more, and let torch differentiate that walk."""
-    tensors, (a, b, _) = list(ctx.saved_tensors), ctx.counts
+    tensors: list[Tensor] = list(ctx.saved_tensors)
+    a, b, _ = ctx.counts
     numbers = [i for i, x in enumerate(tensors) if x.dtype.is_floating_point]
 
     def walk(*given: Tensor) -> tuple[Tensor, ...]:
@@ -97,7 +98,8 @@ def _backward(ctx: Any, c: Tensors) -> tuple[Any, ...]:
             filled[i] = x
         return tuple(walk_steps(filled[:a], filled[a : a + b], filled[a + b :], *ctx.settings))
 
-    outs, pull = torch.func.vjp(walk, *(tensors[i] for i in numbers))
+    given = (tensors[i] for i in numbers)
+    outs, pull, *_ = torch.func.vjp(walk, *given)  # with a third, by its type, for has_aux
     seeds = (torch.zeros_like(o) if k is None else k for o, k in zip(outs, c, strict=True))
     found = dict(zip(numbers, pull(tuple(seeds)), strict=True))
     back = [found.get(i) for i in range(len(tensors))]

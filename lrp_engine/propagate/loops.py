@@ -168,7 +168,7 @@ class _StepWriter:
         text = _write_text(step.joint.seeds, channels, coming, handed, [*each], [*fixed])
         zeros = [self._no_relevance(i, node) for (i, _), node in handed.items()]
         given = ([*coming.values(), *each.values()], zeros, [*fixed.values()])
-        args: tuple[Argument, ...] = (*given, text, not self.loop.reverse)  # type: ignore[assignment]
+        args: tuple[Argument, ...] = (*given, text, not self.loop.reverse)
         for node in (*each.values(), *fixed.values()):
             self.joint.reads.setdefault(node, []).append(self.loop.end)
         results = run_without_data(RUN_STEPS, args, {})

@@ -76,7 +76,7 @@ class Batch:
 
     def __iter__(self: _Explanation) -> Iterator[_Explanation]:
         """Yield the explanation of each sample."""
-        for index in range(len(self)):  # type: ignore[misc]
+        for index in range(len(self)):
             yield self[index]
 
     def to(self: _Explanation, device: torch.device | str) -> _Explanation:

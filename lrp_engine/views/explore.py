@@ -69,7 +69,7 @@ class Exploration:
             for reading, part in zip(
                 self.nodes.readings.values(), self._by_layer(amounts), strict=True
             ):
-                for some in part.abs().split([reading.nodes - reading.units, reading.units]):
+                for some in torch.split(part.abs(), [reading.nodes - reading.units, reading.units]):
                     parts.append(some / some.max().clamp_min(1e-30) if len(some) else some)
             ranks = torch.maximum(ranks, torch.cat(parts))
         order = ranks.argsort(descending=True, stable=True)
@@ -80,7 +80,7 @@ class Exploration:
         return names[sample] if sample < len(names) else f"sample {sample}"
 
     def _by_layer(self, amounts: Tensor) -> tuple[Tensor, ...]:
-        return amounts.split([reading.nodes for reading in self.nodes.readings.values()])
+        return torch.split(amounts, [reading.nodes for reading in self.nodes.readings.values()])
 
     def scene(self, *, traces: int = 100, ledger: bool = True) -> Scene:
         """Return what the page shows.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ...show.colours import LIGHT
 from .layout import Drawing, DrawnComponent, DrawnEdge
@@ -71,7 +71,7 @@ def draw_figure(drawing: Drawing, *, lines: int = _MOST_LINES) -> Figure:
     return made
 
 
-def _style(score: float) -> tuple[str, str]:
+def _style(score: float) -> tuple[str, Literal["solid", "dashed"]]:
     """Return colour and line of an edge: for in red, against in blue and dashed."""
     return (LIGHT.speaks_for, "solid") if score >= 0 else (LIGHT.speaks_against, "dashed")
 

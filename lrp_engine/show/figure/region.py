@@ -75,7 +75,8 @@ class Region:
 
 def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> Any:
     """Write a text as it stands: a dollar sign starts no formula."""
-    given = {"family": FONT, "color": LIGHT.ink, "size": SMALL, "va": "center"} | style
+    given: dict[str, Any] = {"family": FONT, "color": LIGHT.ink, "size": SMALL, "va": "center"}
+    given |= style
     return axes.text(x, y, text, parse_math=False, **given)
 
 
