@@ -1,4 +1,4 @@
-"""Three small pretrained models, kept beside this test with their licences, on sounds."""
+"""Three small pretrained models, shipped with the demo or kept here, with licences, on sounds."""
 
 from functools import cache
 from pathlib import Path
@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+import lrp_engine.demo
+
 from .compare import explain_checked, load_compared
 from .sounds import pluck, voice
 
 MODELS = Path(__file__).parent / "models"
+SHIPPED = Path(lrp_engine.demo.__file__).parent / "models"
 PROBABILITY = "output"
 SPECTRA = "v352"  # logarithms of three spectrograms, which the first convolution reads
 RANGE = {"fmin": np.float32(46.875), "fmax": np.float32(2093.75)}
@@ -69,7 +72,7 @@ def test_harmonics_of_a_note() -> None:
     sound = np.zeros(43844, np.float32)
     sound[:22050] = pluck(220.0, 1.0, 22050)
     inputs = {"serving_default_input_2:0": torch.from_numpy(sound)[None, :, None]}
-    module = load_compared(MODELS / "basic_pitch/nmp.onnx", inputs)
+    module = load_compared(SHIPPED / "basic_pitch/nmp.onnx", inputs)
     options = {"output": NOTES, "sources": [SPECTRUM], "dynamic": False}
 
     def score(scores: torch.Tensor) -> torch.Tensor:
