@@ -50,6 +50,11 @@ INTERPOLATED = (
 # Where to look is a constant; a grid that is live itself has no record.
 SAMPLED = (
     linear(
+        aten.grid_sampler_3d.default,
+        "input",
+        samples=(sample(_VOLUME, between(-0.9, 0.9, 1, 2, 2, 2, 3), 0, 0, False),),
+    ),
+    linear(
         aten.grid_sampler_2d.default,
         "input",
         samples=(sample(_IMAGE, between(-0.9, 0.9, 1, 2, 4, 2), 0, 0, False),),

@@ -63,6 +63,11 @@ def remainder_of_number(number: float, x: Tensor) -> Tensor:
     return torch.remainder(x.new_full((), number), x)
 
 
+def scatter_by_name(x: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: str) -> Tensor:
+    """Scatter `src` into x under the older names of what to do with what is there."""
+    return torch.scatter_reduce(x, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
+
+
 RECIPES: dict[OpOverload, Recipe] = {
     **dict.fromkeys(BAGS, embedding_bag),
     **RECURRENT_LAYERS,
@@ -75,4 +80,5 @@ RECIPES: dict[OpOverload, Recipe] = {
     aten._sparse_addmm.default: torch.addmm,
     aten.copysign.Tensor: copy_sign,
     aten.remainder.Scalar_Tensor: remainder_of_number,
+    aten.scatter.reduce: scatter_by_name,
 }

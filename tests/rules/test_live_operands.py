@@ -271,3 +271,13 @@ def test_switched_off_the_relevance_is_missing(monkeypatch: pytest.MonkeyPatch) 
     assert not found["a"].any()
     assert expected["a"].abs().max() > 0.1
     assert (found["x"] - expected["x"]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(("old", "new"), [("add", "sum"), ("multiply", "prod")])
+def test_older_names_of_a_scatter(old: str, new: str) -> None:
+    index = torch.tensor([0, 1, 1]).expand(SHAPE)
+    given = {"x": X, "a": draw(*SHAPE, seed=9)}
+    older, _ = explained(lambda x, a: x.scatter(2, index, a, reduce=old), given, "attnlrp")
+    newer, _ = explained(lambda x, a: x.scatter_reduce(2, index, a, new), given, "attnlrp")
+    assert_close(older["x"], newer["x"])
+    assert_close(older["a"], newer["a"])
