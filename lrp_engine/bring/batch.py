@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..run.target import Position
 from ..show.labels import SourceLabels
@@ -43,7 +43,15 @@ class Batch:
 
 
 class Reader(Protocol):
-    """Reads data of the kind that a model takes."""
+    """Reads data of the kind that a model takes.
+
+    Attributes:
+        takes: The hints that it reads (fields of `Hints`); others are refused beside such data.
+        what: The kind of data, in words.
+    """
+
+    takes: ClassVar[tuple[str, ...]]
+    what: ClassVar[str]
 
     def samples(self, data: Any) -> Sequence[Sample]:
         """Return the samples that data consist of; large ones are not read yet."""

@@ -25,6 +25,10 @@ class ClassNames:
     A class is found by its name, by a part of it between commas, and in other letter case, where
     that is no other class's, too.
 
+    Args:
+        classes: The names.
+        some: Whether only some are named; then others may follow.
+
     Example:
         >>> from lrp_engine.bring.class_names import ClassNames
         >>> ClassNames(("tabby, tabby cat", "goldfish")).number("Tabby cat")
@@ -32,6 +36,7 @@ class ClassNames:
     """
 
     classes: tuple[str, ...] = ()
+    some: bool = False
 
     def number(self, name: str) -> int:
         """Return the number of a class. Raises TargetError if there is none, or several."""
@@ -64,7 +69,7 @@ NO_NAMES: ClassNames = ClassNames()
 
 def class_names(given: Sequence[str] | Mapping[int, str] | None) -> ClassNames:
     """Return the names that were given as a list, or as {number: name}."""
-    return ClassNames(names_of_classes(given)) if given else NO_NAMES
+    return ClassNames(names_of_classes(given), isinstance(given, Mapping)) if given else NO_NAMES
 
 
 def _numbers_by_name(pairs: Sequence[tuple[int, str]]) -> dict[str, tuple[int, ...]]:

@@ -32,6 +32,7 @@ class OpenedModel:
         output: The output to explain; None: the Engine's default.
         unit: Of the explained number: "logit", "cosine"; empty if unknown.
         ask: Changes batch and target where they depend on each other, as in zero-shot tasks.
+        takes: The hints that it reads itself, whatever its data are (fields of `Hints`).
         needs_position: What to say if a class needs a position that the user did not give.
     """
 
@@ -41,6 +42,7 @@ class OpenedModel:
     output: str | None = None
     unit: str = ""
     ask: Ask | None = None
+    takes: tuple[str, ...] = ()
     needs_position: str = ""
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..engine import Engine
-from ..errors import InputError, TargetError
+from ..errors import InputError, TargetError, suggest
 from ..preset.preset import Preset
 from ..results.explanation import Explanation
 from ..run.target import Position, is_class
@@ -22,9 +23,11 @@ from .adapters import open_model
 from .batch import Batch, Reader, Sample, chunks
 from .data.tensors import holds_tensors
 from .hints import Hints
-from .labelling import label
+from .labelling import label, require_classes
 from .readers.tensor_reader import TensorReader
 from .targets import number_position, number_target
+
+_OWN = ("model", "example_inputs")  # of an engine's arguments, those that a subject gives
 
 Progress = Callable[[int, int], None]
 
@@ -51,7 +54,8 @@ class Subject:
 
     Raises:
         CaptureError: It is no model, or one that cannot be looked into.
-        InputError: A library that it needs is missing.
+        InputError: A library that it needs is missing, or an option does not exist. Where data
+            come, one of the first nine that nothing reads there: it would have been ignored.
 
     Example:
         >>> import torch, lrp_engine as lrp
@@ -79,7 +83,8 @@ class Subject:
         hints = Hints(
             tokenizer, transform, classes, features, axes, rate, candidates, pooling, truncate
         )
-        self._opened, self._options = open_model(model, hints), options
+        _refuse_unknown(options)
+        self._opened, self._options, self._hints = open_model(model, hints), options, hints
         self._tensors = TensorReader(None, hints)
         self._engine: Engine | None = None
 
@@ -105,6 +110,13 @@ class Subject:
         if self._engine is not None:
             other._engine = self._engine.with_preset(preset)
         return other
+
+    def refuse_unread(self, data: Any) -> None:
+        """Raise InputError if something was said beside the model that such data do not need.
+
+        Every other method does so, too.
+        """
+        self._reader(data)
 
     def read(self, data: Any) -> Batch:
         """Return data as the model takes them. Raises InputError if it does not take them."""
@@ -195,8 +207,10 @@ class Subject:
             place = None if position is None else place
         if self._opened.ask is not None:
             batch, target = self._opened.ask(batch, target)
-        found = self._capture(batch).explain(batch.inputs, target, position=place, **rest)
-        return label(found, batch, self._opened)
+        engine = self._capture(batch)
+        require_classes(self._opened, engine)
+        found = engine.explain(batch.inputs, target, position=place, **rest)
+        return label(found, batch, self._opened, engine)
 
     def _capture(self, batch: Batch) -> Engine:
         if self._engine is None:
@@ -207,7 +221,9 @@ class Subject:
         return self._engine
 
     def _reader(self, data: Any) -> Reader:
-        return self._tensors if holds_tensors(data) else self._opened.choose_reader(data)
+        reader = self._tensors if holds_tensors(data) else self._opened.choose_reader(data)
+        self._hints.refuse_unread((*self._opened.takes, *reader.takes), reader.what)
+        return reader
 
     def _to_device(self, batch: Batch) -> Batch:
         """Move what was read to the model's device; tensors of the user's stay where they are."""
@@ -219,6 +235,15 @@ class Subject:
             return leaf.to(device) if isinstance(leaf, Tensor) else leaf
 
         return replace(batch, inputs=pytree.tree_map(move, batch.inputs))
+
+
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    """Raise InputError for an option that neither a subject nor an engine has."""
+    engine = [name for name in inspect.signature(Engine).parameters if name not in _OWN]
+    known = [f.name for f in fields(Hints)] + engine
+    for name in options:
+        if name not in engine:
+            raise InputError(f"there is no option {name}={suggest(name, known)}")
 
 
 def _is_ready(reference: Any) -> bool:

@@ -14,7 +14,9 @@ from ..boundary.user_code import calling
 from ..bring import Subject
 from ..bring.data.files import is_path
 from ..bring.data.pictures import ENDINGS as PICTURES
+from ..bring.hints import UnreadHintError
 from ..bring.joining import join_explanations
+from ..errors import InputError
 from ..results.explanation import Explanation
 from .array_files import load_inputs
 from .console import note, progress, working
@@ -51,15 +53,26 @@ def bring(
         if (Path(model) / "config.json").is_file():
             _require_data(data)
             subject = Subject(Path(model), transform=_given_transform(said), **hints, **options)
-            return Brought(subject, _read_data(data, said.pair))
+            return _brought(subject, _read_data(data, said.pair), said)
         given = _load(model, settings)
         if not isinstance(given, LoadedModel):
             _require_data(data)
             subject = Subject(given, transform=_given_transform(said), **hints, **options)
-            return Brought(subject, _read_data(data, said.pair))
+            return _brought(subject, _read_data(data, said.pair), said)
         found = _read_data(data, said.pair) if data else load_inputs(file, given)
     transform = _transform(said, given, found)
-    return Brought(Subject(given.model, transform=transform, **hints, **options), found)
+    subject = Subject(given.model, transform=transform, **hints, **options)
+    return _brought(subject, found, said)
+
+
+def _brought(subject: Subject, data: Any, said: DataOptions) -> Brought:
+    """Return both. Raises InputError for an option that nothing reads beside such data."""
+    try:
+        subject.refuse_unread(data)
+    except UnreadHintError as error:
+        options = ", ".join(map(said.options_of, error.unread))
+        raise InputError(f"{options}: {error}") from error
+    return Brought(subject, data)
 
 
 def explain_in_batches(brought: Brought, batch: int | None, **question: Any) -> Explanation:
@@ -136,9 +149,9 @@ def _given_transform(said: DataOptions) -> Any:
 def _transform(said: DataOptions, loaded: LoadedModel, data: Any) -> Any:
     """Return what makes tensors of images for a module that says nothing of its images."""
     each = data if isinstance(data, list) else [data]
-    if not all(is_path(one, PICTURES) for one in each):
-        return None
     given = _given_transform(said)
+    if not all(is_path(one, PICTURES) for one in each):
+        return given
     if given is not None and not isinstance(given, ImageTransform):
         return given
     size, channels = _example_size(loaded)

@@ -87,6 +87,20 @@ class DataOptions:
     pair: bool = False
     truncate: bool = False
 
+    def options_of(self, hint: str) -> str:
+        """Return the options given that say a hint of `Subject`, as they are written.
+
+        Example:
+            >>> from lrp_engine.cli.data_options import DataOptions
+            >>> DataOptions(size="224", mean="0.5").options_of("transform")
+            '--image-size, --image-mean'
+        """
+        if hint != "transform":
+            return f"--{hint}"
+        images = {"--image-size": self.size, "--image-mean": self.mean, "--image-std": self.std}
+        given = [name for name, value in images.items() if value is not None]
+        return "--transform" if self.transform is not None else ", ".join(given)
+
     def hints(self) -> dict[str, Any]:
         """Return what is said as keywords of `Subject`, without those of images."""
         lists = {"classes": names_of(self.classes), "candidates": names_of(self.candidates)}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError, suggest
 from .axes import Axis, parse_axes
+from .fit import require_fit
 from .images import Shift, as_images
 from .labels import Labels, SourceLabels
 from .pieces import Piece, pieces_of
@@ -27,6 +28,8 @@ class SourceWords:
     feature_names: Sequence[str] | None = None
     feature_values: Sequence[Any] | None = None
     rate: float | None = None
+    frequencies: Sequence[float] | None = None
+    data: Tensor | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -48,7 +51,7 @@ def label_source(labels: Labels, name: str, relevance: Tensor, said: SourceWords
     """
     known = labels.of(name)
     if said.axes is not None:
-        known = replace(known, axes=_fitting_axes(said.axes, name, relevance))
+        known = replace(known, axes=_axes_of(said.axes, relevance))
     if said.words is not None:
         known = replace(known, words=_words_of(said.words, name, relevance))
     if said.images is not None or said.mean is not None:
@@ -58,9 +61,12 @@ def label_source(labels: Labels, name: str, relevance: Tensor, said: SourceWords
     if said.feature_values is not None:
         known = replace(known, feature_values=_values_of(said.feature_values, name, relevance))
     if said.rate is not None:
-        if not said.rate > 0:
-            raise InputError(f"rate={said.rate}: entries per second are a number above 0")
         known = replace(known, rate=float(said.rate))
+    if said.frequencies is not None:
+        known = replace(known, frequencies=_fitting_frequencies(said.frequencies, known, relevance))
+    if said.data is not None:
+        known = replace(known, data=_fitting_data(said.data, name, relevance))
+    require_fit(known, name, relevance)
     return labels.with_source(name, known)
 
 
@@ -126,20 +132,34 @@ def _texts(given: Sequence[Any]) -> tuple[str, ...]:
     return tuple(map(str, given))
 
 
-def _fitting_axes(
-    axes: str | Sequence[str | Axis], name: str, relevance: Tensor
-) -> tuple[Axis, ...]:
+def _axes_of(axes: str | Sequence[str | Axis], relevance: Tensor) -> tuple[Axis, ...]:
     found = parse_axes(axes)
-    if len(found) == relevance.dim() - 1 and Axis.BATCH not in found:
-        found = (Axis.BATCH, *found)
-    if len(found) != relevance.dim():
-        raise InputError(
-            f"source {name!r} has the shape {tuple(relevance.shape)}: {relevance.dim()} axes, but"
-            f" {len(found)} were named: {' '.join(map(str, found))}"
-        )
-    if found[0] is not Axis.BATCH:
-        raise InputError(f"the first axis of source {name!r} is the batch, not {found[0]}")
+    lacks_batch = len(found) == relevance.dim() - 1 and Axis.BATCH not in found
+    return (Axis.BATCH, *found) if lacks_batch else found
+
+
+def _fitting_frequencies(
+    given: Sequence[float], known: SourceLabels, relevance: Tensor
+) -> tuple[float, ...]:
+    found = tuple(map(float, given))
+    if Axis.FREQUENCY not in known.axes:
+        raise InputError('frequencies need an axis: say axes="batch frequency time" as well')
+    rows = relevance.shape[known.axes.index(Axis.FREQUENCY)]
+    if len(found) != rows:
+        raise InputError(f"{len(found)} frequencies were given for {rows} rows: give one per row")
+    pairs = list(zip(found, found[1:], strict=False))
+    if not (all(a < b for a, b in pairs) or all(a > b for a, b in pairs)):
+        raise InputError("frequencies must rise from row to row, or fall")
     return found
+
+
+def _fitting_data(data: Tensor, name: str, relevance: Tensor) -> Tensor:
+    if data.shape != relevance.shape:
+        raise InputError(
+            f"data of source {name!r} have the shape {tuple(data.shape)}, not that of the source,"
+            f" {tuple(relevance.shape)}"
+        )
+    return data.detach()
 
 
 def _words_of(words: Sequence[Any], name: str, relevance: Tensor) -> tuple[tuple[Piece, ...], ...]:

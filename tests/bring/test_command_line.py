@@ -120,12 +120,16 @@ def test_series_of_an_npy_file_have_named_axes(folder: Path) -> None:
         (("images", "--target", "0", "--plot", "x.txt"), 1, "name it so"),
         (("images", "--target", "0", "--image-size", "huge"), 2, "no size"),
         (("images", "--rather-than", "0"), 2, "goes with --target"),
+        (("images", "--candidates", "cat,dog"), 1, "--candidates: candidates= would be ignored"),
+        (("x.npy", "--image-size", "9"), 1, "--image-size: transform= would be ignored"),
+        (("images", "--target", "0", "--classes", "a,b,c"), 1, "3 classes are named"),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_in_json(
     folder: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     draw_images(folder, 2)
+    np.save("x.npy", np.zeros((1, 3, 9, 8)))
     (folder / "empty").mkdir()
     result = run("explain", "brought_models:image", *arguments, "--json")
     assert result.exit_code == code, result.output

@@ -199,3 +199,17 @@ def test_other_pipelines_are_refused() -> None:
     pipeline.task = "fill-mask"
     with pytest.raises(CaptureError, match="fill-mask is not read here"):
         lrp.explain(pipeline, TEXT)
+
+
+@pytest.mark.parametrize(
+    "make, said, takes",
+    [
+        (nets.classifier, {"transform": str}, "texts, it takes classes=, tokenizer=, truncate="),
+        (nets.gpt2, {"classes": ["a"]}, "texts, it takes tokenizer=, truncate="),
+        (nets.encoder, {"pooling": "cls", "rate": 8}, "it takes pooling=, tokenizer=, truncate="),
+    ],
+)
+def test_hints_for_other_models_are_refused(make: Any, said: Any, takes: str) -> None:
+    data = PAIR if make is nets.encoder else "a good film"
+    with pytest.raises(InputError, match=takes):
+        lrp.explain(make(), data, 0, tokenizer=nets.wordpiece(), **said)

@@ -126,3 +126,43 @@ def test_names_are_refused_where_nobody_knows_them() -> None:
         named.explain(X, "crane")
     with pytest.raises(TargetError, match="are one class"):
         named.explain(X, {"tabby": 1, "tabby cat": -1})
+
+
+def plain(image: Any) -> Any:
+    return image
+
+
+# What is said beside the model and is read nowhere is refused, with what is read there.
+UNREAD: list[tuple[str, Any, Any, dict[str, Any], str]] = [
+    ("tensors", net, X, {"transform": plain}, "tensors or arrays, it takes axes=, classes=, feat"),
+    ("table", net, {"a": 1.0}, {"rate": 8.0}, "gets tables, it takes classes=, features="),
+    ("sound", net, (np.ones(4), 8), {"axes": "time"}, "axes= would be ignored"),
+    ("zero-shot", net, X, {"candidates": ["a"]}, "candidates= would be ignored"),
+    ("several", net, X, {"pooling": "cls", "truncate": True}, "pooling=, truncate= would be"),
+    ("spelling", net, X, {"tokeniser": plain}, "no option tokeniser=; did you mean 'tokenizer'"),
+    ("classes", net, X, {"classes": ["a", "b"]}, r"2 classes are named \(a, b\), and .* has 3"),
+    ("no class", lambda: nn.Flatten(0).eval(), X[:, :1], {"classes": ["a"]}, "it has no classes"),
+    ("names", net, X, {"features": ["a"]}, "1 features are named"),
+    ("axes", net, X, {"axes": "batch channel time"}, "2 axes, but 3 were named"),
+    ("rate", net, X, {"rate": -1.0}, "a number above 0"),
+]
+
+
+@pytest.mark.parametrize(
+    "make, data, said, words", [u[1:] for u in UNREAD], ids=[u[0] for u in UNREAD]
+)
+def test_what_is_said_and_not_read_is_refused(
+    make: Callable[[], nn.Module], data: Any, said: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as error:
+        lrp.explain(make(), data, None if make is not net else 0, **said)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_said_of_one_input_does_not_fit_two() -> None:
+    class Sum(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return a + b
+
+    with pytest.raises(InputError, match="axes= speaks of one input, and there are 2"):
+        lrp.explain(Sum().eval(), (X, X), 0, axes="batch feature")

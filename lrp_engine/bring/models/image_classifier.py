@@ -41,7 +41,11 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         transform, shift = Preprocess(parts.processor), _shift_of(parts.processor)
     reader = PictureReader(transform, shift)
     return OpenedModel(
-        parts.model, partial(_choose, reader), parts.class_names(hints), unit="logit"
+        parts.model,
+        partial(_choose, reader),
+        parts.class_names(hints),
+        unit="logit",
+        takes=("classes",),
     )
 
 

@@ -29,4 +29,6 @@ def open_model(model: Any, hints: Hints) -> OpenedModel:
     """Open a file, its bytes, or a `ModelProto`. Raises OnnxFileError for a damaged one."""
     module = onnx.load(model)
     plain = PlainModel(dtype_of(module), hints, _text_reader(module, hints))
-    return OpenedModel(module, partial(choose_reader, plain), class_names(hints.classes))
+    return OpenedModel(
+        module, partial(choose_reader, plain), class_names(hints.classes), takes=("classes",)
+    )

@@ -31,4 +31,6 @@ def open_model(model: Any, hints: Hints) -> OpenedModel:
         return open_task(task, parts, hints)
     if task in ("image_classifier", "sound_classifier"):
         return open_task(task, parts, hints)
-    return OpenedModel(plain.module, plain.choose_reader, parts.class_names(hints))
+    return OpenedModel(
+        plain.module, plain.choose_reader, parts.class_names(hints), takes=plain.takes
+    )

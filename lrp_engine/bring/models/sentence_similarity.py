@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -50,6 +50,9 @@ class Similarity(nn.Module):
 class PairReader:
     """Reads pairs of texts."""
 
+    takes: ClassVar[tuple[str, ...]] = ("tokenizer", "truncate")
+    what: ClassVar[str] = "pairs of texts"
+
     encoder: TextEncoder
 
     def samples(self, data: Any) -> Sequence[Sample]:
@@ -88,4 +91,4 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         raise InputError(f"{said}, by which a sentence's vector is made of its tokens'{hint}")
     reader = PairReader(parts.encoder(hints))
     model = Similarity(parts.model, pooling).eval()
-    return OpenedModel(model, always(reader), unit="cosine")
+    return OpenedModel(model, always(reader), unit="cosine", takes=("pooling",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -24,6 +24,9 @@ from .hf_texts import always
 @dataclass(frozen=True)
 class FeatureReader:
     """Reads sound by a feature extractor of transformers, at its rate."""
+
+    takes: ClassVar[tuple[str, ...]] = ()
+    what: ClassVar[str] = "sound"
 
     extractor: Any
     input_name: str
@@ -67,6 +70,6 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
     names = parts.class_names(hints)
     if parts.processor is None:
         reader = SoundReader(hints.rate)
-        return OpenedModel(parts.model, always(reader), names, unit="logit")
+        return OpenedModel(parts.model, always(reader), names, unit="logit", takes=("classes",))
     features = FeatureReader(parts.processor, parts.input_name)
-    return OpenedModel(parts.model, always(features), names, unit="logit")
+    return OpenedModel(parts.model, always(features), names, unit="logit", takes=("classes",))

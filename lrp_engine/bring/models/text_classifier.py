@@ -11,4 +11,6 @@ from .hf_texts import always, text_reader
 def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
     """Open a classifier of texts."""
     reader = text_reader(parts, hints)
-    return OpenedModel(parts.model, always(reader), parts.class_names(hints), unit="logit")
+    return OpenedModel(
+        parts.model, always(reader), parts.class_names(hints), unit="logit", takes=("classes",)
+    )

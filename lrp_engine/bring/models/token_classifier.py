@@ -15,6 +15,7 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         always(text_reader(parts, hints)),
         parts.class_names(hints),
         unit="logit",
+        takes=("classes",),
         needs_position="every word has its own classes: say which one, as position='Paris', or the"
         " position of a token",
     )

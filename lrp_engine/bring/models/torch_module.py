@@ -22,7 +22,9 @@ def open_model(model: Any, hints: Hints) -> OpenedModel:
     """Open a module, a program or a function. Raises CaptureError for what is no model."""
     admit_model(model)
     plain = PlainModel(dtype_of(model), hints, _text_reader(model, hints))
-    return OpenedModel(model, partial(choose_reader, plain), class_names(hints.classes))
+    return OpenedModel(
+        model, partial(choose_reader, plain), class_names(hints.classes), takes=("classes",)
+    )
 
 
 def dtype_of(model: Any) -> torch.dtype | None:

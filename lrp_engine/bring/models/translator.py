@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -39,6 +39,9 @@ class WritingReader:
         encoder: The tokenizer.
         start: The token that a translation starts with.
     """
+
+    takes: ClassVar[tuple[str, ...]] = ("tokenizer", "truncate")
+    what: ClassVar[str] = "texts"
 
     encoder: TextEncoder
     start: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -34,6 +34,9 @@ class Hypotheses(Batch):
 @dataclass(frozen=True)
 class ZeroShotReader:
     """Reads texts, each with one of the candidates as its hypothesis."""
+
+    takes: ClassVar[tuple[str, ...]] = ("tokenizer", "truncate")
+    what: ClassVar[str] = "texts"
 
     reader: TextReader
     candidates: tuple[str, ...]
@@ -129,5 +132,6 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         always(reader),
         ClassNames(tuple(given)),
         unit="logit of entailment",
+        takes=("candidates", "classes"),
         ask=AskEntailment(parts.model, reader, found[0]),
     )

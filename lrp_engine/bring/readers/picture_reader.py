@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ class PictureReader:
         transform: From an image of pillow to a tensor (channels, height, width).
         shift: Mean and standard deviation that the transform brings images to, where known.
     """
+
+    takes: ClassVar[tuple[str, ...]] = ("transform",)
+    what: ClassVar[str] = "images"
 
     transform: Callable[[Any], Any] | None
     shift: Shift | None = None

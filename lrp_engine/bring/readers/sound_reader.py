@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ class SoundReader:
     Args:
         rate: Samples per second that the model takes; None: unknown, any is taken.
     """
+
+    takes: ClassVar[tuple[str, ...]] = ("rate",)
+    what: ClassVar[str] = "sound"
 
     rate: float | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -25,6 +25,9 @@ class TableReader:
         dtype: Of the tensor.
         features: The features in the model's order; empty: as they stand in the first row.
     """
+
+    takes: ClassVar[tuple[str, ...]] = ("features",)
+    what: ClassVar[str] = "tables"
 
     dtype: torch.dtype = torch.float32
     features: tuple[str, ...] = ()

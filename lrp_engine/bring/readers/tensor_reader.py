@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ...errors import InputError
 from ...show.axes import Axis, parse_axes
 from ...show.labels import SourceLabels
 from ..batch import THE_SOURCE, Batch, Sample
@@ -22,7 +23,7 @@ from ..data.tensors import (
     read_arrays,
     slice_samples,
 )
-from ..hints import Hints
+from ..hints import Hints, spell
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class TensorReader:
         dtype: What arrays of float64 become: the model's own.
         hints: Names of axes and features, and the rate, as the user gave them.
     """
+
+    takes: ClassVar[tuple[str, ...]] = ("axes", "features", "rate")
+    what: ClassVar[str] = "tensors or arrays"
 
     dtype: torch.dtype | None = None
     hints: Hints = field(default_factory=Hints)
@@ -55,9 +59,20 @@ class TensorReader:
         """Return the one sample, with what was said of its axes."""
         (sample,) = samples
         leaves = [t for t in pytree.tree_leaves(sample.value) if isinstance(t, Tensor)]
+        if len(leaves) != 1:
+            self._refuse_hints(len(leaves))
         labels = self._label(leaves[0]) if len(leaves) == 1 else SourceLabels()
         empty = labels == SourceLabels()
         return Batch(inputs=sample.value, sources={} if empty else {THE_SOURCE: labels})
+
+    def _refuse_hints(self, count: int) -> None:
+        """Raise InputError if something was said of the only input, and there are several."""
+        said = [name for name in self.hints.given if name in self.takes]
+        if said:
+            raise InputError(
+                f"{spell(said)} speaks of one input, and there are {count}: say it of each result,"
+                " by explanation.with_labels({input: {...}})"
+            )
 
     def _label(self, tensor: Tensor) -> SourceLabels:
         labels = SourceLabels()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -34,6 +34,9 @@ class TextReader:
             segments.
         at_last: Whether classes are meant at the last token of each text.
     """
+
+    takes: ClassVar[tuple[str, ...]] = ("tokenizer", "truncate")
+    what: ClassVar[str] = "texts"
 
     encoder: TextEncoder
     arguments: Mapping[str, str] = field(default_factory=lambda: {IDS: IDS, MASK: MASK})
