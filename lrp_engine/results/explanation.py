@@ -155,10 +155,12 @@ class Explanation(Batch, Tabular):
             truth: The true class of each sample.
             title: Of the data: "images".
             unit: Of the explained number: "logit".
-            of_source: Of the source: `axes` ("batch channel height width"; also token, time, frame,
-                feature, head, layer), `words` (per sample, a token per position), `images` (per
-                sample; PIL, numpy or torch), `mean` and `std` by which images were normalised,
-                `feature_names`, `feature_values` (per sample), `rate` (entries per second).
+            of_source: Of the source: `axes` ("batch channel height width"; also token, time,
+                frequency, frame, feature, head, layer), `words` (per sample, a token per position),
+                `images` (per sample; PIL, numpy or torch), `mean` and `std` by which images were
+                normalised, `feature_names`, `feature_values` (per sample), `rate` (entries per
+                second), `frequencies` (in Hz, one per row of a spectrogram), `data` (what a source
+                inside the model held, of its shape).
 
         Raises:
             InputError: something does not fit the source.
@@ -293,7 +295,8 @@ class Explanation(Batch, Tabular):
         Args:
             source: The source to draw. Default: all of them in one picture.
             sample: Its place in the batch; several, or a slice, give a sheet.
-            kind: "image", "words", "table", "waterfall", "series" or "video". Default: by the axes.
+            kind: "image", "words", "table", "waterfall", "series", "spectrogram" or "video".
+                Default: by the axes.
             axes: What the source's axes run over, if that is not known: "batch channel time".
             image: The image to lay below the map: PIL, numpy or torch, channels first or last.
                 Default: that of the labels, or the input itself.

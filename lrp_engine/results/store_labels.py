@@ -12,6 +12,7 @@ from ..boundary.kinds import (
     ANYTHING,
     FLAG,
     NUMBER,
+    NUMBERS,
     TABLE,
     TABLES,
     TEXT,
@@ -37,6 +38,7 @@ _SOURCE = {
     "feature_names": TEXTS,
     "feature_values": _ROWS,
     "rate": _NUMBER_OR_NONE,
+    "frequencies": NUMBERS,
     "true_colours": FLAG,
 }
 _LABELS = {
@@ -98,6 +100,7 @@ def _source_of(name: str, data: Any, tensors: Mapping[str, Tensor]) -> SourceLab
             "words": tuple(tuple(map(_piece_of, sample)) for sample in data["words"]),
             "feature_names": tuple(data["feature_names"]),
             "feature_values": tuple(map(tuple, data["feature_values"])),
+            "frequencies": tuple(map(float, data.get("frequencies", ()))),
         },
         images=tuple(tensors[f"{start}{number}"] for number in numbers),
         data=tensors.get(f"{PREFIX}{name}/data"),

@@ -17,6 +17,7 @@ class Axis(Enum):
     WIDTH = "width"
     FRAME = "frame"
     TIME = "time"
+    FREQUENCY = "frequency"
     TOKEN = "token"
     FEATURE = "feature"
     HEAD = "head"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor
 
 from ..errors import InputError
@@ -24,6 +26,12 @@ def require_fit(labels: SourceLabels, name: str, relevance: Tensor) -> None:
     _require_names(labels, name, relevance)
     if labels.rate is not None and not labels.rate > 0:
         raise InputError(f"rate={labels.rate:g}: entries per second are a number above 0")
+    _require_frequencies(labels, relevance)
+    if labels.data is not None and labels.data.shape != relevance.shape:
+        raise InputError(
+            f"data of source {name!r} have the shape {tuple(labels.data.shape)}, not that of the"
+            f" source, {tuple(relevance.shape)}"
+        )
 
 
 def _require_axes(axes: tuple[Axis, ...], name: str, relevance: Tensor) -> None:
@@ -50,3 +58,18 @@ def _require_names(labels: SourceLabels, name: str, relevance: Tensor) -> None:
             f"{count} features are named, and source {name!r} has the shape"
             f" {tuple(relevance.shape)}: give a name for each"
         )
+
+
+def _require_frequencies(labels: SourceLabels, relevance: Tensor) -> None:
+    """Require a frequency per row, in order."""
+    found = labels.frequencies
+    if not found:
+        return
+    if Axis.FREQUENCY not in labels.axes:
+        raise InputError('frequencies need an axis: say axes="batch frequency time" as well')
+    rows = relevance.shape[labels.axes.index(Axis.FREQUENCY)]
+    if len(found) != rows:
+        raise InputError(f"{len(found)} frequencies were given for {rows} rows: give one per row")
+    steps = [b - a for a, b in pairwise(found)]
+    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+        raise InputError("frequencies must rise from row to row, or fall")

@@ -17,6 +17,7 @@ class Kind(Enum):
     IMAGE = "image"
     VIDEO = "video"
     WORDS = "words"
+    SPECTROGRAM = "spectrogram"
     SERIES = "series"
     TABLE = "table"
     NUMBERS = "numbers"  # nothing is known of the axes
@@ -28,6 +29,7 @@ SHOWN: dict[Kind, tuple[Axis, ...]] = {
     Kind.VIDEO: (Axis.FRAME, *_PLANE),
     Kind.IMAGE: _PLANE,
     Kind.WORDS: (Axis.TOKEN,),
+    Kind.SPECTROGRAM: (Axis.FREQUENCY, Axis.TIME),
     Kind.SERIES: (Axis.TIME,),
     Kind.TABLE: (Axis.FEATURE,),
 }

@@ -63,9 +63,9 @@ def label_source(labels: Labels, name: str, relevance: Tensor, said: SourceWords
     if said.rate is not None:
         known = replace(known, rate=float(said.rate))
     if said.frequencies is not None:
-        known = replace(known, frequencies=_fitting_frequencies(said.frequencies, known, relevance))
+        known = replace(known, frequencies=tuple(map(float, said.frequencies)))
     if said.data is not None:
-        known = replace(known, data=_fitting_data(said.data, name, relevance))
+        known = replace(known, data=said.data.detach())
     require_fit(known, name, relevance)
     return labels.with_source(name, known)
 
@@ -136,30 +136,6 @@ def _axes_of(axes: str | Sequence[str | Axis], relevance: Tensor) -> tuple[Axis,
     found = parse_axes(axes)
     lacks_batch = len(found) == relevance.dim() - 1 and Axis.BATCH not in found
     return (Axis.BATCH, *found) if lacks_batch else found
-
-
-def _fitting_frequencies(
-    given: Sequence[float], known: SourceLabels, relevance: Tensor
-) -> tuple[float, ...]:
-    found = tuple(map(float, given))
-    if Axis.FREQUENCY not in known.axes:
-        raise InputError('frequencies need an axis: say axes="batch frequency time" as well')
-    rows = relevance.shape[known.axes.index(Axis.FREQUENCY)]
-    if len(found) != rows:
-        raise InputError(f"{len(found)} frequencies were given for {rows} rows: give one per row")
-    pairs = list(zip(found, found[1:], strict=False))
-    if not (all(a < b for a, b in pairs) or all(a > b for a, b in pairs)):
-        raise InputError("frequencies must rise from row to row, or fall")
-    return found
-
-
-def _fitting_data(data: Tensor, name: str, relevance: Tensor) -> Tensor:
-    if data.shape != relevance.shape:
-        raise InputError(
-            f"data of source {name!r} have the shape {tuple(data.shape)}, not that of the source,"
-            f" {tuple(relevance.shape)}"
-        )
-    return data.detach()
 
 
 def _words_of(words: Sequence[Any], name: str, relevance: Tensor) -> tuple[tuple[Piece, ...], ...]:

@@ -25,8 +25,9 @@ class SourceLabels:
         feature_values: Per sample, the raw value of each feature as people know it ("14.2", "red").
         images: Per sample, the image to show: (channels, height, width) with 1 or 3 channels, or
             (frames, channels, height, width), floats from 0 to 1, in true colours.
-        data: The source itself, as the model was given it, of the source's shape.
+        data: What the source held, of its shape; of inputs, what the model was given.
         rate: Entries of the time axis per second.
+        frequencies: In Hz, one per entry of the frequency axis; they rise, or they fall.
         true_colours: False if `images` were stretched to the range from 0 to 1, for want of mean
             and std.
     """
@@ -38,6 +39,7 @@ class SourceLabels:
     images: tuple[Tensor, ...] = field(default=(), compare=False, repr=False)
     data: Tensor | None = field(default=None, compare=False, repr=False)
     rate: float | None = None
+    frequencies: tuple[float, ...] = ()
     true_colours: bool = True
 
     def sample(self, index: slice) -> SourceLabels:

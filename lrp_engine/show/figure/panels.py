@@ -16,6 +16,7 @@ from .maps import MapPanel, pooled
 from .region import Region
 from .sample import Sample
 from .series import SeriesPanel, limit_of_series
+from .spectrogram import SpectrogramPanel, limit_of_spectrogram
 from .video import VideoPanel, limit_of_video
 
 
@@ -55,6 +56,8 @@ def limit_of(sample: Sample, look: Look) -> Limit:
             return limit_of_words(sample, look)
         case Kind.SERIES:
             return limit_of_series(sample, look.clip)
+        case Kind.SPECTROGRAM:
+            return limit_of_spectrogram(sample, look.clip)
         case Kind.VIDEO:
             return limit_of_video(sample, look.clip)
         case Kind.IMAGE:
@@ -91,6 +94,8 @@ def panel_for(
             return WordsPanel(sample, look, limit, bar)
         case Kind.SERIES:
             return SeriesPanel(sample, look, limit, bar)
+        case Kind.SPECTROGRAM:
+            return SpectrogramPanel(sample, look, limit, bar)
         case Kind.VIDEO:
             return VideoPanel(sample, look, limit, bar)
         case Kind.IMAGE:

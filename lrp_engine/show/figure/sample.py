@@ -78,6 +78,7 @@ def one_axis(kind: Kind, relevance: Tensor) -> tuple[Axis, ...]:
 
 _TOKEN = (Axis.BATCH, Axis.TOKEN)
 _IMAGE = (Axis.BATCH, Axis.HEIGHT, Axis.WIDTH)
+_SPECTROGRAM = (Axis.BATCH, Axis.FREQUENCY, Axis.TIME)
 # Where a kind is named and the axes are not, these are the only ones that it can mean.
 _GUESSES = {
     (Kind.WORDS, 2): _TOKEN,
@@ -85,6 +86,8 @@ _GUESSES = {
     (Kind.TABLE, 2): (Axis.BATCH, Axis.FEATURE),
     (Kind.SERIES, 2): (Axis.BATCH, Axis.TIME),
     (Kind.SERIES, 3): (Axis.BATCH, Axis.CHANNEL, Axis.TIME),
+    (Kind.SPECTROGRAM, 3): _SPECTROGRAM,
+    (Kind.SPECTROGRAM, 4): (Axis.BATCH, Axis.CHANNEL, *_SPECTROGRAM[1:]),
     (Kind.IMAGE, 3): _IMAGE,
     (Kind.IMAGE, 4): (Axis.BATCH, Axis.CHANNEL, *_IMAGE[1:]),
     (Kind.VIDEO, 5): (Axis.BATCH, Axis.FRAME, Axis.CHANNEL, *_IMAGE[1:]),
@@ -98,7 +101,7 @@ def with_axes_of(labels: SourceLabels, kind: Kind, relevance: Tensor) -> SourceL
 
 _EXAMPLES = {
     2: ("batch feature", "batch token", "batch time"),
-    3: ("batch channel time", "batch token feature", "batch height width"),
+    3: ("batch channel time", "batch token feature", "batch height width", "batch frequency time"),
     4: ("batch channel height width", "batch height width channel"),
     5: ("batch frame channel height width", "batch channel frame height width"),
 }

@@ -8,6 +8,7 @@ from ...markup import Markup, quote
 from ...markup.numbers import percent, plain, signed
 from ..axes import Axis
 from ..kinds import Kind
+from ..spectra import name_frequency
 from .source import SourceView
 from .table import fold, write_table
 
@@ -53,6 +54,8 @@ def strongest(view: SourceView, most: int) -> list[tuple[str, float]]:
 
 def _name_place(view: SourceView, axis: Axis, place: int) -> str:
     rate = view.known.rate
+    if axis is Axis.FREQUENCY:
+        return name_frequency(place, view.known.frequencies)
     if axis is Axis.TIME and rate:
         return f"{place / rate:.6g} s"
     return f"{_NAMES.get(axis, axis.value)} {place}"

@@ -13,12 +13,14 @@ from .film_panel import write_film
 from .image_panel import write_images
 from .series_panel import write_series
 from .source import SourceView
+from .spectrum_panel import write_spectrogram
 from .word_panel import write_words
 
 _PANELS: Mapping[Kind, Callable[[SourceView], Markup]] = {
     Kind.IMAGE: write_images,
     Kind.VIDEO: write_film,
     Kind.WORDS: write_words,
+    Kind.SPECTROGRAM: write_spectrogram,
     Kind.SERIES: write_series,
     Kind.TABLE: write_bars,
     Kind.NUMBERS: write_bars,

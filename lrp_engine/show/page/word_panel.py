@@ -34,7 +34,8 @@ def _write_word(word: Word, limit: float, total: float, rank: int) -> Markup:
     kinds = _classes(word, limit)
     tip = _describe(word, total, rank)
     shown = f"{word.text} {signed(word.amount)}" if "beyond" in kinds else word.text
-    return Markup(space + element("span", quote(shown), class_=" ".join(kinds), data_tip=tip))
+    chip = element("span", quote(shown), class_=" ".join(kinds), data_tip=tip)
+    return Markup(space + chip + (element("br") if word.text.endswith("↵") else ""))
 
 
 def _classes(word: Word, limit: float) -> list[str]:
