@@ -14,7 +14,7 @@ from lrp_engine.method.call import Arriving, Call, Coefficients, Form, Passed, a
 from lrp_engine.method.claims import any_of, as_are, reduces_last
 from lrp_engine.method.op import AtZero, Linear, Op
 from lrp_engine.method.parameters import NotNegative
-from lrp_engine.method.relevance import flow_sum, stabilise, sum_relevance
+from lrp_engine.method.relevance import flow_sum, stabilise, sum_relevance, to_operand
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
     Sample,
@@ -219,9 +219,18 @@ def constants(call: Call[Linear], c: Arriving, passed: Passed) -> dict[str, Tens
     return {"constant": sum_relevance(at_result(c), rest if isinstance(rest, Tensor) else rest[0])}
 
 
-@rule("adjoint", family=Linear, cites="bach2015, eq. 58", absorbs=constants)
+@rule(
+    "adjoint",
+    family=Linear,
+    cites="bach2015, eq. 58",
+    absorbs=constants,
+    takes=Form.PROPORTIONAL,
+    gives=Form.EITHER,
+)
 def adjoint(call: Call[Linear], c: Arriving) -> Coefficients:
-    """Give every summand its share of the sum (LRP-0): c_in = A^T c."""
+    """Give every summand its share of the sum (LRP-0): c_in = A^T c; of one summand, R_in = R."""
+    if call.form is Form.RELEVANCE:
+        return call.only(to_operand(call, at_result(c)))
     own = call.op.adjoint
     return call.vjp(c) if own is None else own(call, c)
 
@@ -285,6 +294,25 @@ def one_to_one(op: Op) -> bool:
 def pass_on(call: Call[Linear], c: Arriving) -> Coefficients:
     """Take the op, a batch norm for instance, for the identity: R_in = R_out."""
     return call.only(at_result(c))
+
+
+def adds_entrywise(op: Op) -> bool:
+    """Return whether an op adds entry by entry: sums and differences."""
+    return op.elementwise and op.at_zero is AtZero.SUM
+
+
+@rule(
+    "flat",
+    family=Linear,
+    cites="own: lapuschkin2019, flat, on a sum before the first layer",
+    takes=Form.RELEVANCE,
+    gives=Form.RELEVANCE,
+    serves=adds_entrywise,
+)
+def flat(call: Call[Linear], c: Arriving) -> Coefficients:
+    """Share evenly among the n live summands, whatever they are: R_i = R / n."""
+    share = at_result(c) / len(call.live)
+    return tuple(share.sum_to_size(call.operand(o).shape) for o in call.live)
 
 
 def terms(call: Call[Linear]) -> list[Tensor]:

@@ -15,7 +15,7 @@ from lrp_engine.graphs.schema import Arguments
 from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.claims import Known, always, as_are, never_zero
 from lrp_engine.method.op import AtZero, Op, Pointwise
-from lrp_engine.method.relevance import flow_sum
+from lrp_engine.method.relevance import flow_sum, to_operand
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
     Sample,
@@ -308,16 +308,10 @@ def of_operand(call: Call[Pointwise], function: Callable[..., T], *before: Tenso
     return function(*before, *(call.operand(o) for o in call.live), **settings)
 
 
-def to_operands(call: Call[Pointwise], r: Tensor) -> Coefficients:
-    """Return R at the one live operand, summed where the op repeats its entries."""
-    shape = call.operand(call.live[0]).shape
-    return call.only(r if r.shape == shape else r.sum_to_size(shape))
-
-
 def relevance_through(call: Call[Pointwise], r: Tensor) -> Coefficients:
     """Return R_in = R_out; if f(0) != 0, the Taylor form x f'(x) R_out / f(x)."""
     if call.op.at_zero is AtZero.ZERO:
-        return to_operands(call, r)
+        return call.only(to_operand(call, r))
     nowhere = call.out == 0
     found = tangent(call, (r / call.out.masked_fill(nowhere, 1.0)).masked_fill(nowhere, 0.0))
     return tuple(call.operand(o) * c for o, c in zip(call.live, found, strict=True))
@@ -361,7 +355,7 @@ def one_operand(op: Op) -> bool:
 )
 def pass_on(call: Call[Pointwise], c: Tensor) -> Coefficients:
     """Pass on R_in = R_out whatever f(0) is: a sigmoid passes on all that it received."""
-    return to_operands(call, c)
+    return call.only(to_operand(call, c))
 
 
 @rule("taylor", family=Pointwise, cites="montavon2017, eq. 5", absorbs="taylor")

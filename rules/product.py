@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.fx.node import Target
 
 from lrp_engine.graphs.aten import aten
-from lrp_engine.method.call import Call, Coefficients
+from lrp_engine.method.call import Call, Coefficients, Form
 from lrp_engine.method.claims import as_are, never_zero
 from lrp_engine.method.op import (
     AtZero,
@@ -15,6 +15,7 @@ from lrp_engine.method.op import (
     Quotient,
 )
 from lrp_engine.method.parameters import NotNegative
+from lrp_engine.method.relevance import to_operand
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import (
     Sample,
@@ -100,9 +101,18 @@ QUOTIENTS = (
 )
 
 
-@rule("uniform", family=Product, cites="achtibat2024, prop. 3.3", absorbs=constants)
+@rule(
+    "uniform",
+    family=Product,
+    cites="achtibat2024, prop. 3.3",
+    absorbs=constants,
+    takes=Form.PROPORTIONAL,
+    gives=Form.EITHER,
+)
 def uniform(call: Call[Product], c: Tensor) -> Coefficients:
     """Split evenly among n live factors: c_i = (d out / d factor_i)^T c / n, not for a summand."""
+    if call.form is Form.RELEVANCE:
+        return call.only(to_operand(call, c))
     n = max(1, sum(operand.name in call.op.factors for operand in call.live))
     shares = zip(call.live, call.vjp(c), strict=True)
     return tuple(g / n if o.name in call.op.factors and n > 1 else g for o, g in shares)
@@ -141,9 +151,18 @@ def numerator(op: Op) -> tuple[str, ...]:
     return (op.numerator,) if isinstance(op, Quotient) else ()
 
 
-@rule("denominator_stopped", family=Quotient, cites="achtibat2024, prop. 3.4", carries=numerator)
+@rule(
+    "denominator_stopped",
+    family=Quotient,
+    cites="achtibat2024, prop. 3.4",
+    carries=numerator,
+    takes=Form.PROPORTIONAL,
+    gives=Form.EITHER,
+)
 def denominator_stopped(call: Call[Product], c: Tensor) -> Coefficients:
-    """Hold the denominator constant, as a scale: c_in = c / denominator."""
+    """Hold the denominator constant, as a scale: c_in = c / denominator, R_in = R."""
+    if call.form is Form.RELEVANCE:
+        return call.only(to_operand(call, c))
     return call.vjp(c)
 
 

@@ -15,9 +15,9 @@ from torch.fx.node import Target
 from lrp_engine.graphs.aten import aten
 from lrp_engine.graphs.precision import change
 from lrp_engine.graphs.schema import Arguments
-from lrp_engine.method.call import Call, Coefficients, Passed
+from lrp_engine.method.call import Call, Coefficients, Form, Passed
 from lrp_engine.method.op import AtZero, Op, Rounding
-from lrp_engine.method.relevance import sum_in_double
+from lrp_engine.method.relevance import sum_in_double, to_operand
 from lrp_engine.method.rule import rule
 from lrp_engine.method.samples import Sample, TensorSpec, real, sample
 
@@ -133,6 +133,19 @@ def identity(call: Call[Rounding], c: Tensor) -> Coefficients:
     if call.op.step is None:
         return call.only(c)
     return call.only(c.masked_fill(cut_off(call), 0.0))
+
+
+@rule(
+    "pass",
+    family=Rounding,
+    cites="anders2021, rule Pass",
+    carries=rounded,
+    takes=Form.RELEVANCE,
+    gives=Form.RELEVANCE,
+)
+def pass_on(call: Call[Rounding], c: Tensor) -> Coefficients:
+    """Pass on R_in = R_out, also of what was rounded to zero or cut off."""
+    return call.only(to_operand(call, c))
 
 
 def differentiable(op: Op) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from torch.fx.node import Target
 
 from lrp_engine.graphs.aten import aten
 from lrp_engine.method.call import Call
-from lrp_engine.method.claims import always
+from lrp_engine.method.claims import always, multiplies_by_matrix
 from lrp_engine.method.op import WeightedSum
 from lrp_engine.method.samples import Sample, real, sample
 from lrp_engine.rules.convolution import CONVOLUTIONS, TRANSPOSED
@@ -63,7 +63,13 @@ MATRIX = (
     ),
     matrix(aten.mm.default, "self", "mat2", sample(real(2, 3), real(3, 4))),
     matrix(aten.mm.default, "mat2", "self", sample(real(2, 3), real(3, 4))),
-    matrix(aten.matmul.default, "self", "other", sample(real(2, 2, 3), real(3, 4))),
+    matrix(
+        aten.matmul.default,
+        "self",
+        "other",
+        sample(real(2, 2, 3), real(3, 4)),
+        rowwise=multiplies_by_matrix,
+    ),
     matrix(aten.matmul.default, "other", "self", sample(real(2, 3), real(3, 4))),
     matrix(aten.bmm.default, "self", "mat2", sample(real(2, 2, 3), real(2, 3, 4))),
     matrix(aten.bmm.default, "mat2", "self", sample(real(2, 2, 3), real(2, 3, 4))),

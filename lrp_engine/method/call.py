@@ -19,12 +19,15 @@ class Form(Enum):
     """The coefficient c, or the relevance R = a * c itself.
 
     A rule that takes EITHER is told by `call.form` what arrived; one that gives EITHER gives back
-    the form that it was given.
+    the form that it was given. PROPORTIONAL: it takes EITHER where entries of the result are
+    multiples of those of the one live operand, so that relevance stays what it is, and else the
+    coefficient.
     """
 
     COEFFICIENT = "coefficient"
     RELEVANCE = "relevance"
     EITHER = "either"
+    PROPORTIONAL = "either, where the result is proportional to one operand"
 
 
 Coefficients = tuple[Tensor | None, ...]

@@ -36,6 +36,11 @@ def normalises_last(arguments: Arguments) -> bool:
     return len(arguments["normalized_shape"]) == 1
 
 
+def multiplies_by_matrix(arguments: Arguments) -> bool:
+    """Return whether a product's second factor is one matrix, the same for every row."""
+    return bool(value(arguments["other"]).dim() == 2)
+
+
 def never_zero(*names: str) -> Claim:
     """Return the claim that value and slope are finite where none of these arguments is zero."""
 

@@ -6,7 +6,7 @@ rule serves it is the preset's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
@@ -97,6 +97,10 @@ class Op:
         """Return the arguments of which each scales the others' contribution to the result."""
         return ()
 
+    def is_proportional(self, live: Sequence[str]) -> bool:
+        """Return whether each entry of the result is a multiple of one of the live operand's."""
+        return self.elementwise and self.at_zero is AtZero.ZERO and len(live) == 1
+
     def undeclared(self, live: Iterable[str]) -> frozenset[str]:
         """Return the live arguments through which the record does not say what passes.
 
@@ -184,6 +188,10 @@ class Quotient(Op):
     def multiplied(self) -> tuple[str, ...]:
         """Return numerator and denominator."""
         return (self.numerator, self.denominator)
+
+    def is_proportional(self, live: Sequence[str]) -> bool:
+        """Return whether the numerator alone is live: a constant divides it."""
+        return super().is_proportional(live) and self.numerator in live
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -49,6 +49,12 @@ def sum_in_double(x: Tensor) -> Tensor:
     return (x.sum(-1) if x.dim() > 1 else x).sum(dtype=torch.float64)
 
 
+def to_operand(call: Call[OpT], relevance: Tensor) -> Tensor:
+    """Return R at the one live operand, summed where the op repeats its entries."""
+    shape = call.operand(call.live[0]).shape
+    return relevance if relevance.shape == shape else relevance.sum_to_size(shape)
+
+
 def sum_relevance(c: Tensor, a: Tensor) -> Tensor:
     """Return the sum of R = c * a in double precision."""
     return sum_in_double(relevance_of(c, a))

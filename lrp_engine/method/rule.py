@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..graphs.schema import Operand
 from .by_name import find_entry, reference_to
 from .call import Coefficients
 from .call import Form as Form
@@ -49,6 +50,13 @@ class Rule:
         """Return parameter names and defaults."""
         found = list(inspect.signature(self.propagate).parameters.values())[2:]
         return {p.name: p.default for p in found}
+
+    def form_taken(self, op: Op, live: Sequence[Operand]) -> Form:
+        """Return the form in which relevance must arrive at a call with these live operands."""
+        if self.takes is not Form.PROPORTIONAL:
+            return self.takes
+        names = tuple(operand.name for operand in live)
+        return Form.EITHER if op.is_proportional(names) else Form.COEFFICIENT
 
     def form_given(self, arrived: Form) -> Form:
         """Return the form of what this rule passes on, given the form of what arrives."""

@@ -58,6 +58,16 @@ class Places:
         depths = self._depths if position.from_input else self._heights
         return depths.get(family, {}).get(node, position.count + 1) <= position.count
 
+    def is_ahead(self, node: fx.Node, family: str) -> bool:
+        """Return whether no op of a family, of which there are some, lies on a way to a node."""
+        if family not in self.families.values():
+            return False
+        key = (family, inputs)
+        if key not in self._known:
+            paths = self._paths(family, list(self.graph.nodes), inputs)
+            self._known[key] = {n for n, count in paths.items() if count == 0}
+        return node in self._known[key]
+
     def is_before(self, node: fx.Node, pattern: str) -> bool:
         """Return whether a node leads to a named place, without being part of it."""
         return node in self._reached(pattern, inputs)
@@ -93,12 +103,17 @@ class Places:
         """Count, for each family, its ops on the longest path to each of them."""
         found: dict[str, dict[fx.Node, int]] = {}
         for family in set(self.families.values()):
-            depth: dict[fx.Node, int] = {}
-            for node in order:
-                own = int(self.families.get(node) == family)
-                depth[node] = own + max((depth[n] for n in step(node)), default=0)
+            depth = self._paths(family, order, step)
             found[family] = {n: depth[n] for n, f in self.families.items() if f == family}
         return found
+
+    def _paths(self, family: str, order: list[fx.Node], step: Step) -> dict[fx.Node, int]:
+        """Count a family's ops on the longest path to each node, itself included."""
+        depth: dict[fx.Node, int] = {}
+        for node in order:
+            own = int(self.families.get(node) == family)
+            depth[node] = own + max((depth[n] for n in step(node)), default=0)
+        return depth
 
 
 def _is_named(node: fx.Node, pattern: str) -> bool:

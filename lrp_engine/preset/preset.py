@@ -19,7 +19,8 @@ from .position import Places, RowPosition
 class PresetRow:
     """One row of a preset: where it applies, which rule, with which parameters.
 
-    `op`, `module`, `type`, `node`, `before` and `after` are globs. A row that matches no module or
+    `op`, `module`, `type`, `node`, `before` and `after` are globs; `ahead_of` names a family of
+    which no op lies between the sources and the node. A row that matches no module or
     node raises PresetError unless `optional` is set.
     """
 
@@ -33,6 +34,7 @@ class PresetRow:
     before: str | None = None
     after: str | None = None
     position: RowPosition | None = None
+    ahead_of: str | None = None
     optional: bool = False
     origin: str = ""
 
@@ -45,6 +47,7 @@ class PresetRow:
             and (self.before is None or places.is_before(node, self.before))
             and (self.after is None or places.is_after(node, self.after))
             and (self.position is None or places.is_at(node, family, self.position))
+            and (self.ahead_of is None or places.is_ahead(node, self.ahead_of))
         )
 
     def names_op(self, name: str) -> bool:
@@ -69,7 +72,7 @@ class PresetRow:
 
     def where(self) -> str:
         """Return the row's selectors as text."""
-        keys = ("op", "module", "type", "node", "before", "after", "position")
+        keys = ("op", "module", "type", "node", "before", "after", "position", "ahead_of")
         named = {k: getattr(self, k) for k in keys}
         return ", ".join([f"family {self.family}", *(f"{k} {v}" for k, v in named.items() if v)])
 
@@ -129,5 +132,5 @@ class Preset:
         return None
 
     def counts_positions(self) -> bool:
-        """Return whether some row selects the first or last ops of its family."""
-        return any(entry.position is not None for entry in self.entries)
+        """Return whether some row selects ops by what is live before or behind them."""
+        return any(entry.position or entry.ahead_of for entry in self.entries)

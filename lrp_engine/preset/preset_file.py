@@ -32,7 +32,7 @@ _TOP = {
 }
 _ROW = re.compile(r"\s*\[\[\s*rule\s*\]\]")
 _GLOBS = {"op", "module", "type", "node", "before", "after"}
-_KEYS = dict.fromkeys([*_GLOBS, "family", "use", "position"], TEXT) | {"optional": FLAG}
+_KEYS = dict.fromkeys([*_GLOBS, "family", "use", "position", "ahead_of"], TEXT) | {"optional": FLAG}
 
 
 def load_preset(name: str | Path, **parameters: object) -> Preset:
@@ -164,6 +164,9 @@ def _entry(row: Mapping[str, Any], name: str, registry: Registry, line: str = ""
             f"{place}: unknown family {row.get('family')!r}"
             + suggest(str(row.get("family")), families)
         )
+    if row.get("ahead_of", row["family"]) not in families:
+        ahead = str(row["ahead_of"])
+        raise PresetError(f"{place}: no family {ahead!r} to be ahead of{suggest(ahead, families)}")
     rules = {rule: r for (family, rule), r in registry.rules.items() if family == row["family"]}
     if row.get("use") not in rules:
         raise PresetError(
@@ -184,6 +187,7 @@ def _with_parameters(row: Mapping[str, Any], rule: Rule, place: str, name: str) 
         use=row["use"],
         parameters=dict(rule.parameters) | given,
         position=RowPosition.parse(row["position"]) if "position" in row else None,
+        ahead_of=row.get("ahead_of"),
         optional=row.get("optional", False),
         origin=name,
         **{k: row.get(k) for k in _GLOBS},

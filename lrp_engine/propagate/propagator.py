@@ -81,7 +81,7 @@ class Propagator:
         if is_loop_end(node):
             self._hand_on(self.loops[node], node)
             return
-        arrived = self.flows.collect(node, rule.takes)
+        arrived = self.flows.collect(node, rule.form_taken(assignment.op, assignment.live))
         if all(c is None for c in arrived.nodes):
             return
         try:

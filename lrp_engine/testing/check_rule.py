@@ -148,7 +148,8 @@ def _linearity(case: RuleCase) -> None:
 
 
 def _forms(case: RuleCase) -> None:
-    if case.rule.takes is Form.EITHER and case.form is Form.RELEVANCE:
+    takes = case.rule.form_taken(case.op, case.live)
+    if takes is Form.EITHER and case.form is Form.RELEVANCE:
         as_coefficient = relevance_of(case.with_form(Form.COEFFICIENT))
         found = relevance_of(case)
         _agree(

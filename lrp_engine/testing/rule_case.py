@@ -114,14 +114,14 @@ def cases_of(
             live = tuple(o for o in entering if o.name in rule.operands(op))
             if live and live not in seen:
                 seen.add(live)
-                for parameters, form in itertools.product(settings(rule), forms(rule)):
+                for parameters, form in itertools.product(settings(rule), forms(rule, op, live)):
                     yield RuleCase(op, rule, place, live, parameters, form)
 
 
-def forms(rule: Rule) -> tuple[Form, ...]:
-    """Return the forms in which relevance may arrive at a rule."""
-    both = (Form.COEFFICIENT, Form.RELEVANCE)
-    return both if rule.takes is Form.EITHER else (rule.takes,)
+def forms(rule: Rule, op: Op, live: Sequence[Operand]) -> tuple[Form, ...]:
+    """Return the forms in which relevance may arrive at a rule for a call of an op."""
+    taken = rule.form_taken(op, live)
+    return (Form.COEFFICIENT, Form.RELEVANCE) if taken is Form.EITHER else (taken,)
 
 
 Result = Tensor | tuple[Tensor, ...]

@@ -58,6 +58,12 @@ def _summed(r: Tensor, call: Call, x: Tensor) -> Tensor:
     )
 
 
+def evenly(call: Call, c: Any) -> Relevance:
+    """Each live summand gets R / n, whatever its value; a constant gets nothing."""
+    each = incoming(call, c) / len(call.live)
+    return {o: _summed(each, call, call.operand(o)) for o in call.live}
+
+
 def magnitude(call: Call, c: Any, stabiliser: float) -> Relevance:
     """Each summand of an elementwise sum gets |its part| / (sum of all |parts|) of R."""
     names = operands_of(call.op.operands, call.arguments)
@@ -236,6 +242,7 @@ REFERENCES: dict[tuple[str, str], Reference] = {
     ("linear", "gradient"): zero,
     ("linear", "norm"): norm,
     ("linear", "pass"): identity,
+    ("linear", "flat"): evenly,
     ("linear", "magnitude"): magnitude,
     ("lookup", "adjoint"): zero,
     ("weighted_sum", "zero"): zero,
@@ -278,6 +285,7 @@ REFERENCES: dict[tuple[str, str], Reference] = {
     ("attention", "softmax_stopped"): reference_attention.softmax_stopped,
     ("attention", "gradient"): zero,
     ("rounding", "identity"): straight_through,
+    ("rounding", "pass"): identity,
     ("rounding", "gradient"): within_codes,
     ("recurrence", "uniform"): reference_recurrence.uniform,
     ("recurrence", "gradient"): reference_recurrence.gradient,

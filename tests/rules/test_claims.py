@@ -73,7 +73,7 @@ def test_a_rule_keeps_its_claim(
         sample=seed,
         live=(Operand("input"),),
         parameters=data.draw(st.sampled_from(settings_of(rule))),
-        form=data.draw(st.sampled_from(forms(rule))),
+        form=data.draw(st.sampled_from(forms(rule, op, (Operand("input"),)))),
     )
     assert_balanced(case)
     absorbed = balance(case)[2]
