@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .preset.preset_file import load_preset as load_preset
     from .preset.preset_file import presets as presets
     from .propagate.ledger import Ledger as Ledger
+    from .results.book import write_page as write_page
     from .results.comparison import compare as compare
     from .results.explanation import Explanation as Explanation
     from .run.background import Background as Background
@@ -50,6 +51,7 @@ __all__ = [
     "presets",
     "rule",
     "trace_function",
+    "write_page",
 ]
 
 _HOMES = {
@@ -72,6 +74,7 @@ _HOMES = {
     "presets": "preset.preset_file",
     "rule": "method.rule",
     "trace_function": "method.functions",
+    "write_page": "results.book",
 }
 
 

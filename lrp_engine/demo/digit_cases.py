@@ -12,6 +12,7 @@ from torch import Tensor
 from ..engine import Engine
 from ..results.explanation import Explanation
 from .digits import DigitsNet, digits_test_split, load_digits_net
+from .exhibit import Credit
 from .sheet import ExplainedClass, SheetRow, draw_heatmap_sheet
 
 CORRECT = (0, 3, 7)
@@ -19,6 +20,13 @@ MISTAKES = 2
 
 # A net of ReLUs shares out its answer under epsilon almost as the gradient times the image does.
 # So the sheet shows the gradient by itself, which says something else.
+ABOUT_DIGITS = (
+    "A small classifier of handwritten digits, trained by us, on digits that it has never seen."
+    " Of two that it gets wrong, its answer is explained, and the truth."
+)
+DIGITS_CREDIT: Credit = Credit(
+    "digits: scikit-learn, load_digits", "E. Alpaydin, C. Kaynak (UCI)", "CC BY 4.0"
+)
 ABOUT = "epsilon shares the answer out over the ink; gradient asks what more ink would do."
 
 
@@ -84,7 +92,14 @@ def explain_cases(digits: HeldOutDigits, cases: Sequence[DigitCase], preset: str
     """Explain all cases in one batch, with the ledger."""
     images = digits.images[[case.index for case in cases]]
     engine = Engine(digits.net, images, preset=preset)
-    return engine.explain(images, [case.answer for case in cases], ledger=True)
+    explanation = engine.explain(images, [case.answer for case in cases], ledger=True)
+    return explanation.with_labels(
+        axes="batch channel height width",
+        images=1 - images,  # ink is dark on paper
+        class_names=[str(digit) for digit in range(10)],
+        truth=digits.labels[[case.index for case in cases]].tolist(),
+        samples=[case.note for case in cases],
+    )
 
 
 def draw_sheet(

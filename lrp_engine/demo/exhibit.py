@@ -111,7 +111,6 @@ class Exhibit:
         deletion: The test.
         credits: Whose work is shown.
         needs: Packages by the names under which they are imported, and how each is installed.
-        look: How its pictures are to look, as in `plot`.
     """
 
     name: str
@@ -125,7 +124,6 @@ class Exhibit:
     deletion: Deletion
     credits: tuple[Credit, ...]
     needs: Mapping[str, str] = field(default_factory=dict)
-    look: Mapping[str, Any] = field(default_factory=dict)
 
     def missing(self) -> str:
         """Say what has to be installed first; "" if nothing."""

@@ -72,6 +72,32 @@ def plot_explanation(
     Raises:
         InputError: there is no such source or sample, or what is given does not fit.
     """
+    picture = picture_of(explanation, source, samples, given, look, ledger=ledger)
+    return draw_picture(picture, ax)
+
+
+def picture_of(
+    explanation: Told,
+    source: str | None,
+    samples: Samples,
+    given: Given,
+    look: Look,
+    *,
+    ledger: bool = True,
+) -> Picture:
+    """Return what is drawn of samples of an explanation.
+
+    Args:
+        explanation: The explanation.
+        source: The one to draw; None: all of them.
+        samples: Their places in the batch: a sheet of several, one picture of one.
+        given: What the caller says of the data.
+        look: Of the picture.
+        ledger: False leaves the ledger's strip out, for which the ledger may have to be computed.
+
+    Raises:
+        InputError: there is no such source or sample, or what is given does not fit.
+    """
     names = _sources(explanation, source)
     labels = _labels(explanation, names, given)
     indices = _find(explanation, samples)
@@ -86,7 +112,7 @@ def plot_explanation(
     ]
     heading = _heading(explanation, labels, indices, look, ledger)
     columns = 1 if one and len(names) > 1 else _SIDE_BY_SIDE
-    return draw_picture(Picture(heading, parts, look, columns), ax)
+    return Picture(heading, parts, look, columns)
 
 
 def read_kind(kind: str | None) -> tuple[Kind | None, bool]:

@@ -11,6 +11,7 @@ from ..markup.numbers import plain
 
 _SMALL = 4096  # entries below which nothing is cut off
 CLIP = 99.5  # per cent of the entries of larger planes are within the limit
+SPARSE_CLIP = 99.9  # of spectrograms, of which a few lines hold nearly all
 
 
 @dataclass(frozen=True)

@@ -111,5 +111,4 @@ NOTES: Exhibit = Exhibit(
             "https://zenodo.org/records/5578807",
         ),
     ),
-    look={"clip": 99.9},
 )

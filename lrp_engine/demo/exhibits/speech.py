@@ -83,5 +83,4 @@ SPEECH: Exhibit = Exhibit(
             "in the public domain",
         ),
     ),
-    look={"clip": 99.8},
 )

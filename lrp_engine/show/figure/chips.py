@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SIZE, _SMALL = 10, 7.5
 _LINE, _CHIP = 0.34, 0.25
 _PAD, _GAP = 0.055, 0.05
+_CLOSE = 0.02  # pad and gap where no space is between pieces
 _WIDEST = 2.5
 _BEYOND = 1.0001
 
@@ -101,11 +102,12 @@ class WordsPanel:
         left, top = 0.0, 0.0
         for word in words_in(self.sample, self.look):
             text = cut(_text(word, self.limit.end), min(width, _WIDEST), _SIZE)
-            wide = width_of(text, _SIZE) + 2 * _PAD
+            pad = _pad(word)
+            wide = width_of(text, _SIZE) + 2 * pad
             if left and left + wide > width:
                 left, top = 0.0, top + _LINE
             yield Chip(word, text, left, top, wide)
-            left += wide + (_GAP if word.pieces[-1].space else 0.02)
+            left += wide + (_GAP if word.pieces[-1].space else _CLOSE)
             if word.text.endswith("↵"):
                 left, top = 0.0, top + _LINE
 
@@ -119,6 +121,10 @@ def limit_of(sample: Sample, look: Look) -> Limit:
 def _text(word: Word, limit: float) -> str:
     beyond = abs(word.amount) > limit * _BEYOND
     return f"{word.text} {signed(word.amount)}" if beyond else word.text
+
+
+def _pad(word: Word) -> float:
+    return _PAD if word.pieces[0].space else _CLOSE
 
 
 def _draw_chip(sheet: Axes, chip: Chip, limit: float, look: Look) -> None:
@@ -142,9 +148,10 @@ def _draw_chip(sheet: Axes, chip: Chip, limit: float, look: Look) -> None:
     ink = LIGHT.quiet if padding else LIGHT.ink if beyond else text_on(colour)
     middle = chip.top + _CHIP / 2
     back = {"facecolor": LIGHT.paper, "edgecolor": "none", "pad": 1.2} if beyond else None
-    write(sheet, chip.left + _PAD, middle, chip.text, size=_SIZE, color=ink, bbox=back)
+    pad = _pad(word)
+    write(sheet, chip.left + pad, middle, chip.text, size=_SIZE, color=ink, bbox=back)
     if word.amount < 0 and not look.absolute and abs(word.amount) > 0.02 * limit:
-        ends = [chip.left + _PAD, chip.left + chip.width - _PAD]
+        ends = [chip.left + pad, chip.left + chip.width - pad]
         y = chip.top + _CHIP + 0.025
         sheet.plot(ends, [y, y], linestyle=":", linewidth=1.1, color=LIGHT.speaks_against)
 

@@ -77,11 +77,15 @@ def draw_picture(picture: Picture, ax: Axes | None = None) -> Figure:
         raise InputError("pictures need matplotlib: pip install matplotlib") from error
     if ax is not None:
         return _draw_on(ax, picture)
-    panels = _panels(picture)
-    layout = _Layout(picture, panels)
+    layout = lay_out(picture)
     figure = RelevanceFigure(figsize=(layout.width, layout.height), facecolor=LIGHT.paper, dpi=_DPI)
     layout.draw(Region.of_figure(figure))
     return figure
+
+
+def lay_out(picture: Picture) -> Layout:
+    """Return where everything of a picture is; it can be drawn on any region of its size."""
+    return Layout(picture, _panels(picture))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -125,7 +129,7 @@ def _draw_on(ax: Axes, picture: Picture) -> Figure:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """Say where everything is, in inches from the top left corner."""
 
     picture: Picture

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from ...errors import InputError, suggest
 from ..colours import LIGHT
-from ..limits import CLIP
 
 _Choice = TypeVar("_Choice", bound=Enum)
 
@@ -46,6 +45,7 @@ class Look:
         absolute: Show |R|, without signs.
         scale: Which pictures share a scale, or the number at which all colours end.
         clip: Per cent of the entries of large maps that are within the colours; 100: all.
+            None: 99.5, and of spectrograms 99.9.
         cmap: Colours of maps: a name or a colour map of matplotlib; None: blue over white to red.
         contour: Draw lines at half the limit, dashed where relevance is negative: for grey print.
         pieces: Show the pieces of words, not whole words.
@@ -56,7 +56,7 @@ class Look:
     overlay: Overlay = Overlay.GHOST
     absolute: bool = False
     scale: Scale | float = Scale.OWN
-    clip: float = CLIP
+    clip: float | None = None
     cmap: Any = None
     contour: bool = False
     pieces: bool = False
@@ -104,6 +104,7 @@ def read_look(wanted: Mapping[str, Any], *, waterfall: bool = False) -> Look:
     found["scale"] = choose(Scale, scale, "scale") if isinstance(scale, (str, Scale)) else scale
     if not isinstance(found["scale"], Scale) and not found["scale"] > 0:
         raise InputError(f"scale={scale}: colours end at a number above 0")
-    if not 0 < found.get("clip", CLIP) <= 100:
-        raise InputError(f"clip={found['clip']}: per cent of the entries, above 0 and at most 100")
+    clip = found.get("clip")
+    if clip is not None and not 0 < clip <= 100:
+        raise InputError(f"clip={clip}: per cent of the entries, above 0 and at most 100")
     return Look(**{"waterfall": waterfall} | found)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..kinds import Kind
-from ..limits import Limit, limit_of_plane
+from ..limits import CLIP, SPARSE_CLIP, Limit, limit_of_plane
 from .bars import BarsPanel, Row, WaterfallPanel, rows_of
 from .chips import WordsPanel
 from .chips import limit_of as limit_of_words
@@ -16,7 +16,7 @@ from .maps import MapPanel, pooled
 from .region import Region
 from .sample import Sample
 from .series import SeriesPanel, limit_of_series
-from .spectrogram import SpectrogramPanel, limit_of_spectrogram
+from .spectrogram import SpectrogramPanel
 from .video import VideoPanel, limit_of_video
 
 
@@ -51,17 +51,18 @@ def limit_of(sample: Sample, look: Look) -> Limit:
     """Return where the colours of one sample end, by itself."""
     if not isinstance(look.scale, Scale):
         return Limit(look.scale, look.scale)
+    clip = look.clip or (SPARSE_CLIP if sample.kind is Kind.SPECTROGRAM else CLIP)
     match sample.kind:
         case Kind.WORDS:
             return limit_of_words(sample, look)
         case Kind.SERIES:
-            return limit_of_series(sample, look.clip)
+            return limit_of_series(sample, clip)
         case Kind.SPECTROGRAM:
-            return limit_of_spectrogram(sample, look.clip)
+            return limit_of_plane(sample.amounts, clip)
         case Kind.VIDEO:
-            return limit_of_video(sample, look.clip)
+            return limit_of_video(sample, clip)
         case Kind.IMAGE:
-            return limit_of_plane(pooled(sample.amounts)[0], look.clip)
+            return limit_of_plane(pooled(sample.amounts)[0], clip)
     largest = max((abs(row.amount) for row in rows_of(sample, look)), default=0.0) or 1.0
     return Limit(largest, largest)
 

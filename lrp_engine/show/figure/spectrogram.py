@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..colours import LIGHT
 from ..kinds import SHOWN, Kind, sum_to
-from ..limits import Limit, limit_of_plane
+from ..limits import Limit
 from ..spectra import darkness, find_ticks, upright
 from .bar import BAR_HEIGHT, draw_bar, frame
 from .look import Look
@@ -59,7 +59,7 @@ class SpectrogramPanel:
         self._show(axes, self._colours(self.amounts, ink))
         self._draw_axes(axes, frequencies=ink is None, ticks=False)
         self._draw_sums(region, left, wide)
-        self._draw_below(region, left)
+        self._draw_below(region)
 
     @property
     def amounts(self) -> Tensor:
@@ -135,16 +135,11 @@ class SpectrogramPanel:
             found.append(self.limit.text())
         return ["; ".join(found)] if found else []
 
-    def _draw_below(self, region: Region, left: float) -> None:
+    def _draw_below(self, region: Region) -> None:
         y = _HEIGHT + _BETWEEN + _STRIP + _BELOW
         for caption in self._captions():
             sheet = region.part(_LEFT, y, region.width - _LEFT, _CAPTION).sheet()
             write(sheet, 0, 0.06, caption, color=LIGHT.quiet, size=7.5)
             y += _CAPTION
         if self.bar:
-            draw_bar(region.part(left, y, 3.0, BAR_HEIGHT), self.limit, self.look)
-
-
-def limit_of_spectrogram(sample: Sample, clip: float) -> Limit:
-    """Return where the colours of a map end."""
-    return limit_of_plane(sample.amounts, clip)
+            draw_bar(region.part(_LEFT, y, 3.0, BAR_HEIGHT), self.limit, self.look)

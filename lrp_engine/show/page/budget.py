@@ -63,6 +63,7 @@ class Budget:
 
 
 PAGE, FRAGMENT = Budget(5_000_000), Budget(1_000_000, pixels=256)
+BOOK = Budget(15_000_000, elements=16_000)
 NOTEBOOK = Budget(1_000_000, elements=1500, samples=2, pixels=256)
 
 

@@ -19,6 +19,7 @@ from .prediction import write_prediction
 from .source import SourceView
 from .source_panel import write_source
 from .style import fragment_style, page_style
+from .table import fold
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,27 @@ class _Form:
 
 def write_page(content: Content) -> str:
     """Return a page of its own, as text of a file."""
-    title = _title(content)
+    return write_file(_title(content), _body(content, _Form(PAGE, ("h1", "h2")), page_style()))
+
+
+def write_file(title: str, body: Sequence[Markup]) -> str:
+    """Return a page with our style, as text of a file."""
     head = [
         element("meta", charset="utf-8"),
         element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
         element("title", title),
         page_style(),
     ]
-    body = element("main", *_body(content, _Form(PAGE, ("h1", "h2")), page_style()), class_="lrp")
-    page = element("html", element("head", *head), element("body", body), lang="en")
+    main = element("main", *body, class_="lrp")
+    page = element("html", element("head", *head), element("body", main), lang="en")
     return f"<!doctype html>\n{page}\n"
+
+
+def write_entry(content: Content, budget: Budget) -> Markup:
+    """Return an explanation as a part of a longer page: what it rests on opens at a click."""
+    parts = _body(content, _Form(budget, ("h3", "h4"), in_full=False), Markup())
+    rests = [write_ledger(content, "h4"), write_details(content, "h4")]
+    return element("article", *parts, fold("The ledger, and what this rests on", *rests))
 
 
 def write_fragment(content: Content, *, in_full: bool = True, budget: Budget = FRAGMENT) -> str:

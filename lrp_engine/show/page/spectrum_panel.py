@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...markup import Markup, element, join
 from ..kinds import SHOWN, Kind, sum_to
-from ..limits import limit_of_plane
+from ..limits import SPARSE_CLIP, limit_of_plane
 from ..spectra import darkness, find_ticks, name_frequency, upright
 from .heat_map import pool, shrink
 from .legend import write_legend
@@ -25,7 +25,7 @@ def write_spectrogram(view: SourceView) -> Markup:
     """Write the source in grey, the map over it, and below the map its sum over frequencies."""
     frequencies = view.known.frequencies
     plane, step = pool(upright(view.own, frequencies), view.room.pixels)
-    limit, ink = limit_of_plane(plane), _ink(view)
+    limit, ink = limit_of_plane(plane, SPARSE_CLIP), _ink(view)
     remarks = [limit.text(), "own scale"]
     panels, tones = [], torch.zeros(plane.shape)
     if ink is not None:
@@ -42,7 +42,7 @@ def write_spectrogram(view: SourceView) -> Markup:
     below = palette_png(levels(sums, most, 255), map_palette(255))
     panels.append(_write_panel(view, picture, _alt(view), below))
     caption = element("figcaption", "; ".join(remarks), "; strip: the sum over frequencies")
-    row = element("div", *panels, class_="row")
+    row = element("div", *panels, class_="row spectra")
     return join([element("figure", row, caption), write_legend(limit.end, view.unit)])
 
 
