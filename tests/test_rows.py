@@ -257,6 +257,7 @@ W, B = draw(6, 6), draw(6)
     "call, rowwise",
     [
         (lambda x: F.linear(x, W, B), True),
+        (lambda x: x @ W, True),
         (lambda x: x.sum(-1), True),
         (lambda x: x.mean(2, keepdim=True), True),
         (lambda x: F.layer_norm(x, [6], B), True),
@@ -272,6 +273,7 @@ W, B = draw(6, 6), draw(6)
         (lambda x: x + W[None, :POSITIONS], False),
         (lambda x: x.cumsum(-1), False),
         (lambda x: x.flip(1), False),
+        (lambda x: x @ x.mT, False),
     ],
 )
 def test_calls_that_act_on_rows_are_known(call, rowwise):
@@ -286,5 +288,11 @@ def test_calls_that_act_on_rows_are_known(call, rowwise):
 
 def test_every_record_that_declares_rows_is_among_those_calls():
     declared = {str(t) for t, ops in standard().ops.items() if any(op.rowwise for op in ops)}
-    tried = {"linear.default", "sum.dim_IntList", "mean.dim", "layer_norm.default"}
+    tried = {
+        "linear.default",
+        "matmul.default",
+        "sum.dim_IntList",
+        "mean.dim",
+        "layer_norm.default",
+    }
     assert declared == {f"aten.{name}" for name in tried | {"rms_norm.default"}}

@@ -9,13 +9,21 @@ from .decompose import decompose
 from .drop_inert import drop_inert
 from .flex_attention import write_flex_attention
 from .fold_batch_norm import fold_batch_norm
+from .join_biases import join_biases
 from .masks import recognise_masks
 from .open_bags import open_bags
 from .open_quantisers import open_quantisers
 from .refuse_nested import refuse_nested
 from .write_casts import write_casts
 
-__all__ = ["canonicalise", "decide_exponents", "decompose", "fold_batch_norm", "split_complex"]
+__all__ = [
+    "canonicalise",
+    "decide_exponents",
+    "decompose",
+    "fold_batch_norm",
+    "join_biases",
+    "split_complex",
+]
 
 
 def canonicalise(captured: Captured, registry: Registry) -> Captured:

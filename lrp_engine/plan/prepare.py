@@ -15,6 +15,7 @@ from ..canonicalise import (
     decide_exponents,
     decompose,
     fold_batch_norm,
+    join_biases,
     split_complex,
 )
 from ..canonicalise.complex_numbers import without_spelled
@@ -143,11 +144,15 @@ class PreparedModel:
     @leave_modes()
     def _plan(self, preset: Preset, choose: ChooseSources) -> PlanWithNodes:
         plan, nodes = self._cover(preset, choose)
-        if not preset.fold_batch_norm:
+        captured = plan.captured
+        if joined := join_biases(captured, [port.node for port in choose(captured, nodes).ports]):
+            captured, nodes = joined.captured, _follow(nodes, joined)
+        if preset.fold_batch_norm:
+            folded = fold_batch_norm(captured)
+            captured, nodes = folded.captured, _follow(nodes, folded)
+        if captured is plan.captured:
             return PlanWithNodes(plan, nodes)
-        folded = fold_batch_norm(plan.captured)
-        nodes = _follow(nodes, folded)
-        return PlanWithNodes(self._assign(folded.captured, nodes, preset, choose), nodes)
+        return PlanWithNodes(self._assign(captured, nodes, preset, choose), nodes)
 
     def _cover(self, preset: Preset, choose: ChooseSources) -> PlanWithNodes:
         """Assign rules; decompose what has none, one level at a time, until everything has one."""

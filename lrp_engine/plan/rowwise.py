@@ -24,10 +24,12 @@ class _Kind(Enum):
 def find_row_operands(node: fx.Node, registry: Registry) -> frozenset[fx.Node] | None:
     """Return the operands of which one row is enough to compute one row of the node.
 
-    All other operands are the same for every row. Return None if the op mixes rows, or may.
+    All other operands are the same for every row. Return None if the op mixes rows, or may. Of a
+    node that stands for another, these are the operands that its rule reads: its value is that
+    node's.
     """
     out = value(node)
-    if not isinstance(out, Tensor) or out.dim() < 2 or VALUE_OF in node.meta:
+    if not isinstance(out, Tensor) or out.dim() < 2:
         return None
     if not isinstance(node.target, OpOverload):
         return None
@@ -45,12 +47,14 @@ def find_row_only_nodes(graph: fx.Graph, output: fx.Node, registry: Registry) ->
     """Return the nodes that need computing at one row only if the output is wanted there only."""
     rows, whole = {output}, set[fx.Node]()
     for node in reversed(graph.nodes):
+        behind = [node.meta[VALUE_OF]] if VALUE_OF in node.meta else []
         if node.op != "call_function" or value(node) is None or node in whole:
-            whole.update(node.all_input_nodes if node.op != "output" else ())
+            whole.update([*node.all_input_nodes, *behind] if node.op != "output" else ())
         elif node in rows:
             needed = find_row_operands(node, registry)
             if needed is None:
                 whole.add(node)
+            (rows if needed is not None else whole).update(behind)
             for operand in node.all_input_nodes:
                 (rows if needed and operand in needed else whole).add(operand)
     return frozenset(n for n in rows - whole if n.op == "call_function")

@@ -17,7 +17,7 @@ from torch._ops import OpOverload
 from torch.fx.node import Argument
 
 from ..graphs.aten import SIZE
-from ..graphs.nodes import value
+from ..graphs.nodes import VALUE_OF, value
 from ..graphs.schema import bind, pick
 from ..graphs.tracing import run_without_data
 from ..method.call import Form
@@ -128,6 +128,8 @@ class RowValues:
         return self.propagator.write(row_of, node, self.propagator.joint.forward(node), self.rows)
 
     def _compute(self, node: fx.Node) -> fx.Node:
+        if VALUE_OF in node.meta:
+            return self.value(node.meta[VALUE_OF])
         joint = self.propagator.joint
         needed = find_row_operands(node, self.propagator.plan.registry) or ()
 
