@@ -25,6 +25,7 @@ from .free_lengths import keep_lengths_free
 from .functional import Functional, make_functional, retrace
 from .held import steering_inputs
 from .identities import name_identities
+from .marks import preserve_marks
 from .module_paths import name_by_all_paths
 from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
 from .own_derivatives import note_own_derivatives
@@ -127,6 +128,7 @@ def _capture_module(
         try:
             with (
                 preserve_attributes(module, view.module),
+                preserve_marks((call, shown)),
                 view.record_reads(reads),
                 note_own_derivatives() as derivatives,
                 name_identities() as called,

@@ -92,6 +92,12 @@ def is_below_two_bytes(node: fx.Node) -> bool:
     return any(dtype.is_floating_point and dtype.itemsize < 2 for dtype in dtypes)
 
 
+def is_sparse(node: fx.Node) -> bool:
+    """Return whether a node's value is a tensor of which zeros are not stored."""
+    leaves = pytree.tree_leaves(value(node))
+    return any(isinstance(v, torch.Tensor) and v.layout != torch.strided for v in leaves)
+
+
 def module_stack(node: fx.Node) -> tuple[tuple[str, str], ...]:
     """Return (module path, type name) of every module call around a node, outermost first."""
     stack = node.meta.get("nn_module_stack") or {}

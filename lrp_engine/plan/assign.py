@@ -22,6 +22,7 @@ from ..graphs.nodes import (
     is_complex,
     is_floating,
     is_getitem,
+    is_sparse,
     module_stack,
     target_name,
     whole_of,
@@ -66,11 +67,16 @@ INSTEAD_OF_FLOAT8 = (
     "\nCompute with these values in float16, bfloat16 or float32 instead: explain the model before"
     " it is quantised, or leave out the casts to float8."
 )
+SPARSE = "it makes a sparse tensor of live values, and relevance travels in dense ones"
+INSTEAD_OF_SPARSE = (
+    "\nStore the tensor dense (leave to_sparse out, or tensor.to_dense()), or write the product by"
+    " index_select, a product with the values and index_add."
+)
 ADD_A_RECORD = (
     "\nAdd an op record (CONTRIBUTING.md shows how) and pass it as Engine(..., rules=[...]), choose"
     " a preset that serves the family, or write it in the model with ops that have rules."
 )
-_ADVICE = {COMPLEX: INSTEAD_OF_COMPLEX, BELOW_TWO_BYTES: INSTEAD_OF_FLOAT8}
+_ADVICE = {COMPLEX: INSTEAD_OF_COMPLEX, BELOW_TWO_BYTES: INSTEAD_OF_FLOAT8, SPARSE: INSTEAD_OF_SPARSE}
 A_DRAW = (
     "it draws random numbers, and relevance arrives at it: there is no rule for how a draw depends"
     " on its parameters. Switch the noise off, draw outside of the model and give it the numbers as"
@@ -148,6 +154,8 @@ class _Walk:
             self._gap(node, COMPLEX)
         elif is_below_two_bytes(node):
             self._gap(node, BELOW_TWO_BYTES)
+        elif is_sparse(node):
+            self._gap(node, SPARSE)
         elif not is_floating(node):
             self.stopped[node] = "integer or boolean values carry no relevance"
         elif is_getitem(node):
