@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import fx
@@ -76,7 +76,17 @@ ADD_A_RECORD = (
     "\nAdd an op record (CONTRIBUTING.md shows how) and pass it as Engine(..., rules=[...]), choose"
     " a preset that serves the family, or write it in the model with ops that have rules."
 )
-_ADVICE = {COMPLEX: INSTEAD_OF_COMPLEX, BELOW_TWO_BYTES: INSTEAD_OF_FLOAT8, SPARSE: INSTEAD_OF_SPARSE}
+# Values in which relevance cannot travel.
+_NO_CARRIERS: Mapping[str, Callable[[fx.Node], bool]] = {
+    COMPLEX: is_complex,
+    BELOW_TWO_BYTES: is_below_two_bytes,
+    SPARSE: is_sparse,
+}
+_ADVICE = {
+    COMPLEX: INSTEAD_OF_COMPLEX,
+    BELOW_TWO_BYTES: INSTEAD_OF_FLOAT8,
+    SPARSE: INSTEAD_OF_SPARSE,
+}
 A_DRAW = (
     "it draws random numbers, and relevance arrives at it: there is no rule for how a draw depends"
     " on its parameters. Switch the noise off, draw outside of the model and give it the numbers as"
@@ -150,12 +160,8 @@ class _Walk:
             self.stopped[node] = self.choices.constant[node].value
         elif not holds_tensors(node):
             self._number(node)
-        elif is_complex(node):
-            self._gap(node, COMPLEX)
-        elif is_below_two_bytes(node):
-            self._gap(node, BELOW_TWO_BYTES)
-        elif is_sparse(node):
-            self._gap(node, SPARSE)
+        elif reason := next((why for why, found in _NO_CARRIERS.items() if found(node)), None):
+            self._gap(node, reason)
         elif not is_floating(node):
             self.stopped[node] = "integer or boolean values carry no relevance"
         elif is_getitem(node):
