@@ -32,6 +32,8 @@ class OpenedModel:
         output: The output to explain; None: the Engine's default.
         unit: Of the explained number: "logit", "cosine"; empty if unknown.
         ask: Changes batch and target where they depend on each other, as in zero-shot tasks.
+        example: Made-up data for one sample, where the model says what it reads: they show an
+            engine the sizes.
         takes: The hints that it reads itself, whatever its data are (fields of `Hints`).
         needs_position: What to say if a class needs a position that the user did not give.
     """
@@ -42,6 +44,7 @@ class OpenedModel:
     output: str | None = None
     unit: str = ""
     ask: Ask | None = None
+    example: Any = None
     takes: tuple[str, ...] = ()
     needs_position: str = ""
 

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from ..engine import Engine
 from ..errors import InputError, TargetError, suggest
+from ..plan.prepare import ModelSource
 from ..preset.preset import Preset
 from ..results.explanation import Explanation
 from ..run.target import Position, is_class
@@ -25,6 +26,7 @@ from .data.tensors import holds_tensors
 from .hints import Hints
 from .labelling import label, require_classes
 from .readers.tensor_reader import TensorReader
+from .ready import Ready
 from .targets import number_position, number_target
 
 _OWN = ("model", "example_inputs")  # of an engine's arguments, those that a subject gives
@@ -94,6 +96,11 @@ class Subject:
         return self._opened.class_names
 
     @property
+    def module(self) -> ModelSource:
+        """What an engine captures."""
+        return self._opened.module
+
+    @property
     def engine(self) -> Engine:
         """The engine. Raises InputError before anything was explained: data say the sizes."""
         if self._engine is None:
@@ -116,12 +123,43 @@ class Subject:
 
         Every other method does so, too.
         """
-        self._reader(data)
+        self._reader(self._opened.example if data is None else data)
 
     def read(self, data: Any) -> Batch:
         """Return data as the model takes them. Raises InputError if it does not take them."""
         reader = self._reader(data)
         return self._to_device(reader.read(reader.samples(data)))
+
+    def ready(self, data: Any, target: Any = None, position: Any = None) -> Ready:
+        """Return what an engine is called with to explain data; arguments are as for `explain`.
+
+        Raises:
+            InputError: The model does not take such data.
+            TargetError: The target or position names nothing.
+        """
+        return self._ask(self.read(data), target, position)
+
+    def capture(self, data: Any = None) -> Ready:
+        """Return the engine, captured on data, with no question asked yet.
+
+        Args:
+            data: As for `explain`; None: a made-up sample, where the model says what it reads.
+
+        Raises:
+            InputError: The model does not take such data, or has to be shown some.
+        """
+        batch = self.example(data)
+        engine = self._capture(batch)
+        require_classes(self._opened, engine)
+        return Ready(engine, batch)
+
+    def example(self, data: Any = None) -> Batch:
+        """Return data as the model takes them; None: a made-up sample. Raises InputError."""
+        if data is not None:
+            return self.read(data)
+        if self._opened.example is None:
+            raise InputError("this model does not say what its data look like: give some")
+        return self.read(self._opened.example)
 
     def explain(
         self,
@@ -151,9 +189,9 @@ class Subject:
             InputError: The model does not take such data.
             TargetError: The target or position names nothing.
         """
-        batch = self.read(data)
+        asked = self.ready(data, target, position)
         base = reference if _is_ready(reference) else self.read(reference).inputs
-        return self._explain(batch, target, position, ledger=ledger, seed=seed, reference=base)
+        return self._explain(asked, ledger=ledger, seed=seed, reference=base)
 
     def explain_batches(
         self,
@@ -181,6 +219,21 @@ class Subject:
         Raises:
             InputError: The model does not take such data.
         """
+        for asked in self.ready_batches(
+            data, target, batch=batch, position=position, progress=progress
+        ):
+            yield self._explain(asked, ledger=ledger)
+
+    def ready_batches(
+        self,
+        data: Any,
+        target: Any = None,
+        *,
+        batch: int = 32,
+        position: Any = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Ready]:
+        """Yield what an engine is called with, batch by batch, as `explain_batches` does it."""
         if batch < 1:
             raise InputError(f"batch={batch}: at least one sample is needed")
         reader = self._reader(data)
@@ -193,12 +246,19 @@ class Subject:
             read = self._to_device(reader.read(part))
             count = batch if isinstance(reader, TensorReader) else len(part)
             here = slice(start, start + count)
-            yield self._explain(read, _part(target, here), _part(position, here), ledger=ledger)
+            yield self._ask(read, _part(target, here), _part(position, here))
             start += count
             if progress is not None:
                 progress(number + 1, len(parts))
 
-    def _explain(self, batch: Batch, target: Any, position: Any, **rest: Any) -> Explanation:
+    def _explain(self, asked: Ready, **rest: Any) -> Explanation:
+        found = asked.engine.explain(
+            asked.batch.inputs, asked.target, position=asked.position, **rest
+        )
+        return label(found, asked.batch, self._opened, asked.engine)
+
+    def _ask(self, batch: Batch, target: Any, position: Any) -> Ready:
+        """Put a question in the terms of the engine. Raises TargetError."""
         target = number_target(target, self._opened.names)
         place: Position = number_position(position, batch)
         if place is None and self._opened.needs_position and is_class(target):
@@ -209,8 +269,7 @@ class Subject:
             batch, target = self._opened.ask(batch, target)
         engine = self._capture(batch)
         require_classes(self._opened, engine)
-        found = engine.explain(batch.inputs, target, position=place, **rest)
-        return label(found, batch, self._opened, engine)
+        return Ready(engine, batch, target, place)
 
     def _capture(self, batch: Batch) -> Engine:
         if self._engine is None:

@@ -44,8 +44,8 @@ _CASE = {
     "inputs": TEXT,
     "images": TABLE,
     "target": Kind(
-        "a class, a list of classes, or a table of weights by class",
-        lambda v: WHOLE.accepts(v) or many(WHOLE, "").accepts(v) or TABLE.accepts(v),
+        "a class by number or name, a list of classes, or a table of weights by class",
+        lambda v: any(k.accepts(v) for k in (WHOLE, TEXT, many(WHOLE, ""), TEXTS, TABLE)),
     ),
     "position": WHOLE,
     "preset": TEXT,
@@ -187,11 +187,15 @@ def _target(value: Any, where: str) -> Target:
         raise BudgetError(f"{where}: target {value!r} names no class")
     try:
         if isinstance(value, Mapping):
-            return {int(name): float(weight) for name, weight in value.items()}
+            return {_class(name): float(weight) for name, weight in value.items()}
     except (TypeError, ValueError) as error:
         raise BudgetError(f"{where}: target {value!r} names no class: {error}") from error
     found: Target = value
     return found
+
+
+def _class(name: str) -> int | str:
+    return int(name) if name.lstrip("-").isdigit() else name
 
 
 def _images(table: Mapping[str, Any], where: str) -> ImageOptions:

@@ -24,10 +24,11 @@ SEED = 0  # of the draws of models that draw random numbers
 
 @dataclass(frozen=True)
 class Given:
-    """One batch for the model, with its target if it has its own."""
+    """One batch for the model, with its target and position if it has its own."""
 
     inputs: Any  # a tensor, a tuple of arguments, or keyword arguments
     target: Target = None
+    position: Position = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,10 @@ def gather(
     kept, samples = KeptRelevance(), 0
     rows: dict[str, RowSums] = {}
     for given in batches:
+        place = position if given.position is None else given.position
         try:
             explanation = engine.explain(
-                given.inputs, given.target, position=position, ledger=True, seed=SEED
+                given.inputs, given.target, position=place, ledger=True, seed=SEED
             )
         except (TargetError, NotFiniteError) as error:
             nonfinite = _find_nonfinite(engine, given, error)
@@ -96,7 +98,7 @@ def gather(
         ledgers.append(explanation.ledger)
         samples += int(explanation.explained.numel())
         rows = add_rows(rows, explanation)
-        kept = keep_batch(kept, explanation, given.inputs, given.target, position)
+        kept = keep_batch(kept, explanation, given.inputs, given.target, place)
     if not samples:
         raise InputError("there is no sample to explain, so that nothing would be checked")
     return Evidence(engine, tuple(ledgers), samples, kept, None, golden, rows)

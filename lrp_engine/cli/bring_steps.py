@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +15,10 @@ from ..boundary.user_code import calling
 from ..bring import Subject
 from ..bring.data.files import is_path
 from ..bring.data.pictures import ENDINGS as PICTURES
+from ..bring.data.tensors import read_arrays
 from ..bring.hints import UnreadHintError
 from ..bring.joining import join_explanations
+from ..bring.models.checkpoint_folder import load_tokenizer
 from ..errors import InputError
 from ..results.explanation import Explanation
 from .array_files import load_inputs
@@ -39,8 +42,19 @@ def bring(
     said: DataOptions,
     settings: Mapping[str, object],
     options: Mapping[str, Any],
+    *,
+    made_up: bool = False,
 ) -> Brought:
     """Return the model that the user named, and data: those named, or the model's example.
+
+    Args:
+        model: As on the command line.
+        data: Texts or paths.
+        file: Named arrays, in the place of `data`.
+        said: What the options say of the data.
+        settings: Inputs of an ONNX file that are bound.
+        options: Those of the engine.
+        made_up: Whether a made-up sample will do, where only sizes count.
 
     Raises:
         BadParameter: there is no such model, or neither data nor an example.
@@ -48,31 +62,70 @@ def bring(
     """
     if data and file is not None:
         raise typer.BadParameter("give DATA or --inputs, not both")
-    hints = said.hints()
+    hints = {**said.hints(), "tokenizer": named_tokenizer(said.tokenizer)}
     with working("loading the model"):
-        if (Path(model) / "config.json").is_file():
-            _require_data(data)
-            subject = Subject(Path(model), transform=_given_transform(said), **hints, **options)
-            return _brought(subject, _read_data(data, said.pair), said)
-        given = _load(model, settings)
+        given = Path(model) if is_checkpoint(model) else load(model, settings)
         if not isinstance(given, LoadedModel):
-            _require_data(data)
             subject = Subject(given, transform=_given_transform(said), **hints, **options)
-            return _brought(subject, _read_data(data, said.pair), said)
+            with _naming(said):
+                found = _data_of(subject, data, file, said, made_up)
+                subject.refuse_unread(found)
+            return Brought(subject, found)
         found = _read_data(data, said.pair) if data else load_inputs(file, given)
-    transform = _transform(said, given, found)
-    subject = Subject(given.model, transform=transform, **hints, **options)
-    return _brought(subject, found, said)
+    subject = Subject(given.model, transform=_transform(said, given, found), **hints, **options)
+    with _naming(said):
+        subject.refuse_unread(found)
+    return Brought(subject, found)
 
 
-def _brought(subject: Subject, data: Any, said: DataOptions) -> Brought:
-    """Return both. Raises InputError for an option that nothing reads beside such data."""
+def _data_of(
+    subject: Subject, data: Sequence[str], file: Path | None, said: DataOptions, made_up: bool
+) -> Any:
+    """Return the data for a model that reads its own kind of them; None: a made-up sample."""
+    if data:
+        return _read_data(data, said.pair)
+    if file is not None:
+        return read_arrays(file)
+    if not made_up:
+        raise typer.BadParameter(
+            "this model brings no example: name texts or files", param_hint="DATA"
+        )
+    shapes = ", ".join(_sizes(subject.example().inputs))
+    note(f"no DATA: the sizes are those of a made-up sample ({shapes})")
+    return None
+
+
+def _sizes(inputs: Any) -> Iterator[str]:
+    for leaf in pytree.tree_leaves(inputs):
+        if isinstance(leaf, Tensor):
+            yield "x".join(map(str, leaf.shape))
+
+
+def is_checkpoint(model: str) -> bool:
+    """Return whether a text names the folder of a checkpoint."""
+    return (Path(model) / "config.json").is_file()
+
+
+def named_tokenizer(text: str | None) -> Any:
+    """Return the tokenizer that a text names: a folder of transformers, or module:function.
+
+    Raises:
+        BadParameter: there is none.
+        CaptureError: the folder cannot be read.
+    """
+    if text is None:
+        return None
+    return load_tokenizer(Path(text)) if Path(text).is_dir() else named_object(text)
+
+
+@contextmanager
+def _naming(said: DataOptions) -> Iterator[None]:
+    """Name the options behind hints that nothing reads. Raises InputError."""
     try:
-        subject.refuse_unread(data)
+        yield
     except UnreadHintError as error:
         options = ", ".join(map(said.options_of, error.unread))
         raise InputError(f"{options}: {error}") from error
-    return Brought(subject, data)
 
 
 def explain_in_batches(brought: Brought, batch: int | None, **question: Any) -> Explanation:
@@ -96,7 +149,7 @@ def explain_in_batches(brought: Brought, batch: int | None, **question: Any) -> 
     return found
 
 
-def _load(model: str, settings: Mapping[str, object]) -> Any:
+def load(model: str, settings: Mapping[str, object]) -> Any:
     """Return a module with its arguments, or whatever else a Python name stands for."""
     if model.endswith((".onnx", ".pt2")) or ":" not in model:
         return load_model(model, settings)
@@ -120,13 +173,6 @@ def _is_model(thing: Any) -> bool:
     )
 
 
-def _require_data(data: Sequence[str]) -> None:
-    if not data:
-        raise typer.BadParameter(
-            "this model brings no example: name texts or files", param_hint="DATA"
-        )
-
-
 def _read_data(data: Sequence[str], pair: bool) -> Any:
     """Return words of the command line as paths where there are such files, else as texts."""
     if pair:
@@ -141,9 +187,14 @@ def _given_transform(said: DataOptions) -> Any:
     """Return the transform that the options name; None if they name none."""
     if said.transform is not None:
         return named_object(said.transform)
-    mean, std = numbers_of(said.mean, "--image-mean"), numbers_of(said.std, "--image-std")
-    size = size_of(said.size)
+    mean, std = _image_numbers(said)
+    size = size_of(said.image_size)
     return ImageTransform(size, mean or None, std or None) if mean or std or size else None
+
+
+def _image_numbers(said: DataOptions) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean = numbers_of(said.image_mean, "--image-mean")
+    return mean, numbers_of(said.image_std, "--image-std")
 
 
 def _transform(said: DataOptions, loaded: LoadedModel, data: Any) -> Any:

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 from ..boundary.user_code import calling, iterating
+from ..bring.class_names import NO_NAMES
+from ..bring.targets import number_target
 from ..checks.config import CheckCase
 from ..checks.evidence import Evidence, Given, gather, split
 from ..checks.finding import Finding, Report, Status
@@ -19,9 +21,11 @@ from ..checks.run_all import judge, report_uncovered
 from ..engine import Engine
 from ..errors import CoverageError, InputError
 from .array_files import load_inputs
+from .bring_steps import is_checkpoint, load
 from .console import note, working
 from .image_files import is_image, read_images
-from .model_argument import LoadedModel, load_model, named_object
+from .model_argument import LoadedModel, named_object
+from .subject_cases import engine_options, is_read_as_data, start_subject
 
 MODEL_FILES = (".pt2", ".onnx")
 
@@ -37,19 +41,12 @@ def run_case(case: CheckCase, *, update: bool = False) -> Report:
         LrpError: the model, its inputs or its target cannot be used.
     """
     _make_importable(case.folder)
-    is_file = case.model.endswith(MODEL_FILES)
-    loaded = load_model(str(case.path(case.model)) if is_file else case.model, case.settings)
-    batches = batches_of(case, loaded)
-    first = next(batches, None)
-    if first is None:
-        raise InputError(f"{case.inputs} gives no batch")
     try:
-        engine = engine_of(case, loaded, first)
+        engine, batches = _start(case)
     except CoverageError as error:
         return report_uncovered(error, case.name)
     golden = Golden.load(case.golden) if case.golden and not update else None
-    every = itertools.chain([first], batches)
-    evidence = gather(engine, every, position=case.position, golden=golden)
+    evidence = gather(engine, batches, position=case.position, golden=golden)
     report = judge(evidence, case.budget, case.name)
     return _update_golden(case, evidence, report) if update else report
 
@@ -73,23 +70,33 @@ def run_cases(
     return reports
 
 
+def _start(case: CheckCase) -> tuple[Engine, Iterator[Given]]:
+    """Return the engine of a case, captured on its first batch, and all of its batches."""
+    at = case.path(case.model)
+    if is_checkpoint(str(at)):
+        return start_subject(case, at)
+    loaded = load(str(at) if case.model.endswith(MODEL_FILES) else case.model, case.settings)
+    if not isinstance(loaded, LoadedModel):
+        return start_subject(case, loaded)
+    if is_read_as_data(case):
+        return start_subject(case, loaded.model)
+    batches = batches_of(case, loaded)
+    first = next(batches, None)
+    if first is None:
+        raise InputError(f"{case.inputs} gives no batch")
+    return engine_of(case, loaded, first), itertools.chain([first], batches)
+
+
 def engine_of(case: CheckCase, loaded: LoadedModel, first: Given) -> Engine:
     """Return the engine of a case, captured on its first batch."""
-    preset = case.path(case.preset) if case.preset.endswith(".toml") else case.preset
-    return Engine(
-        loaded.model,
-        first.inputs,
-        preset=preset,
-        sources=case.sources or None,
-        output=case.output,
-        rules=[named_object(rule) for rule in case.rules],
-    )
+    return Engine(loaded.model, first.inputs, **engine_options(case))
 
 
 def batches_of(case: CheckCase, loaded: LoadedModel) -> Iterator[Given]:
     """Yield the case's inputs batch by batch, with its target where a batch has none."""
     for given in _batches(case, loaded):
-        with_target = given if given.target is not None else replace(given, target=case.target)
+        own = number_target(case.target, NO_NAMES) if given.target is None else given.target
+        with_target = replace(given, target=own)
         yield from split(with_target, case.batch)
 
 

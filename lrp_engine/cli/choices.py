@@ -3,7 +3,10 @@
 `tests/test_imports.py` compares them with the tables that they stand for.
 """
 
-MODEL_FORMS = "an .onnx file, a .pt2 file written by torch.export.save, or module:attribute"
+MODEL_FORMS = (
+    "an .onnx file, a .pt2 file written by torch.export.save, the folder of a checkpoint of"
+    " transformers, or module:attribute"
+)
 REPORT_FORMATS = ("terminal", "json", "junit", "github", "markdown")
 ESTIMATORS = (
     "gradient",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -68,44 +71,97 @@ AxisNames = Annotated[
     str | None, typer.Option("--axes", help='Names of the input\'s axes: "batch channel time".')
 ]
 Rate = Annotated[float | None, typer.Option("--rate", help="Samples per second of the input.")]
+FeatureList = Annotated[
+    str | None, typer.Option("--features", help="Names of the features: age,income.")
+]
+TokenizerName = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer", metavar="NAME", help="A folder of transformers, or module:function."
+    ),
+]
+Pooling = Annotated[
+    str | None,
+    typer.Option("--pooling", help="How an encoder makes one vector of tokens': mean or cls."),
+]
 Pair = Annotated[bool, typer.Option("--pair", help="DATA are two texts that belong together.")]
 Truncate = Annotated[bool, typer.Option("--truncate", help="Cut texts that are too long.")]
+
+_LISTS = ("classes", "features", "candidates")
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Hold what the options say of the data; None: nothing."""
+    """Hold what the options say of the data; None: nothing. Each field is an option."""
 
-    classes: str | None = None
-    candidates: str | None = None
-    transform: str | None = None
-    size: str | None = None
-    mean: str | None = None
-    std: str | None = None
-    axes: str | None = None
-    rate: float | None = None
-    pair: bool = False
-    truncate: bool = False
+    tokenizer: TokenizerName = None
+    classes: ClassList = None
+    features: FeatureList = None
+    candidates: CandidateList = None
+    pooling: Pooling = None
+    transform: TransformName = None
+    image_size: ImageSize = None
+    image_mean: ImageMean = None
+    image_std: ImageStd = None
+    axes: AxisNames = None
+    rate: Rate = None
+    pair: Pair = False
+    truncate: Truncate = False
 
     def options_of(self, hint: str) -> str:
         """Return the options given that say a hint of `Subject`, as they are written.
 
         Example:
             >>> from lrp_engine.cli.data_options import DataOptions
-            >>> DataOptions(size="224", mean="0.5").options_of("transform")
+            >>> DataOptions(image_size="224", image_mean="0.5").options_of("transform")
             '--image-size, --image-mean'
         """
         if hint != "transform":
             return f"--{hint}"
-        images = {"--image-size": self.size, "--image-mean": self.mean, "--image-std": self.std}
+        images = {
+            "--image-size": self.image_size,
+            "--image-mean": self.image_mean,
+            "--image-std": self.image_std,
+        }
         given = [name for name, value in images.items() if value is not None]
         return "--transform" if self.transform is not None else ", ".join(given)
 
     def hints(self) -> dict[str, Any]:
-        """Return what is said as keywords of `Subject`, without those of images."""
-        lists = {"classes": names_of(self.classes), "candidates": names_of(self.candidates)}
-        rest = {"axes": self.axes, "rate": self.rate, "truncate": self.truncate}
+        """Return what is said as keywords of `Subject`, without those of images and texts."""
+        lists = {name: names_of(getattr(self, name)) for name in _LISTS}
+        rest = {name: getattr(self, name) for name in ("pooling", "axes", "rate", "truncate")}
         return {**lists, **rest}
+
+
+NOTHING_SAID: DataOptions = DataOptions()
+
+
+def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what data are: it gets them as one argument, `said`.
+
+    Typer reads options off a signature, so each field of `DataOptions` becomes a parameter there.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    options = get_type_hints(DataOptions, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name == "said":
+            parameters += [
+                parameter.replace(name=f.name, annotation=options[f.name], default=f.default)
+                for f in fields(DataOptions)
+            ]
+        else:
+            parameters.append(parameter.replace(annotation=hints[parameter.name]))
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        said = DataOptions(**{f.name: given.pop(f.name) for f in fields(DataOptions)})
+        command(said=said, **given)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
 
 
 def names_of(text: str | None) -> list[str] | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..boundary.reading import reading
+from ..bring.data.files import find_files
 from ..checks.config import ImageOptions
 from ..errors import InputError
 
@@ -26,7 +27,7 @@ def is_image(path: Path) -> bool:
 
 
 def read_images(path: Path, options: ImageOptions) -> Tensor:
-    """Read one file, or all images of a folder in the order of their names.
+    """Read one file, or all images of a folder with its subfolders, in the order of their paths.
 
     Returns:
         A tensor (samples, channels, height, width) in [0, 1] before `mean` and `std` are applied.
@@ -34,9 +35,7 @@ def read_images(path: Path, options: ImageOptions) -> Tensor:
     Raises:
         InputError: there are no images, one cannot be read, or their sizes differ.
     """
-    files = sorted(f for f in path.iterdir() if is_image(f)) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"{path} holds no image ({', '.join(ENDINGS)})")
+    files = [sample.value for sample in find_files(path, ENDINGS, "image")]
     images = [_read(file, options) for file in files]
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:

@@ -24,14 +24,6 @@ InputFile = Annotated[
         help="Named arrays: .npz, .safetensors or .pt. Default: the example inputs of the model.",
     ),
 ]
-TargetText = Annotated[
-    str | None,
-    typer.Option("--target", metavar="N", help="A class, or one class per sample: 3 or 3,5,1."),
-]
-TargetJson = Annotated[
-    str | None,
-    typer.Option(metavar="JSON", help="""Weighted classes: '{"3": 1, "5": -1}'."""),
-]
 TargetPosition = Annotated[
     int | None, typer.Option(metavar="N", help="Position of the target in a sequence; -1: last.")
 ]
@@ -72,26 +64,6 @@ DEFAULT_PRESET = "auto"
 CHECKED_PRESET = "attnlrp"  # a check names its rules: it must not follow the choice of `auto`
 
 
-def target_of(text: str | None, weights: str | None) -> Target:
-    """Return the target that the two options name; None if neither is given.
-
-    Raises BadParameter if they cannot be read or are given together.
-    """
-    if text is not None and weights is not None:
-        raise typer.BadParameter("give --target or --target-json, not both")
-    if weights is not None:
-        return _weighted(weights)
-    if text is None:
-        return None
-    try:
-        classes = [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is not a class number, nor several with commas", param_hint="--target"
-        ) from error
-    return classes if "," in text else classes[0]
-
-
 def class_of(text: str) -> Target:
     """Return the class that a text names, or weighted classes in JSON. Raises BadParameter."""
     if text.lstrip().startswith("{"):
@@ -102,6 +74,11 @@ def class_of(text: str) -> Target:
         raise typer.BadParameter(
             f"{text!r} is not a class number", param_hint="--target"
         ) from error
+
+
+def engine_options(preset: str, sources: list[str] | None, output: str | None) -> dict[str, object]:
+    """Return the options of an engine as its keywords."""
+    return {"preset": preset, "sources": sources or None, "output": output}
 
 
 def settings_of(texts: list[str] | None) -> dict[str, object]:

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..engine import Engine
 from ..errors import ConservationError
 from ..results.explanation import Explanation
-from ..run.target import Target
 from .array_files import load_inputs
+from .bring_steps import bring
 from .console import note, working
+from .data_options import DataOptions
 from .model_argument import load_model
 
 
 def prepare(
     model: str,
+    data: Sequence[str] | None,
     file: Path | None,
-    preset: str,
-    sources: Sequence[str] | None,
-    output: str | None,
+    said: DataOptions,
     settings: Mapping[str, object],
+    options: Mapping[str, Any],
 ) -> tuple[Engine, object]:
     """Return an engine for the model that the user named, and the inputs to call it with.
 
-    The notes of the capture are printed.
+    Where the model says what it reads, a made-up sample will do. The notes of the capture are
+    printed.
     """
-    with working("loading the model"):
-        loaded = load_model(model, settings)
-        inputs = load_inputs(file, loaded)
+    brought = bring(model, data or [], file, said, settings, options, made_up=True)
     with working("capturing the model and planning"):
-        engine = Engine(loaded.model, inputs, preset=preset, sources=sources or None, output=output)
-    for text in engine.captured.notes:
+        ready = brought.subject.capture(brought.data)
+    for text in ready.engine.captured.notes:
         note(text)
-    return engine, inputs
+    return ready.engine, ready.batch.inputs
 
 
 def read_reference(model: str, reference: str | None, settings: Mapping[str, object]) -> object:
@@ -44,21 +45,6 @@ def read_reference(model: str, reference: str | None, settings: Mapping[str, obj
         return float(reference)
     except ValueError:
         return load_inputs(Path(reference), load_model(model, settings))
-
-
-def explain(
-    engine: Engine,
-    inputs: object,
-    target: Target,
-    position: int | None,
-    seed: int | None = None,
-    reference: object = None,
-) -> Explanation:
-    """Explain one batch, with the ledger; `seed` is that of the model's random draws."""
-    with working("explaining"):
-        return engine.explain(
-            inputs, target, position=position, ledger=True, seed=seed, reference=reference
-        )
 
 
 def imbalance(explanation: Explanation, tolerance: float | None = None) -> ConservationError | None:

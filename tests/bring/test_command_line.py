@@ -136,3 +136,24 @@ def test_mistakes_are_told_in_one_line_and_in_json(
     error = json.loads(result.stdout)["error"]
     assert words in error["message"]
     assert "Traceback" not in result.output
+
+
+def test_every_command_takes_a_checkpoint_and_texts(folder: Path) -> None:
+    from tests.bring import nets
+
+    nets.classifier().save_pretrained("bert")
+    nets.wordpiece().save_pretrained("bert")
+    Path("reviews.txt").write_text("the good film\nthe bad book was read\n")
+    assert as_json("coverage", "bert")["ok"]  # on a made-up text
+    names = as_json("names", "bert", "a good film")
+    assert names["inputs"][0]["name"] == "input_ids"
+    assert as_json("plan", "bert", "reviews.txt", "--policy", "keep")["policies"]
+    assert as_json("check", "bert", "--inputs", "reviews.txt", "--target", "positive")["ok"]
+    for arguments, words in [
+        (("coverage", "bert", "--image-size", 3), "--image-size: transform= would be ignored"),
+        (("check", "bert", "--target", "positive"), "name its inputs"),
+        (("check", "bert", "--inputs", "reviews.txt", "--target", "goood"), "no class 'goood'"),
+    ]:
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert words in result.stderr

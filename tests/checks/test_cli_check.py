@@ -171,7 +171,7 @@ def test_images_of_one_size_need_no_options(run: Run) -> None:
         (("model =", "modle ="), "did you mean 'model'"),
         (('name = "pictures"', 'name = "dense[mine]"'), "two checks are called"),
         (("size = 8", "size = [8, 8, 8]"), "images: size is one number"),
-        (("1 = 1.0", "cat = 1.0"), "names no class"),
+        (("1 = 1.0", "1 = 'much'"), "names no class"),
         (("absorbed.bias = 50", 'absorbed.bias = "much"'), "a number of at least 0"),
         (('"pictures"\nimages', '"nowhere"\nimages'), "there are no inputs"),
         (("golden/dense", "golden/none"), "there is no golden result"),

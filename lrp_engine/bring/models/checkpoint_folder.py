@@ -49,6 +49,12 @@ def _load(library: Any, kind: str, folder: Path) -> Any:
         raise CaptureError(f"{folder} cannot be read by {kind}: {said}") from fault
 
 
+def load_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer of a folder. Raises CaptureError, or InputError without transformers."""
+    library: Any = load_library("transformers", "transformers", "a folder of a tokenizer")
+    return _load(library, "AutoTokenizer", folder)
+
+
 def _load_if(library: Any, kind: str, folder: Path, prefix: str) -> Any:
     """Load a part if the folder has files of it."""
     return _load(library, kind, folder) if any(folder.glob(f"{prefix}*")) else None

@@ -11,6 +11,8 @@ from ..hints import Hints
 from ..readers.text_reader import TextReader, text_arguments
 from .hf_parts import HfParts
 
+EXAMPLE = "an example"  # of a text: it shows an engine that there are several tokens
+
 
 def text_reader(parts: HfParts, hints: Hints, *, at_last: bool = False) -> TextReader:
     """Return the reader of a model's texts. Raises InputError without a tokenizer."""

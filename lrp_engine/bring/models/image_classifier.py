@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import InputError
@@ -18,6 +20,8 @@ from ..hints import Hints
 from ..opened import OpenedModel
 from ..readers.picture_reader import PictureReader, find_shift
 from .hf_parts import HfParts
+
+_GREY: NDArray[np.uint8] = np.full((224, 224, 3), 128, dtype=np.uint8)  # an image as an example
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         partial(_choose, reader),
         parts.class_names(hints),
         unit="logit",
+        example=None if transform is None else _GREY,
         takes=("classes",),
     )
 

@@ -17,7 +17,7 @@ from ..hints import Hints
 from ..opened import OpenedModel
 from ..readers.text_reader import IDS, MASK
 from .hf_parts import HfParts
-from .hf_texts import always
+from .hf_texts import EXAMPLE, always
 
 POOLINGS = ("mean", "cls")
 
@@ -91,4 +91,6 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         raise InputError(f"{said}, by which a sentence's vector is made of its tokens'{hint}")
     reader = PairReader(parts.encoder(hints))
     model = Similarity(parts.model, pooling).eval()
-    return OpenedModel(model, always(reader), unit="cosine", takes=("pooling",))
+    return OpenedModel(
+        model, always(reader), unit="cosine", example=(EXAMPLE, EXAMPLE), takes=("pooling",)
+    )

@@ -45,6 +45,7 @@ def open_model(model: Any, hints: Hints) -> OpenedModel:
         names,
         output=None if converted.scores is None else converted.scores.name,
         unit="score" if names.classes and (converted.raw or converted.scores) else "",
+        example=np.zeros((1, model.n_features_in_)),
         takes=("classes", "features") if _classes(model) else ("features",),
         ask=AskEstimator(model, module, features, converted.raw, converted.scores),
     )

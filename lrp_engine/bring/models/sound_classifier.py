@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from ...boundary.user_code import calling
@@ -72,4 +73,8 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         reader = SoundReader(hints.rate)
         return OpenedModel(parts.model, always(reader), names, unit="logit", takes=("classes",))
     features = FeatureReader(parts.processor, parts.input_name)
-    return OpenedModel(parts.model, always(features), names, unit="logit", takes=("classes",))
+    rate = int(parts.processor.sampling_rate)
+    second = (np.zeros(rate, dtype=np.float32), rate)
+    return OpenedModel(
+        parts.model, always(features), names, unit="logit", example=second, takes=("classes",)
+    )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..hints import Hints
 from ..opened import OpenedModel
 from .hf_parts import HfParts
-from .hf_texts import always, text_reader
+from .hf_texts import EXAMPLE, always, text_reader
 
 
 def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
     """Open a classifier of texts."""
-    reader = text_reader(parts, hints)
+    reader, names = text_reader(parts, hints), parts.class_names(hints)
     return OpenedModel(
-        parts.model, always(reader), parts.class_names(hints), unit="logit", takes=("classes",)
+        parts.model, always(reader), names, unit="logit", example=EXAMPLE, takes=("classes",)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..hints import Hints
 from ..opened import OpenedModel
 from .hf_parts import HfParts
-from .hf_texts import always, text_reader
+from .hf_texts import EXAMPLE, always, text_reader
 
 
 def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
@@ -15,6 +15,7 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         always(text_reader(parts, hints)),
         parts.class_names(hints),
         unit="logit",
+        example=EXAMPLE,
         takes=("classes",),
         needs_position="every word has its own classes: say which one, as position='Paris', or the"
         " position of a token",

@@ -25,7 +25,7 @@ from ..opened import OpenedModel
 from ..readers.text_reader import IDS, MASK
 from ..token_names import TokenNames
 from .hf_parts import HfParts
-from .hf_texts import always
+from .hf_texts import EXAMPLE, always
 
 _WRITTEN = "decoder_input_ids"
 _WRITTEN_MASK = "decoder_attention_mask"
@@ -94,4 +94,5 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
             " it starts with (config.decoder_start_token_id): give an Engine the model, and tensors"
         )
     reader = WritingReader(parts.encoder(hints), int(torch.as_tensor(start)))
-    return OpenedModel(parts.model, always(reader), TokenNames(reader.encoder), unit="logit")
+    names, example = TokenNames(reader.encoder), (EXAMPLE, EXAMPLE)
+    return OpenedModel(parts.model, always(reader), names, unit="logit", example=example)

@@ -19,7 +19,7 @@ from ..hints import Hints
 from ..opened import Asked, OpenedModel
 from ..readers.text_reader import TextReader
 from .hf_parts import HfParts
-from .hf_texts import always, text_reader
+from .hf_texts import EXAMPLE, always, text_reader
 
 _TEMPLATE = "This example is {}."
 
@@ -132,6 +132,7 @@ def open_parts(parts: HfParts, hints: Hints) -> OpenedModel:
         always(reader),
         ClassNames(tuple(given)),
         unit="logit of entailment",
+        example=EXAMPLE,
         takes=("candidates", "classes"),
         ask=AskEntailment(parts.model, reader, found[0]),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import data_options as d
 from .. import options as o
 from ..choices import REPORT_FORMATS
 from ..console import reporting
@@ -26,7 +27,8 @@ OptionalModel = Annotated[
     typer.Argument(metavar="[MODEL]", help=f"As elsewhere. Default: all of {DEFAULT_FILE}."),
 ]
 InputsText = Annotated[
-    str | None, typer.Option(help="Arrays (.npz, .safetensors, .pt), images, or module:function.")
+    str | None,
+    typer.Option(help="Arrays, images, texts (.txt), a table (.csv), sound, or module:function."),
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples per explanation.")]
 Tolerance = Annotated[
@@ -56,8 +58,8 @@ ReportFiles = Annotated[
 def check(
     model: OptionalModel = None,
     inputs: InputsText = None,
-    target: o.TargetText = None,
-    target_json: o.TargetJson = None,
+    target: d.TargetName = None,
+    target_json: d.NamedTargetJson = None,
     position: o.TargetPosition = None,
     preset: o.PresetName = o.CHECKED_PRESET,
     source: o.SourceNames = None,
@@ -90,7 +92,7 @@ def check(
                 name=model,
                 model=model,
                 inputs=inputs,
-                target=o.target_of(target, target_json),
+                target=d.named_target_of(target, target_json, None),
                 position=position,
                 preset=preset,
                 sources=tuple(source or ()),

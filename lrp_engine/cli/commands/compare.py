@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _FEWEST = 2
 
 
+@d.with_data_options
 def compare(
     model: o.ModelName,
     data: d.DataTexts = None,
@@ -33,10 +34,7 @@ def compare(
     ] = None,
     output_name: o.OutputName = None,
     setting: o.SettingTexts = None,
-    transform: d.TransformName = None,
-    image_size: d.ImageSize = None,
-    image_mean: d.ImageMean = None,
-    image_std: d.ImageStd = None,
+    said: d.DataOptions = d.NOTHING_SAID,
     sample: Annotated[int, typer.Option(min=0, help="Which sample is compared.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the maps side by side.")] = None,
     as_json: o.AsJson = False,
@@ -47,12 +45,7 @@ def compare(
     if len(names) < _FEWEST:
         raise typer.BadParameter("give --preset twice or more", param_hint="--preset")
     chosen = d.named_target_of(target, target_json, rather_than)
-    said = d.DataOptions(transform=transform, size=image_size, mean=image_mean, std=image_std)
-    options = {
-        "preset": names[0],
-        "sources": None if source is None else [source],
-        "output": output_name,
-    }
+    options = o.engine_options(names[0], None if source is None else [source], output_name)
     with reporting(as_json, debug):
         from ...show.agreement import agreement_table
         from ..agreement_output import compared_maps, comparison_as_json, draw_comparison

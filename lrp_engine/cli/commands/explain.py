@@ -12,6 +12,7 @@ from .. import options as o
 from ..console import print_json, report, reporting, working
 
 
+@d.with_data_options
 def explain(
     model: o.ModelName,
     data: d.DataTexts = None,
@@ -30,16 +31,7 @@ def explain(
     setting: o.SettingTexts = None,
     seed: o.DrawSeed = None,
     reference: o.ReferenceText = None,
-    classes: d.ClassList = None,
-    candidates: d.CandidateList = None,
-    transform: d.TransformName = None,
-    image_size: d.ImageSize = None,
-    image_mean: d.ImageMean = None,
-    image_std: d.ImageStd = None,
-    axes: d.AxisNames = None,
-    rate: d.Rate = None,
-    pair: d.Pair = False,
-    truncate: d.Truncate = False,
+    said: d.DataOptions = d.NOTHING_SAID,
     save: Annotated[Path | None, typer.Option(help="Write a .safetensors file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a sample's first source.")] = None,
     html: Annotated[
@@ -54,13 +46,7 @@ def explain(
     if scores and output_name is not None:
         raise typer.BadParameter("give --output-name or --scores, not both")
     bound = o.settings_of(setting)
-    images = (transform, image_size, image_mean, image_std)
-    said = d.DataOptions(classes, candidates, *images, axes, rate, pair, truncate)
-    options = {
-        "preset": preset,
-        "sources": source or None,
-        "output": "scores" if scores else output_name,
-    }
+    options = o.engine_options(preset, source, "scores" if scores else output_name)
     with reporting(as_json, debug):
         from .. import shared_steps
         from ..bring_steps import bring, explain_in_batches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .. import data_options as d
 from .. import options as o
 from ..console import print_json, print_table, reporting
 
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
 HEAD = ("name", "numbers", "shape")
 
 
+@d.with_data_options
 def names(
     model: o.ModelName,
+    data: d.DataTexts = None,
     inputs: o.InputFile = None,
     setting: o.SettingTexts = None,
+    said: d.DataOptions = d.NOTHING_SAID,
     as_json: o.AsJson = False,
     debug: o.Debug = False,
 ) -> None:
@@ -31,15 +35,13 @@ def names(
     bound = o.settings_of(setting)
     with reporting(as_json, debug):
         from ...plan.prepare import prepare
-        from ..array_files import load_inputs
+        from ..bring_steps import bring
         from ..console import note, working
-        from ..model_argument import load_model
 
-        with working("loading the model"):
-            loaded = load_model(model, bound)
-            given = load_inputs(inputs, loaded)
+        brought = bring(model, data or [], inputs, said, bound, {}, made_up=True)
         with working("capturing the model"):
-            captured = prepare(loaded.model, given).captured
+            given = brought.subject.example(brought.data).inputs
+            captured = prepare(brought.subject.module, given).captured
         for text in captured.notes:
             note(text)
         tables = _tables(captured)

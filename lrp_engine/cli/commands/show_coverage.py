@@ -6,18 +6,22 @@ from typing import Annotated
 
 import typer
 
+from .. import data_options as d
 from .. import options as o
 from ..console import print_json, reporting
 from ..tables import print_coverage, print_coverage_markdown, print_plan
 
 
+@d.with_data_options
 def coverage(
     model: o.ModelName,
+    data: d.DataTexts = None,
     inputs: o.InputFile = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
     setting: o.SettingTexts = None,
+    said: d.DataOptions = d.NOTHING_SAID,
     as_json: o.AsJson = False,
     debug: o.Debug = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
@@ -33,7 +37,8 @@ def coverage(
     with reporting(as_json, debug):
         from ..shared_steps import prepare
 
-        engine, _ = prepare(model, inputs, preset, source, output_name, bound)
+        options = o.engine_options(preset, source, output_name)
+        engine, _ = prepare(model, data, inputs, said, bound, options)
         found = engine.coverage()
     if as_json:
         rows = {"plan": [list(row) for row in engine.plan.rows()]} if plan else {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import data_options as d
 from .. import options as o
 from ..console import (
     print_json,
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 HEAD = ("policy", "promises#", "kept#", "computed again#", "kept bytes#", "peak#", "work twice#")
 
 
+@d.with_data_options
 def plan(
     model: o.ModelName,
+    data: d.DataTexts = None,
     inputs: o.InputFile = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
     setting: o.SettingTexts = None,
+    said: d.DataOptions = d.NOTHING_SAID,
     policy: Annotated[
         list[str] | None,
         typer.Option(help="keep, balanced, low_memory, or a budget: 500MB. Default: all three."),
@@ -59,7 +63,8 @@ def plan(
 
         if plot is not None:
             require_ending(plot, PICTURES)
-        engine, _ = prepare(model, inputs, preset, source, output_name, bound)
+        options = o.engine_options(preset, source, output_name)
+        engine, _ = prepare(model, data, inputs, said, bound, options)
         names = policy or ["keep", "balanced", "low_memory"]
         programs = {name: _program(engine.with_policy(name), row) for name in names}
         if plot is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .. import data_options as d
 from .. import options as o
 from ..console import (
     print_json,
@@ -16,14 +17,17 @@ from ..console import (
 )
 
 
+@d.with_data_options
 def package(
     model: o.ModelName,
     save: Annotated[Path, typer.Option(help="The .pt2 file to write.")],
+    data: d.DataTexts = None,
     inputs: o.InputFile = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
     source: o.SourceNames = None,
     output_name: o.OutputName = None,
     setting: o.SettingTexts = None,
+    said: d.DataOptions = d.NOTHING_SAID,
     as_json: o.AsJson = False,
     debug: o.Debug = False,
 ) -> None:
@@ -36,7 +40,8 @@ def package(
         from ...promises.policy import format_bytes
         from ..shared_steps import prepare
 
-        engine, given = prepare(model, inputs, preset, source, output_name, bound)
+        options = o.engine_options(preset, source, output_name)
+        engine, given = prepare(model, data, inputs, said, bound, options)
         with working("compiling"):
             engine.package(save, given)
         size = save.stat().st_size
