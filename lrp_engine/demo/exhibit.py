@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..plan.prepare import ModelSource
 from ..results.explanation import Explanation
+from ..show.figure import Look
 
 MODELS: Path = Path(__file__).with_name("models")
 DATA: Path = Path(__file__).with_name("data")
@@ -111,6 +112,7 @@ class Exhibit:
         deletion: The test.
         credits: Whose work is shown.
         needs: Packages by the names under which they are imported, and how each is installed.
+        look: How its pictures are to look.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Exhibit:
     deletion: Deletion
     credits: tuple[Credit, ...]
     needs: Mapping[str, str] = field(default_factory=dict)
+    look: Look = field(default_factory=Look)
 
     def missing(self) -> str:
         """Say what has to be installed first; "" if nothing."""

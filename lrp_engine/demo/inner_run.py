@@ -42,7 +42,8 @@ class InnerRun(fx.Interpreter):
         return found
 
     def _find(self, name: str) -> fx.Node:
-        return next(node for node in self.graph.nodes if node.name == name)
+        found: fx.Node = next(node for node in self.graph.nodes if node.name == name)
+        return found
 
     def _behind(self, source: fx.Node) -> set[fx.Node]:
         """Return the nodes that depend on one."""

@@ -14,7 +14,6 @@ from ..results.explanation import Explanation
 from ..results.page_content import content_of
 from ..results.plotting import Given, picture_of
 from ..show.figure import Picture, draw_board
-from ..show.figure.look import Look
 from ..show.page import Book, Chapter, write_book
 from .digit_cases import ABOUT_DIGITS, DIGITS_CREDIT
 from .exhibit import Credit
@@ -70,7 +69,10 @@ def table_of_falls(shown: Shown) -> Overview:
         title=f"{test.named[0].upper()}{test.named[1:]} without some {test.what}",
         head=("", "without#", "whole#", *(f"{name}#" for name in names)),
         rows=rows,
-        notes=[f"Chosen by the preset {names[0]}, {_other_ways(names[1:])}; * is the lowest."],
+        notes=[
+            f"Entries are chosen by relevance under {names[0]}, the preset explained above;"
+            f" {_other_ways(names[1:])}. * marks the lowest number of a row."
+        ],
     )
 
 
@@ -80,7 +82,7 @@ def _marked(score: float, lowest: float) -> str:
 
 def _other_ways(names: Sequence[str]) -> str:
     said = {"loudest": "where the source held most", "random": "at random (mean of 5 draws)"}
-    return ", ".join(said.get(name, f"by {name}") for name in names)
+    return "; ".join(said.get(name, f"under {name}") for name in names)
 
 
 def _chapter(shown: Shown) -> Chapter:
@@ -102,7 +104,7 @@ def _texts(credits: Sequence[Credit]) -> list[tuple[str, str]]:
 def _picture(shown: Shown, finding: Finding) -> Picture:
     labels = replace(finding.explanation.labels, notes=(_one_line(shown, finding),))
     explanation = finding.explanation.labelled(labels)
-    return picture_of(explanation, None, 0, Given(), Look())
+    return picture_of(explanation, None, 0, Given(), shown.exhibit.look)
 
 
 def _one_line(shown: Shown, finding: Finding) -> str:

@@ -84,8 +84,8 @@ def _is_geometric(rows: np.ndarray) -> bool:
     """Return whether rows are equally spaced in pitch, not in Hz."""
     if len(rows) < 3 or rows[0] <= 0:
         return False
-    middle = float(rows[len(rows) // 2])
-    return abs(middle**2 / (rows[0] * rows[-1]) - 1) < 0.2 and rows[-1] > 4 * rows[0]
+    first, middle, last = rows[[0, len(rows) // 2, -1]].tolist()
+    return bool(abs(middle**2 / (first * last) - 1) < 0.2 and last > 4 * first)
 
 
 def _octaves(rows: np.ndarray) -> list[float]:

@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from ...boundary.media import read_image
 from ...errors import InputError
 from ...results.explanation import Explanation
+from ...show.figure import Look, Overlay
 from ...show.images import as_images
 from ..exhibit import DATA, Case, Credit, Deletion, Exhibit
 from ..face_net import FaceNet
@@ -99,6 +100,7 @@ FACE: Exhibit = Exhibit(
             "photograph: Eileen Collins", "NASA", "in the public domain", (), "https://www.nasa.gov"
         ),
     ),
+    look=Look(overlay=Overlay.ALPHA, scale=0.02),
     needs={
         "facenet_pytorch": "pip install --no-deps facenet-pytorch==2.6.0",
         "PIL": "pip install pillow",
