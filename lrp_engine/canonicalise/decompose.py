@@ -22,7 +22,7 @@ from ..graphs.nodes import (
     part_of,
     whole_of,
 )
-from .recipes import RECIPES, Recipe
+from .recipes import RECIPES, RECIPES_BY_NAME, Recipe
 from .recurrent_layers import RECURRENT_LAYERS
 from .rewriting import Copies, Rewritten, rewrite
 
@@ -84,6 +84,7 @@ def find_recipe(target: Target) -> Recipe | None:
     """Return our decomposition of an op, or torch's (its composite kernel, the Python table)."""
     if not isinstance(target, OpOverload):
         return None
-    if target in RECIPES:
-        return RECIPES[target]
+    known = RECIPES.get(target) or RECIPES_BY_NAME.get(str(target))
+    if known is not None:
+        return known
     return target.decompose if is_composite(target) else decomposition_table.get(target)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from ..graphs.aten import aten
+from ..kernels.deformable import deform_conv_of_torchvision
 from .embedding_bags import BAGS, embedding_bag
 from .recurrent_layers import RECURRENT_LAYERS
 from .short_time_fourier import istft, stft, stft_of_padded
@@ -81,4 +82,9 @@ RECIPES: dict[OpOverload, Recipe] = {
     aten.copysign.Tensor: copy_sign,
     aten.remainder.Scalar_Tensor: remainder_of_number,
     aten.scatter.reduce: scatter_by_name,
+}
+
+# Of libraries that may not be loaded, by name.
+RECIPES_BY_NAME: dict[str, Recipe] = {
+    "torchvision.deform_conv2d.default": deform_conv_of_torchvision,
 }

@@ -17,7 +17,17 @@ _DOMAINS: Mapping[str, str] = {
 }
 _TREES = "trees are step functions, which relevance does not pass"
 _KERNELS = "support vector machines compare with stored samples; there is no rule for that"
+_TEXT = "text is turned into numbers before a model is explained: cut the file behind this node"
+_OPTIONAL = "values that may be absent are not supported: export the model without them"
 _OPS: Mapping[tuple[str, str], str] = {
+    **{("", name): _TEXT for name in ("RegexFullMatch", "StringConcat", "StringNormalizer")},
+    **{("", name): _TEXT for name in ("StringSplit", "TfIdfVectorizer")},
+    **{("", name): _OPTIONAL for name in ("Optional", "OptionalGetElement", "OptionalHasElement")},
+    ("", "ImageDecoder"): "files of images are decoded before a model is explained",
+    ("", "MaxRoiPool"): "how many pixels a cell has depends on the regions; RoiAlign is supported",
+    ("", "MelWeightMatrix"): "it computes a constant: write its result into the file",
+    ("", "Multinomial"): "it draws classes, and relevance does not pass a draw",
+    ("", "Unique"): "how long its result is depends on the values; there is no rule for that",
     ("ai.onnx.ml", "TreeEnsemble"): _TREES,
     ("ai.onnx.ml", "TreeEnsembleClassifier"): _TREES,
     ("ai.onnx.ml", "TreeEnsembleRegressor"): _TREES,

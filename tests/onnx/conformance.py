@@ -31,10 +31,9 @@ from lrp_engine.onnx.op_table import load_op_table
 from lrp_engine.onnx.tensors import tensor_of
 from lrp_engine.onnx.values import as_host, as_ints, as_number
 
-# Outside of what networks consist of: text, images, training, losses, bits, boxes, trees.
-_EXCLUDED = """Adagrad Adam ArrayFeatureExtractor Bernoulli Binarizer BitCast BitShift BitwiseAnd
-    BitwiseNot BitwiseOr BitwiseXor ImageDecoder
-    LabelEncoder MelWeightMatrix Momentum NegativeLogLikelihoodLoss NonMaxSuppression
+# Outside of what networks consist of: text, images, training, losses, trees.
+_EXCLUDED = """Adagrad Adam ArrayFeatureExtractor Bernoulli Binarizer BitCast ImageDecoder
+    LabelEncoder MelWeightMatrix Momentum NegativeLogLikelihoodLoss
     OptionalGetElement OptionalHasElement RegexFullMatch SequenceInsert SequenceMap
     SoftmaxCrossEntropyLoss SplitToSequence StringConcat StringNormalizer StringSplit
     TfIdfVectorizer TreeEnsemble Unique"""

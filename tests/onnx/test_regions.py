@@ -57,3 +57,33 @@ def test_what_differs_between_runtimes_is_refused(tmp_path: Path, attributes: di
     file = written(tmp_path / "regions.onnx", 16, **attributes)
     with pytest.raises(Unsupported, match=r"RoiAlign.*(which of several|how many places)"):
         lrp.Engine(file, torch.zeros(2, 2, 6, 7), dynamic=False)
+
+
+DETECTOR = """<ir_version: 8, opset_import: ["" : 17]>
+detector (float[1, 4, 3] x) => (float[k] best)
+<float[1, 4, 4] boxes = {0, 0, 4, 4, 1, 1, 5, 5, 8, 8, 9, 9, 0, 0, 4, 4.5},
+ float[3, 1] w = {1, -2, 3}, int64[1] minus = {-1}, int64[1] count = {3},
+ float[1] overlap = {0.3}, float[1] least = {-10}, int64[1] last = {2}>
+{
+    product = MatMul(x, w)
+    scores = Transpose<perm = [0, 2, 1]>(product)
+    kept = NonMaxSuppression(boxes, scores, count, overlap, least)
+    box = Gather<axis = 1>(kept, last)
+    flat = Reshape(scores, minus)
+    found = Gather(flat, box)
+    best = Reshape(found, minus)
+}
+"""
+
+
+def test_boxes_that_are_kept_choose_which_scores_are_explained() -> None:
+    model = onnx.parser.parse_model(DETECTOR)
+    x = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (expected,) = session.run(None, {"x": x.numpy()})
+    explanation = lrp.Engine(lrp.onnx.load(model), x).explain(x, lambda y: y[0])
+    torch.testing.assert_close(explanation.output["best"], torch.from_numpy(expected))
+    relevance = explanation.relevance["x"][0].sum(1)
+    assert len(expected) == 2
+    torch.testing.assert_close(relevance.max(), torch.tensor(expected[0]))
+    assert (relevance != 0).sum() == 1

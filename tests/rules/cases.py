@@ -57,13 +57,16 @@ def all_records() -> list[Op]:
 
     registry = standard()
     targets = [named(t) if isinstance(t, str) else t for t in registry.ops]
-    return [op for target in targets for op in registry.records(target)]
+    return [op for target in targets if target for op in registry.records(target)]
 
 
 def named(name: str) -> Any:
-    """The op of a name, `library.op.overload`."""
+    """The op of a name, `library.op.overload`; None for torchvision's, where it is not there."""
     library, op, overload = name.split(".")
-    return getattr(getattr(getattr(torch.ops, library), op), overload)
+    ops = getattr(torch.ops, library)
+    if library == "torchvision" and not hasattr(ops, op):
+        return None
+    return getattr(getattr(ops, op), overload)
 
 
 def settings(rule: Rule) -> list[dict[str, Any]]:

@@ -55,6 +55,9 @@ _BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Greater": torch.gt,
     "LessOrEqual": torch.le,
     "GreaterOrEqual": torch.ge,
+    "BitwiseAnd": torch.bitwise_and,
+    "BitwiseOr": torch.bitwise_or,
+    "BitwiseXor": torch.bitwise_xor,
 }
 
 
@@ -68,6 +71,13 @@ def _binary(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> tuple[Op
         return wide(a, _at_axis(b, a, axis) if broadcast else b)
 
     return make_entry(name, apply, since=7), make_entry(name, aligned)
+
+
+@op("BitShift", since=11)
+def shift_bits(x: Tensor, by: Tensor, *, direction: str) -> Tensor:
+    """Shift the bits of integers."""
+    left = direction == "LEFT"
+    return _wide(torch.bitwise_left_shift if left else torch.bitwise_right_shift)(x, by)
 
 
 def _at_axis(b: Tensor, a: Tensor, axis: int | None) -> Tensor:

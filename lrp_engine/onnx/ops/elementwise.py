@@ -31,6 +31,7 @@ UNARY = tuple(
         "Asinh": torch.asinh,
         "Atan": torch.atan,
         "Atanh": torch.atanh,
+        "BitwiseNot": lambda x: (x ^ -1) if x.is_signed() else (x.long() ^ -1).to(x.dtype),
         "Ceil": torch.ceil,
         "Cos": torch.cos,
         "Cosh": torch.cosh,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...kernels.deformable import deform_conv
+from ...kernels.non_max_suppression import non_max_suppression
 from ..op_table import op
 from ..unsupported import Refused
+from ..values import Ints
+from ..windows import read_window
 
 
 @op("RoiAlign", since=10)
@@ -76,3 +80,46 @@ def _weights(start: Tensor, length: Tensor, cells: int, samples: int, size: int)
     distance = (places.clamp(0, size - 1)[..., None] - entries).abs()
     weights = (1 - distance).clamp(min=0) * inside[..., None].to(start.dtype)
     return torch.unflatten(weights, 1, (cells, samples)).mean(2)
+
+
+@op("NonMaxSuppression", since=10)
+def keep_boxes(
+    boxes: Tensor,
+    scores: Tensor,
+    count: int = 0,
+    overlap: float = 0.0,
+    least: float | None = None,
+    *,
+    center_point_box: int = 0,
+) -> Tensor:
+    """Return (image, class, box) of the best boxes that overlap no better one too much."""
+    if center_point_box:
+        middle, sides = boxes[..., :2], boxes[..., 2:]
+        boxes = torch.cat([middle - sides / 2, middle + sides / 2], -1)
+    kept: Tensor = non_max_suppression(boxes, scores, count, overlap, least)
+    return kept
+
+
+@op("DeformConv", since=19)
+def deformable_convolution(
+    x: Tensor,
+    w: Tensor,
+    offset: Tensor,
+    b: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    dilations: Ints | None = None,
+    group: int = 1,
+    kernel_shape: Ints | None = None,
+    offset_group: int = 1,
+    pads: Ints | None = None,
+    strides: Ints | None = None,
+) -> Tensor:
+    """Convolve images, read at places that are moved from the kernel's own."""
+    found = read_window(x, tuple(w.shape[2:]), "NOTSET", dilations, pads, strides)
+    if found.rank != 2:
+        raise Refused(f"deformable convolution over {found.rank} axes is not supported")
+    before = [pad for pad, _ in found.pads]
+    return deform_conv(
+        x, w, offset, mask, b, found.strides, before, found.dilations, group, offset_group
+    )
