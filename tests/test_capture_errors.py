@@ -30,6 +30,16 @@ class Skips(nn.Module):
         return out
 
 
+class IndexesByAList(nn.Module):
+    """Takes a tensor apart, and writes at the places that its entries name."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = tuple((x[:, 0] > 0).long())
+        mask = torch.ones_like(x)
+        mask[rows, :] = 0.0
+        return x * mask
+
+
 class Sparse(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -80,6 +90,7 @@ class Fails(nn.Module):
     [
         (Skips(), r"by the values of its data.*torch\.where"),
         (Packs(), r"packed sequences.*torch\.gather"),
+        (IndexesByAList(), r"out of a list of tensors.*torch\.stack"),
         (Fails(), r"the model itself fails on these inputs: RuntimeError"),
     ],
 )

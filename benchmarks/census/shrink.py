@@ -70,6 +70,7 @@ def _shrunk(config: Any, level: Level) -> Any:
         elif (new := _smaller(name, value, fields, picked, level)) != value:
             changed[name] = new
     changed |= _special_tokens(fields)
+    changed |= _even_heads(fields, changed)
     rows = CONFIGS.get(config.model_type, {})
     kept = {n: v for n, v in _given(config, fields).items() if n not in changed}
     return type(config)(**(kept | changed | rows))
@@ -133,6 +134,14 @@ def _smaller_list(
     if name in ("depths", "num_block_repeats") and all(isinstance(v, int) for v in value):
         return type(value)(1 for _ in value)
     return value
+
+
+def _even_heads(fields: dict[str, Any], changed: dict[str, Any]) -> dict[str, int]:
+    """Return as many key-value heads as heads where the published model has as many."""
+    pair = fields.get("num_attention_heads"), fields.get("num_key_value_heads")
+    if None in pair or pair[0] != pair[1] or "num_attention_heads" not in changed:
+        return {}
+    return {"num_key_value_heads": changed["num_attention_heads"]}
 
 
 def _special_tokens(fields: dict[str, Any]) -> dict[str, int]:

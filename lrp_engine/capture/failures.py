@@ -91,6 +91,11 @@ CAUSES = (
         "Compute it with torch ops.",
     ),
     Cause(
+        _says("its data is not allocated yet"),
+        "the model makes Python numbers or an index out of a list of tensors",
+        "Join them (torch.stack) and index with the one tensor, so that no number is read.",
+    ),
+    Cause(
         _named(
             "GuardOnDataDependentSymNode",
             "DataDependentOutputException",
