@@ -6,8 +6,11 @@ apart, and `nms` gives indices, which carry nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from lrp_engine.method.call import Arriving, Call, Coefficients, at_result
 from lrp_engine.method.claims import as_are
 from lrp_engine.method.op import Linear, Selection
 from lrp_engine.method.samples import real, sample
@@ -17,7 +20,12 @@ _PLACES = torch.tensor([[0, 0.4, 0.6, 3.3, 4.2], [1, 1.2, 0.1, 4.4, 3.7]]).doubl
 _CUT = (real(2, 4, 5, 5), _PLACES, 0.9, 2, 2)
 
 
-def region_op(name: str, *sampling: object) -> Linear:
+def of_channels_read(call: Call[Linear], c: Arriving) -> Coefficients:
+    """Return torchvision's derivative; which channels a cell reads is its second result."""
+    return call.vjp((at_result(c), None))
+
+
+def region_op(name: str, *sampling: object, **facts: Any) -> Linear:
     """Return one table row."""
     return Linear(
         target=f"torchvision.{name}.default",
@@ -25,13 +33,14 @@ def region_op(name: str, *sampling: object) -> Linear:
         selectors=_REGIONS,
         samples=(sample(*_CUT, *sampling),),
         never_negative=as_are("input"),
+        **facts,
     )
 
 
 AVERAGES = (
     region_op("roi_align", 2, True),
-    region_op("ps_roi_align", 2),
-    region_op("ps_roi_pool"),
+    region_op("ps_roi_align", 2, adjoint=of_channels_read),
+    region_op("ps_roi_pool", adjoint=of_channels_read),
 )
 
 LARGEST = (
