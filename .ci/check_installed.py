@@ -23,7 +23,12 @@ def main(checkout: Path) -> None:
     shipped = {p.name for p in (files("lrp_engine.rules") / "presets").iterdir()}
     assert presets, "no presets in the checkout"
     assert presets <= shipped, presets - shipped
-    assert (files("lrp_engine.demo") / "digits.safetensors").is_file()
+    demo = files("lrp_engine.demo")
+    assert (demo / "digits.safetensors").is_file()
+    for model in ("basic_pitch/nmp", "magika/model", "silero_vad/silero_vad_16k_sequence"):
+        assert (demo / "models" / f"{model}.onnx").is_file()
+        assert (demo / "models" / model.split("/")[0] / "LICENSE").is_file()
+    assert (demo / "data" / "ask_not.wav").is_file()
     assert (files("lrp_engine.rules") / "auto.toml").is_file()
     assert (files("lrp_engine.explorer") / "explorer.js").is_file()
     assert (files("lrp_engine.show.page") / "page.css").is_file()

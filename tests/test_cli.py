@@ -323,7 +323,7 @@ def test_numbers_that_are_not_finite_are_valid_json(capsys: pytest.CaptureFixtur
 
 def test_demo(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
-    result = run("demo", "--output", tmp_path / "out")
+    result = run("demo", "--only", "digits", "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "592 of 599" in result.stdout
     assert "arrived at images" in result.stdout
@@ -331,6 +331,15 @@ def test_demo(run: Run, tmp_path: Path) -> None:
     picture = tmp_path / "out" / "digits.png"
     assert str(picture) in result.stdout
     assert 50_000 < picture.stat().st_size < 200_000
+    page = (tmp_path / "out" / "demo.html").read_text("utf-8")
+    assert "the truth" in page
+    assert "<script" not in page
+
+
+def test_demo_names_its_parts(run: Run) -> None:
+    result = run("demo", "--only", "note")
+    assert result.exit_code == 1
+    assert "did you mean" in result.stderr
 
 
 def test_demo_without_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Sounds made by a script: a voice of formants, and plucked strings."""
+"""A voice made by a script, of formants."""
 
 import numpy as np
 from scipy.signal import lfilter
@@ -22,14 +22,3 @@ def voice(seconds: float, rate: int = 16000, pitch: float = 120.0) -> np.ndarray
         inside = slice(i * part, i * part + int(0.8 * part))
         sound[inside] += spoken[inside] * np.hanning(int(0.8 * part))
     return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
-
-
-def pluck(frequency: float, seconds: float, rate: int) -> np.ndarray:
-    """A plucked string: noise in a loop of one period (Karplus and Strong)."""
-    period, count = round(rate / frequency), int(seconds * rate)
-    excitation = np.zeros(count)
-    excitation[:period] = np.random.default_rng(0).standard_normal(period)
-    loop = np.zeros(period + 2)
-    loop[0], loop[period:] = 1, -0.498
-    sound = lfilter([1], loop, excitation)
-    return (0.7 * sound / np.abs(sound).max()).astype(np.float32)

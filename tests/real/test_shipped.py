@@ -7,24 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-import lrp_engine.demo
+from lrp_engine.demo.exhibit import MODELS as SHIPPED
+from lrp_engine.demo.exhibits.notes import LOGITS as NOTES
+from lrp_engine.demo.exhibits.notes import SPECTRUM
+from lrp_engine.demo.sounds import pluck
 
 from .compare import explain_checked, load_compared
-from .sounds import pluck, voice
+from .sounds import voice
 
 MODELS = Path(__file__).parent / "models"
-SHIPPED = Path(lrp_engine.demo.__file__).parent / "models"
 PROBABILITY = "output"
 SPECTRA = "v352"  # logarithms of three spectrograms, which the first convolution reads
 RANGE = {"fmin": np.float32(46.875), "fmax": np.float32(2093.75)}
-# The constant-Q transform that basic-pitch begins with, and the logits of its notes.
-READ = "conv2d_3/BiasAdd/ReadVariableOp"
-SPECTRUM = "model_1/normalized_log_1/div_no_nan;model_1/normalized_log_1/div_no_nan3"
-NOTES = ";".join(
-    f"model_1/{part}"
-    for part in ("conv2d_3/BiasAdd", "conv2d_5/Conv2D", "conv2d_3/Conv2D", READ)
-    for _ in range(2)
-)
 A3 = 36  # of the 88 keys of a piano
 
 
