@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .propagate.ledger import Ledger as Ledger
     from .results.book import write_page as write_page
     from .results.comparison import compare as compare
+    from .results.comparison_page import write_comparison as write_comparison
     from .results.explanation import Explanation as Explanation
     from .run.background import Background as Background
 
@@ -51,6 +52,7 @@ __all__ = [
     "presets",
     "rule",
     "trace_function",
+    "write_comparison",
     "write_page",
 ]
 
@@ -74,6 +76,7 @@ _HOMES = {
     "presets": "preset.preset_file",
     "rule": "method.rule",
     "trace_function": "method.functions",
+    "write_comparison": "results.comparison_page",
     "write_page": "results.book",
 }
 

@@ -113,7 +113,7 @@ def _named(config: pytest.Config, model: str) -> Iterator[CheckCase]:
     """Return the case of --lrp-model, once per preset, within the file's budget if there is one."""
     from lrp_engine.checks import Budget
     from lrp_engine.checks.config import DEFAULT_PRESET, CheckCase, read_budget
-    from lrp_engine.cli.options import target_of
+    from lrp_engine.cli.data_options import named_target_of
 
     file = _file(config)
     budget = Budget() if file is None else read_budget(file)
@@ -128,7 +128,7 @@ def _named(config: pytest.Config, model: str) -> Iterator[CheckCase]:
             name=name,
             model=model,
             inputs=config.getoption("--lrp-inputs"),
-            target=target_of(config.getoption("--lrp-target"), None),
+            target=named_target_of(config.getoption("--lrp-target"), None, None),
             position=config.getoption("--lrp-position"),
             preset=preset,
             golden=path or None,

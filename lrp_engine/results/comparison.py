@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
 from ..show.figure.look import read_look
+from .comparable import name_explanations
 from .explanation import Explanation
 from .plotting import Given, compare_explanations, read_kind
 
@@ -53,20 +53,8 @@ def compare(
         >>> both = [engine.with_preset(p).explain(x, 1) for p in ("epsilon", "epsilon_plus")]
         >>> lrp.compare(both).savefig("presets.png")  # doctest: +SKIP
     """
-    if not isinstance(explanations, Mapping):
-        explanations = _by_preset(explanations)
+    named = name_explanations(explanations)
     chosen, waterfall = read_kind(kind)
     given = Given(chosen, axes, image, tokens, class_names)
     wanted = read_look(look, waterfall=waterfall)
-    return compare_explanations(explanations, source, sample, given, wanted)
-
-
-def _by_preset(explanations: Sequence[Explanation]) -> dict[str, Explanation]:
-    """Return explanations by the names of their presets. Raises InputError if two have one."""
-    named = {explanation.provenance.preset: explanation for explanation in explanations}
-    if len(named) != len(explanations):
-        raise InputError(
-            "several of these explanations have one preset: name them,"
-            " compare({'a': ..., 'b': ...})"
-        )
-    return named
+    return compare_explanations(named, source, sample, given, wanted)

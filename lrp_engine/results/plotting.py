@@ -27,6 +27,7 @@ from ..show.pieces import pieces_of
 from ..show.titles import subtitle_of, title_of
 from .batch import Samples, find_samples, require_samples
 from .by_source import find_source
+from .comparable import find_compared, require_one_shape, require_same_data
 from .told import Told
 
 if TYPE_CHECKING:
@@ -143,12 +144,12 @@ def compare_explanations(
     Raises:
         InputError: there are fewer than two, or they are not of one source and one shape.
     """
-    if len(explanations) < 2:
-        raise InputError(f"a comparison needs two explanations, not {len(explanations)}")
+    sources = {name: find_compared(one, source) for name, one in explanations.items()}
+    require_same_data(explanations, sources)
     parts: list[Part] = []
-    maps: list[Tensor] = []
+    maps: dict[str, Tensor] = {}
     for name, explanation in explanations.items():
-        one = find_source(explanation.relevance, source)
+        one = sources[name]
         labels = _labels(explanation, [one], given)
         (index,) = _find(explanation, sample)
         shown = _shown(explanation, labels, one, index, given)
@@ -156,18 +157,16 @@ def compare_explanations(
         if shown.sample.kind is Kind.IMAGE and not parts:
             parts.append(Part(shown, "image", View.IMAGE))
         parts.append(Part(shown, f"{name}  {explained}", View.MAP))
-        maps.append(shown.sample.amounts)
-    if len({tuple(amounts.shape) for amounts in maps}) > 1:
-        shapes = ", ".join(str(tuple(amounts.shape)) for amounts in maps)
-        raise InputError(f"these explanations cannot be compared entry by entry: shapes {shapes}")
+        maps[name] = shown.sample.amounts
+    require_one_shape(maps)
     first = next(iter(explanations.values()))
-    labels = _labels(first, [find_source(first.relevance, source)], given)
+    labels = _labels(first, [next(iter(sources.values()))], given)
     (index,) = _find(first, sample)
     heading = Heading(
         title_of(labels, index, _explained(first, index)),
         subtitle_of(labels, index, _count(first), _scale(look)),
     )
-    foot = agreement_table(list(explanations), maps)
+    foot = agreement_table(list(maps), list(maps.values()))
     return draw_picture(Picture(heading, parts, look, _MAPS_SIDE_BY_SIDE, foot))
 
 

@@ -27,6 +27,10 @@ def image():
 def series():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv1d(3, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2)).eval()
+
+def other_series():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Conv1d(3, 2, 5), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 36, 2)).eval()
 """
 
 
@@ -87,6 +91,17 @@ def test_presets_are_compared(folder: Path) -> None:
     assert -1 <= data["agreement"][0]["pearson"] <= 1
     assert Path("both.png").read_bytes().startswith(b"\x89PNG")
     assert run(*arguments, "--preset", "epsilon").exit_code == 2
+
+
+def test_models_are_compared_on_the_same_data(folder: Path) -> None:
+    np.save("series.npy", np.random.default_rng(0).normal(size=(2, 3, 40)))
+    models = ("brought_models:series", "series.npy", "--with", "brought_models:other_series")
+    data = as_json("compare", *models, "--target", 0, "--report", "both.html")
+    assert list(data["explained"]) == ["brought_models:series", "brought_models:other_series"]
+    page = Path("both.html").read_text()
+    assert page.count('class="beside"') == 2  # samples
+    assert "How far they agree" in page
+    assert "<script" not in page
 
 
 def test_a_checkpoint_explains_a_text(folder: Path) -> None:

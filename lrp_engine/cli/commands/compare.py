@@ -1,18 +1,15 @@
-"""`lrp compare`: one question under several presets, and how far the answers agree."""
+"""`lrp compare`: one question to several presets or models, and how far the answers agree."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .. import data_options as d
 from .. import options as o
-from ..console import note, print_json, print_table, reporting, say, working
-
-if TYPE_CHECKING:
-    from ...results.explanation import Explanation
+from ..console import note, print_json, print_table, reporting, say
 
 _FEWEST = 2
 
@@ -23,7 +20,12 @@ def compare(
     data: d.DataTexts = None,
     inputs: o.InputFile = None,
     preset: Annotated[
-        list[str] | None, typer.Option("--preset", help="Two or more: names or .toml files.")
+        list[str] | None,
+        typer.Option("--preset", help="Names or .toml files; two or more, unless models differ."),
+    ] = None,
+    other: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="MODEL", help="Another model, on the same data."),
     ] = None,
     target: d.TargetName = None,
     target_json: d.NamedTargetJson = None,
@@ -37,37 +39,49 @@ def compare(
     said: d.DataOptions = d.NOTHING_SAID,
     sample: Annotated[int, typer.Option(min=0, help="Which sample is compared.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Draw the maps side by side.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", "--report", help="Write a page of all samples side by side."),
+    ] = None,
     as_json: o.AsJson = False,
     debug: o.Debug = False,
 ) -> None:
-    """Explain one number under several presets, and print how far their relevance agrees."""
-    names = list(dict.fromkeys(preset or ()))
-    if len(names) < _FEWEST:
-        raise typer.BadParameter("give --preset twice or more", param_hint="--preset")
+    """Explain one number by several presets or models, and print how far relevance agrees."""
+    models = list(dict.fromkeys([model, *(other or ())]))
+    presets = list(dict.fromkeys(preset or ([o.DEFAULT_PRESET] if len(models) > 1 else ())))
+    if len(models) * len(presets) < _FEWEST:
+        raise typer.BadParameter(
+            "give --preset twice or more, or another model --with", param_hint="--preset"
+        )
     chosen = d.named_target_of(target, target_json, rather_than)
-    options = o.engine_options(names[0], None if source is None else [source], output_name)
+    options = o.engine_options(presets[0], None if source is None else [source], output_name)
     with reporting(as_json, debug):
+        from ...results.comparable import comparable_maps
         from ...show.agreement import agreement_table
-        from ..agreement_output import compared_maps, comparison_as_json, draw_comparison
+        from ..agreement_output import Comparison, comparison_as_json, explain_all, write_files
         from ..bring_steps import bring
         from ..output_files import OutputFiles
 
-        OutputFiles(None, plot, None, sample)  # refuses an ending that is no picture's
-        brought = bring(model, data or [], inputs, said, o.settings_of(setting), options)
-        subject, place = brought.subject, d.place_of(position)
-        found: dict[str, Explanation] = {}
-        for name in names:
-            with working(f"explaining by {name}"):
-                subject = subject.with_preset(name)
-                found[name] = subject.explain(brought.data, chosen, position=place, ledger=True)
-        maps = compared_maps(found, source, sample)
-        if plot is not None:
-            draw_comparison(found, source, sample, plot)
-        head, *rows = agreement_table(names, list(maps.values()))
+        files = OutputFiles(None, plot, html, sample)
+        bound = o.settings_of(setting)
+        brought = {name: bring(name, data or [], inputs, said, bound, options) for name in models}
+        found = explain_all(
+            {name: one.subject for name, one in brought.items()},
+            {name: one.data for name, one in brought.items()},
+            presets,
+            target=chosen,
+            position=d.place_of(position),
+        )
+        maps = comparable_maps(found, source, sample)
+        written = write_files(Comparison(found, source, sample), files)
+        head, *rows = agreement_table(list(maps), list(maps.values()))
     if as_json:
-        print_json(comparison_as_json(found, maps, plot))
+        print_json(comparison_as_json(found, maps, written))
         return
     print_table(f"sample {sample}: correlation of relevance", head, rows)
     for name, one in found.items():
         say(f"{name}: explained {float(one.explained.reshape(-1)[sample]):.6g}")
-    note("--plot draws them side by side") if plot is None else say(f"wrote {plot}")
+    for path in written:
+        say(f"wrote {path}")
+    if not written:
+        note("--plot draws them side by side, --report writes a page")

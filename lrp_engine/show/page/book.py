@@ -28,6 +28,7 @@ class Chapter:
         about: What to look at, a paragraph each.
         tables: Figures about all of them, below.
         ending: What is said last, a line each.
+        side_by_side: Whether explanations stand beside each other, where there is room.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Chapter:
     about: Sequence[str] = ()
     tables: Sequence[Overview] = ()
     ending: Sequence[str] = ()
+    side_by_side: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ def _write_contents(book: Book) -> Markup:
 def _write_chapter(chapter: Chapter, number: int, budget: Budget) -> Markup:
     heading = element("h2", quote(chapter.title), id=f"chapter-{number}")
     entries = [write_entry(content, budget) for content in chapter.contents]
+    if chapter.side_by_side:
+        entries = [element("div", *entries, class_="beside")]
     tables = [part for table in chapter.tables for part in _write_figures(table)]
     ending = _paragraphs(chapter.ending, "quiet")
     return element(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -38,6 +38,7 @@ class Content:
         notes: What was taken for granted, a sentence each.
         provenance: Names and values.
         citations: The papers of preset and rules, a line each.
+        name: Of the model or preset, where several explain the same.
     """
 
     explained: Tensor
@@ -53,3 +54,20 @@ class Content:
     notes: Sequence[str] = ()
     provenance: Sequence[tuple[str, str]] = ()
     citations: Sequence[str] = ()
+    name: str = ""
+
+    def sample(self, index: int) -> Content:
+        """Return what is told of one sample; what sums over the batch is left out."""
+        if len(self.explained) == 1:
+            return self
+        here = slice(index, index + 1)
+        return replace(
+            self,
+            explained=self.explained[here],
+            relevance={name: relevance[here] for name, relevance in self.relevance.items()},
+            labels=self.labels.sample(here),
+            scores=None if self.scores is None else self.scores[here],
+            balance=None,
+            no_balance="The ledger sums over the batch, and this is one sample of it.",
+            accounts=None,
+        )

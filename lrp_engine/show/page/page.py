@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...markup import Markup, element, join, quote
+from ...markup.numbers import signed
 from ..titles import subtitle_of, title_of
 from .budget import FRAGMENT, PAGE, Budget, Room, take_while_it_fits
 from .content import Content
@@ -71,6 +72,8 @@ def write_fragment(content: Content, *, in_full: bool = True, budget: Budget = F
 
 def _title(content: Content) -> str:
     samples = len(content.explained)
+    if samples == 1 and content.name:
+        return f"{content.name}: {signed(float(content.explained[0]))}"
     if samples == 1:
         return title_of(content.labels, 0, float(content.explained[0]))
     return f"{content.labels.title or 'Explanations'}: {samples} samples, {content.preset}"
