@@ -44,6 +44,20 @@ def label(
     return explanation.labelled(labels) if labels != Labels() else explanation
 
 
+def labels_of(batch: Batch, class_names: tuple[str, ...], engine: Engine) -> Labels:
+    """Return what is known of a batch, by the inputs of an engine, before it is explained."""
+    ports = [port.name for port in engine.captured.inputs]
+    only = ports[0] if len(ports) == 1 else None
+    named = {only if name == THE_SOURCE else name: own for name, own in batch.sources.items()}
+    return Labels(
+        sources={name: own for name, own in named.items() if name is not None},
+        class_names=class_names,
+        samples=batch.samples,
+        truth=batch.truth,
+        notes=batch.notes,
+    )
+
+
 def require_classes(opened: OpenedModel, engine: Engine) -> None:
     """Raise InputError unless there is a class per name.
 

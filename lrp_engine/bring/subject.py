@@ -139,6 +139,25 @@ class Subject:
         """
         return self._ask(self.read(data), target, position)
 
+    def ready_sample(
+        self, data: Any, sample: int, target: Any = None, position: Any = None
+    ) -> Ready:
+        """Return what an engine is called with to explain one sample of data; others are not read.
+
+        Raises:
+            InputError: The model does not take such data, or there are fewer samples.
+            TargetError: The target or position names nothing.
+        """
+        reader = self._reader(data)
+        if isinstance(reader, TensorReader):
+            parts: list[Sample] = reader.split(data, 1)
+        else:
+            parts = list(reader.samples(data))
+        if not sample < len(parts):
+            raise InputError(f"there is no sample {sample}: the data have {len(parts)}")
+        batch = self._to_device(reader.read(parts[sample : sample + 1]))
+        return self._ask(batch, target, position)
+
     def capture(self, data: Any = None) -> Ready:
         """Return the engine, captured on data, with no question asked yet.
 

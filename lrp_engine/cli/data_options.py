@@ -209,6 +209,11 @@ def named_target_of(text: str | None, weights: str | None, than: str | None) -> 
     return only
 
 
+def viewed_target_of(text: str) -> Target:
+    """Return the class that a text names, or weighted classes in JSON. Raises BadParameter."""
+    return _weighted(text) if text.lstrip().startswith("{") else _key(text)
+
+
 def place_of(text: str | None) -> int | str | None:
     """Return a position as a number, or as the word that it is."""
     return None if text is None else _key(text)

@@ -11,7 +11,7 @@ import typer
 from .choices import MODEL_FORMS
 
 if TYPE_CHECKING:
-    from ..run.target import Target
+    pass
 
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help=f"{MODEL_FORMS[0].upper()}{MODEL_FORMS[1:]}.")
@@ -64,18 +64,6 @@ DEFAULT_PRESET = "auto"
 CHECKED_PRESET = "attnlrp"  # a check names its rules: it must not follow the choice of `auto`
 
 
-def class_of(text: str) -> Target:
-    """Return the class that a text names, or weighted classes in JSON. Raises BadParameter."""
-    if text.lstrip().startswith("{"):
-        return _weighted(text)
-    try:
-        return int(text)
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is not a class number", param_hint="--target"
-        ) from error
-
-
 def engine_options(preset: str, sources: list[str] | None, output: str | None) -> dict[str, object]:
     """Return the options of an engine as its keywords."""
     return {"preset": preset, "sources": sources or None, "output": output}
@@ -95,13 +83,3 @@ def settings_of(texts: list[str] | None) -> dict[str, object]:
                 f"{text!r} is not of the form input=number", param_hint="--set"
             ) from error
     return found
-
-
-def _weighted(text: str) -> dict[int, float]:
-    try:
-        found = json.loads(text)
-        return {int(name): float(weight) for name, weight in found.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise typer.BadParameter(
-            f"""{text!r} is not of the form '{{"3": 1, "5": -1}}'""", param_hint="--target-json"
-        ) from error

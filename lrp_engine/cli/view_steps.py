@@ -14,6 +14,8 @@ from torch.utils import _pytree as pytree
 from ..boundary.reading import read_text
 from ..boundary.tables import read_json_object
 from ..boundary.writing import require_ending, write_text
+from ..bring.data.tensors import holds_tensors
+from ..bring.labelling import labels_of
 from ..capture.signature import as_call
 from ..engine import Engine
 from ..errors import InputError
@@ -26,9 +28,8 @@ from ..show.labels import Labels, SourceLabels
 from ..show.pieces import pieces_of
 from ..views import Exploration, scene_of
 from ..views import explore as explore_engine
-from .array_files import load_inputs
+from .bring_steps import Brought
 from .console import note, say, working
-from .model_argument import load_model
 from .output_files import PAGES
 
 
@@ -79,34 +80,73 @@ def _lines(path: Path) -> list[str]:
     return read_text(path).splitlines()
 
 
-def demo(preset: str) -> tuple[Engine, object, Texts]:
-    """Return an engine of the demo's language model, one of its prompts, and its words."""
+def demo(
+    preset: str, targets: Sequence[Target], position: int | str | None
+) -> tuple[Viewed, Texts]:
+    """Return one prompt of the demo's language model, and its words."""
     from ..demo.ioi import ioi_pairs, load_ioi_model
     from ..demo.ioi.data import vocabulary
 
     with working("capturing the model and planning"):
         given = ioi_pairs(count=1).clean
         engine = Engine(load_ioi_model(), given, preset=preset)
-    return engine, given, Texts({i: word for word, i in vocabulary().items()}, ())
+    place = position if isinstance(position, int) else None
+    texts = Texts({i: word for word, i in vocabulary().items()}, ())
+    return Viewed(engine, given, tuple(targets), place), texts
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """One sample to look at: the engine, its inputs, what is asked, and what they are called."""
+
+    engine: Engine
+    inputs: Any
+    targets: tuple[Target, ...] = ()
+    position: int | None = None
+    labels: Labels | None = None
 
 
 def prepare(
-    model: str,
-    file: Path | None,
-    preset: str,
-    output: str | None,
-    settings: Mapping[str, object],
-    sample: int,
-) -> tuple[Engine, object]:
-    """Return an engine for the model that the user named, and one sample of its inputs."""
-    with working("loading the model"):
-        loaded = load_model(model, settings)
-        inputs = take_sample(load_inputs(file, loaded), sample)
+    brought: Brought, sample: int, targets: Sequence[Target], position: int | str | None
+) -> Viewed:
+    """Return one sample of the data, ready to be explained at every layer.
+
+    Raises:
+        InputError: there is no such sample, or targets are runs of their own.
+        TargetError: a target names nothing.
+    """
+    subject, data = brought
+    if holds_tensors(data):
+        data, sample = take_sample(data, sample), 0
     with working("capturing the model and planning"):
-        engine = Engine(loaded.model, inputs, preset=preset, output=output)
-    for text in engine.captured.notes:
+        asked = [subject.ready_sample(data, sample, t, position) for t in targets or [None]]
+    first = asked[0]
+    if any(_differ(first.batch.inputs, other.batch.inputs) for other in asked[1:]):
+        raise InputError("each of these targets is a run of its own: give one")
+    for text in (*first.engine.captured.notes, *first.batch.notes):
         note(text)
-    return engine, inputs
+    return Viewed(
+        first.engine,
+        first.batch.inputs,
+        tuple(each.target for each in asked) if targets else (),
+        _one_position(first.position if targets else first.batch.position, position),
+        labels_of(first.batch, subject.class_names, first.engine),
+    )
+
+
+def _differ(a: Any, b: Any) -> bool:
+    leaves = zip(pytree.tree_leaves(a), pytree.tree_leaves(b), strict=True)
+    return any(isinstance(x, Tensor) and not torch.equal(x, y) for x, y in leaves)
+
+
+def _one_position(found: Any, said: int | str | None) -> int | None:
+    """Return the position of the only sample."""
+    if isinstance(found, (list, tuple)):
+        return int(found[0])
+    if found is None and isinstance(said, int):
+        return said
+    place: int | None = found
+    return place
 
 
 def take_sample(inputs: Any, sample: int) -> Any:
@@ -126,21 +166,23 @@ def take_sample(inputs: Any, sample: int) -> Any:
     return pytree.tree_map(take, inputs)
 
 
-def explore(
-    engine: Engine,
-    inputs: Any,
-    targets: Sequence[Target],
-    position: int | None,
-    top: int,
-    texts: Texts,
-    sample: int,
-) -> Exploration:
-    """Explain one sample at every layer."""
-    leaves = engine.captured.flatten_inputs(*as_call(inputs))
-    names = [port.name for port in engine.captured.inputs]
+def explore(viewed: Viewed, top: int, texts: Texts, sample: int) -> Exploration:
+    """Explain one sample at every layer; texts of the user's go before those of the data."""
+    captured = viewed.engine.captured
+    leaves = captured.flatten_inputs(*as_call(viewed.inputs))
+    names = [port.name for port in captured.inputs]
     labels = texts.labels(dict(zip(names, leaves, strict=True)), sample)
+    if viewed.labels is not None and not labels.sources:
+        known = viewed.labels
+        classes = labels.class_names or known.class_names
+        labels = replace(known, class_names=classes, samples=known.samples or labels.samples)
     return explore_engine(
-        engine, inputs, targets or None, position=position, top=top, labels=labels
+        viewed.engine,
+        viewed.inputs,
+        viewed.targets or None,
+        position=viewed.position,
+        top=top,
+        labels=labels,
     )
 
 

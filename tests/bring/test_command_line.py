@@ -172,3 +172,18 @@ def test_every_command_takes_a_checkpoint_and_texts(folder: Path) -> None:
         result = run(*arguments)
         assert result.exit_code == 1
         assert words in result.stderr
+
+
+def test_one_image_of_a_folder_is_looked_at(folder: Path) -> None:
+    draw_images(folder, 3)
+    view = ("view", "brought_models:image", "images", "--traces", 0, "--html", "look.html")
+    result = run(*view, "--sample", 1, "--classes", "cat,dog", "--target", "dog")
+    assert result.exit_code == 0, result.output
+    assert "<title>" in Path("look.html").read_text()
+    for more, words in [
+        (("--sample", 9), "there is no sample 9: the data have 3"),
+        (("--target", "cow", "--classes", "cat,dog"), "no class 'cow'"),
+    ]:
+        refused = run(*view, *more)
+        assert refused.exit_code == 1
+        assert words in refused.stderr

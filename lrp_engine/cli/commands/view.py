@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import data_options as d
 from .. import options as o
 from ..console import reporting, say, working
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ...views import Exploration
 
 
+@d.with_data_options
 def view(
     what: Annotated[
         str | None,
@@ -25,15 +27,20 @@ def view(
     demo: Annotated[
         bool, typer.Option("--demo", help="A small language model and one of its prompts.")
     ] = False,
+    data: d.DataTexts = None,
     inputs: o.InputFile = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(metavar="N", help="A class; several times for several. Default: the largest."),
+        typer.Option(
+            metavar="CLASS",
+            help="A class by number or name; several times for several. Default: the largest.",
+        ),
     ] = None,
-    position: o.TargetPosition = None,
+    position: d.WhereOption = None,
     preset: o.PresetName = o.DEFAULT_PRESET,
     output_name: o.OutputName = None,
     setting: o.SettingTexts = None,
+    said: d.DataOptions = d.NOTHING_SAID,
     sample: Annotated[int, typer.Option(min=0, help="Which sample is shown.")] = 0,
     top: Annotated[int, typer.Option(min=1, max=20, help="So many classes to choose from.")] = 3,
     traces: Annotated[int, typer.Option(min=0, help="So many nodes are traced beforehand.")] = 100,
@@ -58,10 +65,11 @@ def view(
     """Write a page that shows relevance at every layer, and traces it through any part."""
     if demo == (what is not None):
         raise typer.BadParameter("name a model or a saved explanation, or give --demo")
-    chosen = [o.class_of(text) for text in target or ()]
+    chosen = [d.viewed_target_of(text) for text in target or ()]
     bound = o.settings_of(setting)
     with reporting(False, debug):
         from .. import view_steps as steps
+        from ..bring_steps import bring
 
         texts = steps.read_texts(words, class_names)
         if what is not None and what.endswith(".safetensors"):
@@ -69,12 +77,14 @@ def view(
             say(f"wrote {html}")
             return
         if demo:
-            engine, given, texts = steps.demo(preset)
+            viewed, texts = steps.demo(preset, chosen, d.place_of(position))
         else:
             assert what is not None
-            engine, given = steps.prepare(what, inputs, preset, output_name, bound, sample)
+            options = o.engine_options(preset, None, output_name)
+            brought = bring(what, data or [], inputs, said, bound, options)
+            viewed = steps.prepare(brought, sample, chosen, d.place_of(position))
         with working("explaining at every layer"):
-            found = steps.explore(engine, given, chosen, position, top, texts, sample)
+            found = steps.explore(viewed, top, texts, sample)
         _finish(found, traces, html, serve, port)
 
 
