@@ -305,7 +305,8 @@ class Explanation(Batch, Tabular):
             ledger: False leaves the strip out; the ledger may have to be computed for it.
             ax: Axes of matplotlib's to draw on, without strip; one source of one sample.
             look: `overlay` ("ghost", "alpha", "beside"), `absolute` (|R| without signs), `scale`
-                ("own", "all", or the number at which colours end), `clip` (per cent of the entries
+                ("own", "row" for the sources of one sample, "all", or the number at which colours
+                end), `clip` (per cent of the entries
                 of large maps within the colours; 100 for all), `cmap`, `contour` (lines at half
                 the limit), `pieces` (do not merge the pieces of words), `top` (how many features,
                 frames or channels).

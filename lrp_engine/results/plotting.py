@@ -107,8 +107,9 @@ def picture_of(
         Part(
             _shown(explanation, labels, name, index, given),
             _label(explanation, labels, name, index, one),
+            row=row,
         )
-        for index in indices
+        for row, index in enumerate(indices)
         for name in names
     ]
     heading = _heading(explanation, labels, indices, look, ledger)
@@ -278,7 +279,12 @@ def _heading(
 
 
 def _scale(look: Look) -> str:
-    return "each with its own scale" if look.scale is Scale.OWN else "one scale for all"
+    match look.scale:
+        case Scale.OWN:
+            return "each with its own scale"
+        case Scale.ROW:
+            return "one scale per sample"
+    return "one scale for all"
 
 
 def _balance(explanation: Told) -> tuple[Balance | None, str]:

@@ -30,11 +30,15 @@ _BAR = 3.6
 
 @dataclass(frozen=True)
 class Part:
-    """One sample in a picture, with a line above it; "" for none. `view` is of images alone."""
+    """One sample in a picture, with a line above it; "" for none. `view` is of images alone.
+
+    Parts of one `row` share their colours under `Scale.ROW`.
+    """
 
     shown: Shown
     label: str = ""
     view: View = View.BOTH
+    row: int = 0
 
     @property
     def sample(self) -> Sample:
@@ -99,7 +103,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def _panels(picture: Picture) -> list[Panel]:
     samples = [part.sample for part in picture.parts]
-    limits = limits_of(samples, picture.look)
+    limits = limits_of(samples, picture.look, [part.row for part in picture.parts])
     bar, side = not picture.one_bar, _SIDE if len(samples) == 1 else _SMALL_SIDE
     return [
         panel_for(part.shown, picture.look, limit, bar=bar, side=side, view=part.view)
@@ -173,6 +177,12 @@ class Layout:
         return [max(heights[i : i + self.columns]) for i in range(0, len(heights), self.columns)]
 
     @property
+    def _is_one_scale(self) -> bool:
+        """True if colours mean the same number in all parts."""
+        own = self.picture.look.scale is Scale.OWN
+        return not own and len({panel.limit.end for panel in self.panels}) == 1
+
+    @property
     def _panel_width(self) -> float:
         """The width of each panel: all there is if they stand below each other."""
         return self.width - 2 * _MARGIN if self.columns == 1 else self._cell
@@ -195,7 +205,7 @@ class Layout:
         y, look = 0.0, self.picture.look
         if self.picture.one_bar:
             bar = region.part(0, 0.14, min(_BAR, region.width), BAR_HEIGHT)
-            draw_bar(bar, self.panels[-1].limit, look, shared=look.scale is not Scale.OWN)
+            draw_bar(bar, self.panels[-1].limit, look, shared=self._is_one_scale)
             y = self._bar_height
         if self.picture.foot:
             below = region.part(0, y + 0.3, region.width, self._foot_height - 0.3)

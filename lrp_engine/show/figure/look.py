@@ -33,6 +33,7 @@ class Scale(Enum):
     """Say which pictures share the end of their colours."""
 
     OWN = "own"
+    ROW = "row"  # the sources of one sample, or the explanations that are compared
     ALL = "all"
 
 

@@ -67,13 +67,25 @@ def limit_of(sample: Sample, look: Look) -> Limit:
     return Limit(largest, largest)
 
 
-def limits_of(samples: Sequence[Sample], look: Look) -> list[Limit]:
-    """Return where the colours of each sample end: by itself, or where all of them do."""
+def limits_of(samples: Sequence[Sample], look: Look, rows: Sequence[int] = ()) -> list[Limit]:
+    """Return where the colours of each sample end: by itself, or where those that share do.
+
+    `rows` has the number of each sample's row; without it all are in one.
+    """
     found = [limit_of(sample, look) for sample in samples]
-    if look.scale is not Scale.ALL:
+    if look.scale not in (Scale.ALL, Scale.ROW):
         return found
-    widest = max(found, key=lambda limit: limit.end)
-    return [replace(widest, largest=max(limit.largest for limit in found))] * len(found)
+    groups = list(rows) if rows and look.scale is Scale.ROW else [0] * len(found)
+    shared = {
+        row: _shared([limit for limit, at in zip(found, groups, strict=True) if at == row])
+        for row in set(groups)
+    }
+    return [shared[row] for row in groups]
+
+
+def _shared(limits: Sequence[Limit]) -> Limit:
+    widest = max(limits, key=lambda limit: limit.end)
+    return replace(widest, largest=max(limit.largest for limit in limits))
 
 
 def panel_for(
