@@ -50,3 +50,19 @@ def read_wav(path: Path) -> tuple[int, NDArray[Any]]:
     with reading(path, what="a .wav file"):
         rate, wave = wavfile.read(path)
     return int(rate), np.asarray(wave)
+
+
+def read_compressed(path: Path) -> tuple[int, NDArray[Any]]:
+    """Return samples per second, and (samples,) or (samples, channels) of a .flac, .ogg or .mp3.
+
+    Raises InputError for a damaged file, or without soundfile.
+    """
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: its library of C is missing
+        raise InputError(
+            f"{path}: reading {path.suffix} files needs soundfile: pip install soundfile"
+        ) from error
+    with reading(path, what=f"a {path.suffix} file"):
+        wave, rate = soundfile.read(str(path), dtype="float32")
+    return int(rate), np.asarray(wave)

@@ -20,7 +20,7 @@ DataTexts = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="DATA",
-        help="Texts, or paths: images (or a folder of them), .txt, .csv, .wav, .npz, .npy.",
+        help="Texts, or paths: images (or a folder of them), .txt, .csv, sound, .npz, .npy.",
     ),
 ]
 BatchSize = Annotated[

@@ -1,5 +1,6 @@
 """Plain modules, ONNX bytes and .pt2 files are explained on images, tables, series and sound."""
 
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,52 @@ def test_sound_and_series_know_their_rate_and_axes(tmp_path: Path) -> None:
     labels = series.read(torch.ones(2, 3, 10)).sources[""]
     assert labels.axes == (Axis.BATCH, Axis.CHANNEL, Axis.TIME)
     assert labels.rate == 250
+
+
+def test_a_table_of_texts_is_read_as_texts(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"text": ["a film", "the good film"], "label": ["bad", "good"]})
+    table.to_csv(tmp_path / "texts.csv", index=False)
+    embed = nn.Sequential(nn.Embedding(40, 4), nn.Flatten(), nn.LazyLinear(2)).eval()
+    subject = lrp.Subject(embed, tokenizer=lambda text: [len(word) for word in text.split()])
+    for data in (table, tmp_path / "texts.csv"):
+        found = subject._reader(data).samples(data)
+        assert [s.value for s in found] == ["a film", "the good film"]
+        assert [s.truth for s in found] == ["bad", "good"]
+    assert len(subject._reader(table[["text"]]).samples(table[["text"]])) == 2
+    for mixed, words in [
+        (table.assign(age=[1, 2]), r"columns text, label, age, .* give the column alone"),
+        (table.rename(columns={"text": "review"}), "give the column alone"),
+        (table.assign(text=[1, 2]), "holds 1, which is no text"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            subject.read(mixed)
+
+
+def test_compressed_sound_is_read_by_soundfile(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    wave = np.sin(np.arange(800) / 5).astype(np.float32) / 2
+    soundfile.write(tmp_path / "a.flac", wave, 8000)
+    subject = lrp.Subject(nn.Flatten(), rate=8000)
+    np.testing.assert_allclose(subject.read(tmp_path / "a.flac").inputs[0][0], wave, atol=1e-4)
+    (tmp_path / "b.ogg").write_bytes(b"no sound")
+    with pytest.raises(InputError, match=r"as a \.ogg file"):
+        subject.read(tmp_path / "b.ogg")
+
+
+def test_compressed_sound_without_soundfile_says_so(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    (tmp_path / "a.mp3").write_bytes(b"")
+    with pytest.raises(InputError, match="pip install soundfile"):
+        lrp.Subject(nn.Flatten()).read(tmp_path / "a.mp3")
+
+
+def test_sounds_of_several_lengths_are_explained_one_by_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = nn.Conv1d(1, 2, 5), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 2)
+    subject = lrp.Subject(nn.Sequential(nn.Unflatten(1, (1, -1)), *layers).eval(), rate=8.0)
+    sounds = [(np.ones(20, np.float32), 8), (np.ones(30, np.float32), 8)]
+    with pytest.raises(InputError, match="or one by one"):
+        subject.explain(sounds, 0)
+    found = list(subject.explain_batches(sounds, 0, batch=1))
+    assert [each.relevance["input"].shape[1] for each in found] == [20, 30]

@@ -1,4 +1,4 @@
-"""Read sound: arrays with a rate, the dicts of data sets, and .wav files."""
+"""Read sound: arrays with a rate, the dicts of data sets, and files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...boundary.media import read_wav
+from ...boundary.media import read_compressed, read_wav
 from ...errors import InputError
 from ..batch import Sample
 from .files import find_files, is_path, refuse_url
 
-ENDINGS = (".wav",)
+ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
+ONE_BY_ONE = (
+    "explain those of one length together, or one by one: explain_batches(..., batch=1), --batch 1"
+)
 
 
 class Sound(NamedTuple):
@@ -53,7 +56,7 @@ def read_sound(sample: Sample) -> Sound:
     """
     thing = sample.value
     if isinstance(thing, Path):
-        return _read_wav(thing)
+        return _read_file(thing)
     if _is_dict(thing):
         return Sound(_floats(thing.get("array", thing.get("raw"))), float(thing["sampling_rate"]))
     if _is_pair(thing):
@@ -71,8 +74,8 @@ def require_rate(sounds: list[Sound], rate: float | None) -> None:
             )
 
 
-def _read_wav(path: Path) -> Sound:
-    rate, wave = read_wav(path)
+def _read_file(path: Path) -> Sound:
+    rate, wave = (read_wav if path.suffix.lower() == ".wav" else read_compressed)(path)
     return Sound(_floats(wave.T), float(rate))
 
 

@@ -10,6 +10,7 @@ from ...boundary.reading import read_text
 from ...errors import InputError
 from ..batch import Sample
 from ..home import is_from
+from .tables import holds_table, table_samples
 
 ENDINGS = (".txt",)
 _LONGEST_NAME = 60
@@ -31,14 +32,16 @@ def text_samples(data: Any, accepts: Check = is_text, what: str = "a text") -> l
     """Return one sample per text.
 
     Args:
-        data: What `accepts` takes, a list or pandas column of it, or the Path of a file with one
-            text per line. A string is a text, never a path.
+        data: What `accepts` takes, a list or pandas column of it, a table with a column of texts,
+            or the Path of a file with one text per line. A string is a text, never a path.
         accepts: Whether something is one sample.
         what: One sample in words, for errors.
 
     Raises:
         InputError: something is no text, or an empty one.
     """
+    if _is_table(data) and accepts(""):
+        return _rows(table_samples(data))
     if isinstance(data, Path):
         return _lines(data, accepts, what)
     if is_from(data, "pandas") and hasattr(data, "tolist"):
@@ -53,9 +56,40 @@ def text_samples(data: Any, accepts: Check = is_text, what: str = "a text") -> l
     return [Sample(one, _name(one)) for one in each]
 
 
+def _is_table(data: Any) -> bool:
+    """Return whether data are a table: a .csv file by its Path, or what pandas calls one."""
+    if isinstance(data, str) or (isinstance(data, Path) and not data.is_file()):
+        return False
+    return holds_table(data) and not (is_from(data, "pandas") and not hasattr(data, "columns"))
+
+
+def _rows(rows: list[Sample]) -> list[Sample]:
+    """Return the texts of a table: its only column, or `text`, with the true class in `label`.
+
+    Raises InputError for other columns: which of them the model reads would be a guess.
+    """
+    names = rows[0].value.names if rows else ()
+    column = names[0] if len(names) == 1 else "text"
+    others = [name for name in names if name not in (column, "label")]
+    if column not in names or others:
+        raise InputError(
+            f"the table has the columns {', '.join(names)}, and the model reads one text: give the"
+            " column alone, such as table['text'], or a table of text and label"
+        )
+    found = []
+    for row in rows:
+        values = dict(zip(row.value.names, row.value.values, strict=True))
+        if not is_text(values[column]):
+            raise InputError(f"column {column!r} holds {values[column]!r}, which is no text")
+        _refuse_odd(values[column])
+        truth = str(values.get("label", ""))
+        found.append(Sample(values[column], _name(values[column]), truth))
+    return found
+
+
 def _lines(path: Path, accepts: Check, what: str) -> list[Sample]:
     if path.suffix.lower() not in ENDINGS:
-        raise InputError(f"{path}: texts are read from .txt files, one per line")
+        raise InputError(f"{path}: texts are read from .txt files, one per line, and .csv files")
     lines = [line for line in read_text(path).splitlines() if line.strip()]
     if not lines:
         raise InputError(f"{path} holds no text")

@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...show.axes import Axis
 from ...show.labels import SourceLabels
 from ..batch import THE_SOURCE, Batch, Sample, names_of, truth_of
-from ..data.sound import read_sound, require_rate, sound_samples
+from ..data.sound import ONE_BY_ONE, read_sound, require_rate, sound_samples
 from ..hints import Hints
 from ..opened import OpenedModel
 from ..readers.sound_reader import SoundReader, label_series
@@ -47,7 +47,7 @@ class FeatureReader:
         if any(sound.wave.ndim != 1 for sound in sounds):
             raise InputError("the model takes sound of one channel: give the channels' mean")
         if len({len(sound.wave) for sound in sounds}) > 1:
-            raise InputError("the sounds have several lengths: explain those of one together")
+            raise InputError(f"the sounds have several lengths: {ONE_BY_ONE}")
         with calling("the feature extractor"):
             waves = [sound.wave for sound in sounds]
             found = self.extractor(waves, sampling_rate=int(rate), return_tensors="pt")

@@ -93,7 +93,7 @@ def choose_reader(model: PlainModel, data: Any) -> Reader:
     """
     if isinstance(data, (list, tuple)) and not data:
         raise InputError("there is nothing to explain: the list is empty")
-    if model.text is not None and _is_text(data):
+    if model.text is not None and (_is_text(data) or holds_table(data)):
         return model.text()
     refuse_url(data)
     if model.hints.transform is not None and _is_picture_array(data):

@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...show.axes import Axis
 from ...show.labels import SourceLabels
 from ..batch import THE_SOURCE, Batch, Sample, names_of, truth_of
-from ..data.sound import read_sound, require_rate, sound_samples
+from ..data.sound import ONE_BY_ONE, read_sound, require_rate, sound_samples
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SoundReader:
         shapes = {sound.wave.shape for sound in sounds}
         if len(shapes) > 1:
             told = " and ".join(map(str, sorted(shapes)[:2]))
-            raise InputError(f"the sounds have shapes {told}: explain those of one length together")
+            raise InputError(f"the sounds have shapes {told}: {ONE_BY_ONE}")
         wave = torch.from_numpy(np.stack([sound.wave for sound in sounds]))
         rate = self.rate or next((s.rate for s in sounds if s.rate), None)
         return Batch(
