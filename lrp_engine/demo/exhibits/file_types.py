@@ -88,8 +88,8 @@ FILE_TYPES: Exhibit = Exhibit(
     about=(
         "magika reads the first and the last 1,024 bytes of a file, one by one, and knows 214 kinds"
         " of files. It was never told what a keyword is. `lrp demo --file PATH` shows a file of"
-        " yours instead. Bytes of one name are summed; values of single bytes are at the pointer. [fill] is what"
-        " short files are filled up with."
+        " yours instead. Bytes of one name are summed; values of single bytes are at the pointer."
+        " [fill] is what short files are filled up with."
     ),
     model=lambda: FOLDER / "model.onnx",
     output=f"{_SCOPE}/MagikaV2/Dense_1/AddV2:0",
