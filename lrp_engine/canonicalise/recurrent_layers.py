@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch.nn.functional import linear
 
 from ..errors import CaptureError
 from ..graphs.aten import aten
+from ..kernels.padded_recurrence import find_inside, keep_outside, padded_recurrence
 from ..kernels.scan import run_through
 from ..kernels.steps import Tensors
 
@@ -78,6 +79,7 @@ def run_layers(
     train: bool,
     bidirectional: bool,
     batch_first: bool,
+    lengths: Tensor | None = None,
 ) -> list[Tensor]:
     """Compute what `aten.lstm.input`, `gru.input`, `rnn_tanh.input` and `rnn_relu.input` do.
 
@@ -92,6 +94,7 @@ def run_layers(
         train: Whether the layer trains.
         bidirectional: Whether a second direction of each layer starts at the last step.
         batch_first: The layout of `x` and of the result.
+        lengths: Of each sequence (batch,); by default all are as long as `x`.
 
     Returns:
         Outputs in the layout of `x`, then last states in that of `hx`.
@@ -106,10 +109,12 @@ def run_layers(
     directions = 1 + bidirectional
     weights = _weights(params, num_layers * directions, has_biases)
     x, last = x.transpose(0, 1) if batch_first else x, list[States]()
+    inside = None if lengths is None else find_inside(x.shape[0], lengths.to(x.device))
     for _ in range(num_layers):
         outputs = []
         for reverse in range(directions):
-            output, states = _walk(step, x, next(starts), next(weights), bool(reverse))
+            own = (next(starts), next(weights), bool(reverse), inside)
+            output, states = _walk(step, x, *own)
             outputs.append(output)
             last.append(states)
         x = torch.cat(outputs, -1) if bidirectional else outputs[0]
@@ -128,20 +133,40 @@ def _weights(params: Sequence[Tensor], count: int, has_biases: bool) -> Iterator
 
 
 def _walk(
-    step: Step, x: Tensor, states: States, w: LayerWeights, reverse: bool
+    step: Step,
+    x: Tensor,
+    states: States,
+    w: LayerWeights,
+    reverse: bool,
+    inside: Tensor | None = None,
 ) -> tuple[Tensor, States]:
-    """Run one direction over (time, batch, features); the last states are (batch, hidden)."""
+    """Run one direction over (time, batch, features); the last states are (batch, hidden).
+
+    States stay, and outputs are 0, where `inside` (time, batch, 1) is false.
+    """
 
     def one(each: Tensors, before: Tensors, fixed: Tensors) -> States:
         rest = iter(fixed[1:])
         own = (None if weight is None else next(rest) for weight in w[2:])
-        return step(each[0], tuple(before), LayerWeights(w.from_input, fixed[0], *own))
+        new = step(each[0], tuple(before), LayerWeights(w.from_input, fixed[0], *own))
+        return new if inside is None else keep_outside(each[1], new, before)
 
     entering = linear(x, w.from_input, w.input_bias)
     fixed = [weight for weight in w[1:] if weight is not None]
     first = [state.unsqueeze(0) for state in states]
-    found = run_through(one, [entering], first, fixed, reverse)
-    return found[0], tuple(state[0 if reverse else -1] for state in found)
+    each = [entering] if inside is None else [entering, inside]
+    found = run_through(one, each, first, fixed, reverse)
+    ends = tuple(state[0 if reverse else -1] for state in found)
+    out = found[0]
+    return (out if inside is None else torch.where(inside, out, torch.zeros_like(out))), ends
+
+
+def run_padded_layers(
+    kind: str, x: Tensor, lengths: Tensor, hx: Sequence[Tensor], *settings: Any
+) -> list[Tensor]:
+    """Compute what `lrp_engine.padded_recurrence` does, as a scan."""
+    step = partial(run_layers, _STEPS[kind], batch_first=False, lengths=lengths)
+    return step(x, hx, *settings)
 
 
 def lstm_layer(
@@ -186,11 +211,16 @@ def lstm_layer(
     return [output, h[None], c[None], x.new_empty(0)]
 
 
+_STEPS: dict[str, Step] = {
+    "lstm": lstm_step,
+    "gru": gru_step,
+    "rnn_tanh": partial(rnn_step, activation=torch.tanh),
+    "rnn_relu": partial(rnn_step, activation=torch.relu),
+}
+
 # The layers, and what computes them. The parts may round unlike the kernel of a whole layer.
 RECURRENT_LAYERS: dict[OpOverload, Callable[..., list[Tensor]]] = {
     aten.mkldnn_rnn_layer.default: lstm_layer,
-    aten.lstm.input: partial(run_layers, lstm_step),
-    aten.gru.input: partial(run_layers, gru_step),
-    aten.rnn_tanh.input: partial(run_layers, partial(rnn_step, activation=torch.tanh)),
-    aten.rnn_relu.input: partial(run_layers, partial(rnn_step, activation=torch.relu)),
+    padded_recurrence.default: run_padded_layers,
+    **{getattr(aten, kind).input: partial(run_layers, step) for kind, step in _STEPS.items()},
 }

@@ -46,7 +46,8 @@ def _packed(fault: BaseException) -> bool:
     """Return whether packing failed, or a recurrent layer on what was packed."""
     frames = [frame for frame, _ in traceback.walk_tb(fault.__traceback__)]
     layers = [f for f in frames if f.f_globals.get("__name__") == nn.RNNBase.__module__]
-    return _PACKING(fault) or any(f.f_locals.get("batch_sizes") is not None for f in layers)
+    used = _says("PackedData", "PackedLengths")(fault)  # otherwise than a layer does
+    return used or _PACKING(fault) or any(f.f_locals.get("batch_sizes") is not None for f in layers)
 
 
 def _differentiates(fault: BaseException) -> bool:
@@ -69,7 +70,8 @@ CAUSES = (
     ),
     Cause(
         _packed,
-        "packed sequences take their shape from the lengths, which are data",
+        "packed sequences take their shape from the lengths, which are data; served is only what"
+        " pack_padded_sequence, recurrent layers and pad_packed_sequence do",
         "Run the layer over the padded batch, and read each sample's state at its length"
         " (torch.gather); or explain one sequence at a time without packing.",
     ),

@@ -30,6 +30,7 @@ from .module_paths import name_by_all_paths
 from .module_view import ModuleView, lend_copies, preserve_attributes, unwrap
 from .own_derivatives import note_own_derivatives
 from .own_example import require_example_fits
+from .packed import keep_padded
 from .premises import Premises, premise_notes, premises_of
 from .scans import allow_scans, scan_notes
 from .selections import export_filled, is_by_data
@@ -275,7 +276,8 @@ def _export(module: nn.Module, call: CallArguments, dynamic_shapes: DynamicShape
         torch.export.export, module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
     )
     retraced = bool(modes_now().autocast)
-    with torch.no_grad(), silence_export(), allow_scans(module), keep_lengths_free():
+    as_scans = (allow_scans(module), keep_padded())
+    with torch.no_grad(), silence_export(), as_scans[0], as_scans[1], keep_lengths_free():
         try:
             return make_functional(export(), retraced=retraced)
         except TypeError as error:

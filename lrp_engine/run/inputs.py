@@ -193,6 +193,9 @@ def guard_run(captured: Captured, leaves: Sequence[Any]) -> Iterator[None]:
     except LrpError:
         check_premises(captured)
         raise
+    except ValueError as error:  # of an op that looks at its values
+        check_premises(captured)
+        raise InputError(str(error)) from error
     except (RuntimeError, AssertionError, IndexError) as error:
         check_premises(captured)
         check_layouts(captured)
