@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -13,7 +13,6 @@ from .byte_words import pieces_of_bytes
 
 WINDOW, FILL = 1024, 256
 _FILL: Piece = Piece("[fill]", special=True)
-_GAP: Piece = Piece("\n[…]\n", special=True)
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,9 @@ class FileBytes:
         return torch.where(padded[0, self.places][None, :, None], fill, held)
 
     def pieces(self) -> list[Piece]:
-        """Return a piece per entry of `sum_up`."""
+        """Return a piece per entry of `sum_up`; dots go before the second window of a long file."""
         if len(self.content) <= self.shown:
             return [*pieces_of_bytes(self.content), _FILL]
         first = pieces_of_bytes(self.content[:WINDOW])
         last = pieces_of_bytes(self.content[-WINDOW:], first[-1].word)
-        return [*first, *last, _FILL]
+        return [*first, replace(last[0], text=f"… {last[0].text}"), *last[1:], _FILL]

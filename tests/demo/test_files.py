@@ -47,7 +47,10 @@ def test_every_byte_is_counted(size: int) -> None:
     assert sums.shape == (1, file.shown + 1)
     assert float(sums.sum()) == pytest.approx(2 * WINDOW, rel=1e-4)
     assert float(sums[0, -1]) == pytest.approx(float((tokens == FILL).sum()), abs=1e-2)
-    assert len(file.pieces()) == sums.shape[1]
+    pieces = file.pieces()
+    assert len(pieces) == sums.shape[1]
+    dots = [place for place, piece in enumerate(pieces) if piece.text.startswith("…")]
+    assert dots == ([WINDOW] if size > 2 * WINDOW else [])
 
 
 def test_blanked_bytes_are_fill_in_both_windows() -> None:
