@@ -46,7 +46,8 @@ class Rows(nn.Module):
         return self.layer(self.conv(x).mT)
 
 
-CONVOLUTION = nn.Sequential(nn.Conv1d(3, 2, 2), nn.ReLU(), nn.Flatten())
+SERIES = nn.Sequential(nn.Conv1d(3, 2, 2), nn.ReLU(), nn.Flatten())
+PICTURES = nn.Sequential(nn.Conv2d(3, 2, 2), nn.ReLU(), nn.Flatten())
 SHAPES = {
     "attnlrp": [(DENSE, (1, 4)), (nn.Sequential(DENSE, nn.Softmax(-1)), (1, 4)),
                 (nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (1, 3, 4)),
@@ -54,7 +55,8 @@ SHAPES = {
     "lstm_all": [(Last(nn.LSTM(4, 3, batch_first=True)), (1, 3, 4)),
                  (Last(nn.GRU(4, 3, batch_first=True)), (1, 3, 4))],
     "gamma_lstm": [(Rows(), (1, 3, 6))],
-    "epsilon_plus_flat": [(CONVOLUTION, (1, 3, 4))],
+    "epsilon_plus_flat": [(PICTURES, (1, 3, 4, 4))],
+    "epsilon_alpha2_beta1": [(SERIES, (1, 3, 4))],
 }  # fmt: skip
 CASES = [(name, *case) for name, cases in SHAPES.items() for case in cases]
 
