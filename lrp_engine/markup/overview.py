@@ -5,9 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .cells import cut, pad, printable, width_of
 from .html import Markup, element, quote
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 MOST_ROWS = 20
 _MOST_LINES = 10
@@ -35,6 +39,15 @@ class Overview:
     rows: Rows = ()
     left_out: int = 0
     notes: Sequence[str] = ()
+
+    def table(self) -> Table:
+        """Return a table of rich: facts and notes stand below its rows."""
+        from .terminal import write_table  # rich is loaded only where it is asked for
+
+        below = [f"{name}: {value}" for name, value in self.facts]
+        if self.left_out:
+            below.append(f"... {self.left_out} more")
+        return write_table(self.title, self.head, self.rows, [*below, *self.notes])
 
     def text(self) -> str:
         """Return at most ten lines, the table cut where they end."""
@@ -84,6 +97,13 @@ class Shown:
 
     def __repr__(self) -> str:
         return self.overview().text()
+
+    def rich_table(self) -> Table:
+        """Return a table of rich, which is what `rich.print(...)` prints of the object."""
+        return self.overview().table()
+
+    def __rich__(self) -> Table:
+        return self.rich_table()
 
     def _repr_html_(self) -> str:
         return self.overview().html()

@@ -68,7 +68,7 @@ def _rows(rows: list[Sample]) -> list[Sample]:
 
     Raises InputError for other columns: which of them the model reads would be a guess.
     """
-    names = rows[0].value.names if rows else ()
+    names: tuple[str, ...] = rows[0].value.names if rows else ()
     column = names[0] if len(names) == 1 else "text"
     others = [name for name in names if name not in (column, "label")]
     if column not in names or others:
