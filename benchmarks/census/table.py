@@ -67,7 +67,7 @@ def failures(rows: list[Row]) -> str:
         for row in mine:
             cell = row["message"].replace("|", "/").replace("\n", " ")[:220]
             first = f"{where} | {error} | {count}" if row is mine[0] else " | | "
-            lines.append(f"| {first} | `{row['name']}`: {cell} |")
+            lines.append(f"| {first} | `{row['name'] or row['family']}`: {cell} |")
     return "\n".join(lines)
 
 
