@@ -57,6 +57,16 @@ def read_text(
         return file.read_text(encoding="utf-8-sig")
 
 
+def read_ends(path: str | Path, size: int, error: type[LrpError] = InputError) -> bytes:
+    """Return the bytes of a file; of one that has more, the first and the last `size` of them."""
+    with reading(path, error) as file, file.open("rb") as stream:
+        content = stream.read(2 * size)
+        if len(content) == 2 * size:
+            stream.seek(-size, os.SEEK_END)
+            content = content[:size] + stream.read()
+    return content
+
+
 def fault_text(fault: BaseException) -> str:
     """Return what an exception says about a file, in one line."""
     if isinstance(fault, RecursionError):

@@ -154,5 +154,5 @@ def test_a_factory_that_exits_is_not_named(tmp_path: Path, monkeypatch: Guard) -
     monkeypatch.syspath_prepend(str(tmp_path))
     run: Callable[[], Any] = lambda: CliRunner().invoke(app, ["coverage", "exits:f"])  # noqa: E731
     assert "exits:f failed: SystemExit" in run().stderr
-    monkeypatch.setattr("lrp_engine.cli.model_argument.calling", lambda what: nullcontext())
+    monkeypatch.setattr("lrp_engine.cli.bring_steps.calling", lambda what: nullcontext())
     assert "exits:f failed" not in run().stderr

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from ...boundary.arrays import read_pt
 from ...boundary.media import read_image
 from ...errors import InputError
 from ...results.explanation import Explanation
@@ -33,7 +34,7 @@ def load_face_net() -> FaceNet:
         raise InputError("the weights come with facenet-pytorch, which is not installed")
     file = Path(found.submodule_search_locations[0]) / "data" / "onet.pt"
     net = FaceNet()
-    net.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    net.load_state_dict(read_pt(file))
     return net.eval()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...boundary.reading import reading
+from ...boundary.reading import read_ends, read_text
+from ...boundary.tables import parse_json
 from ...errors import InputError
 from ...results.explanation import Explanation
 from ..exhibit import DATA, MODELS, Case, Credit, Deletion, Exhibit
@@ -27,7 +26,7 @@ _SCOPE = "jax2tf_get_logits_/pjit_get_logits_"
 @cache
 def kinds() -> tuple[str, ...]:
     """Return the names of the kinds of files, in the order of the model's classes."""
-    return tuple(json.loads((FOLDER / "kinds.json").read_text("utf-8")))
+    return tuple(parse_json(read_text(FOLDER / "kinds.json"), "kinds.json"))
 
 
 def make_cases(files: Sequence[Path]) -> list[Case]:
@@ -60,12 +59,7 @@ def _case(path: Path, name: str) -> Case:
 
 def _read(path: Path) -> bytes:
     """Return a file without the white space around it; of a long one, the two ends."""
-    with reading(path) as file, file.open("rb") as stream:
-        content = stream.read(2 * _BLOCK)
-        if len(content) == 2 * _BLOCK:
-            stream.seek(-_BLOCK, os.SEEK_END)
-            content = content[:_BLOCK] + stream.read()
-    content = content.strip()
+    content = read_ends(path, _BLOCK).strip()
     if len(content) < _SHORTEST:
         raise InputError(f"{path}: the model reads files of {_SHORTEST} bytes and more")
     return content
