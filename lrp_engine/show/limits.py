@@ -18,12 +18,12 @@ SPARSE_CLIP = 99.9  # of spectrograms, of which a few lines hold nearly all
 class Limit:
     """The end of the colours, in the unit of relevance; `largest` is the largest |R|.
 
-    `clip`: per cent of the entries that are within it.
+    `clip`: per cent of the entries that are within it; None if it was asked for.
     """
 
     end: float
     largest: float
-    clip: float = 100.0
+    clip: float | None = 100.0
 
     @property
     def is_cut(self) -> bool:
@@ -34,10 +34,8 @@ class Limit:
         """Return the limit in words, for the line below a map."""
         if not self.is_cut:
             return f"colours end at ±{plain(self.end)}"
-        return (
-            f"colours end at ±{plain(self.end)} ({self.clip:g} % of entries;"
-            f" largest {plain(self.largest)})"
-        )
+        why = "as asked" if self.clip is None else f"{self.clip:g} % of entries"
+        return f"colours end at ±{plain(self.end)} ({why}; largest {plain(self.largest)})"
 
 
 def limit_of_plane(relevance: Tensor, clip: float = CLIP) -> Limit:

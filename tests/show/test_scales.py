@@ -45,3 +45,11 @@ def test_colours_end_together_where_they_share_a_scale(scale: object, ends: list
 def test_an_unknown_scale_is_refused() -> None:
     with pytest.raises(InputError, match="choose from: all, own, row"):
         explained().plot(scale="shared")
+
+
+def test_a_scale_that_cuts_entries_off_says_how_far_they_go() -> None:
+    look = read_look({"scale": 10}, waterfall=False)
+    picture = picture_of(explained(), None, slice(0, 2), Given(), look, ledger=False)
+    first, second, *_ = (panel.limit for panel in _panels(picture))
+    assert not first.is_cut
+    assert second.text() == "colours end at ±10.0 (as asked; largest 27.0)"

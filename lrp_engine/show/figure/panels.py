@@ -48,9 +48,14 @@ class Shown:
 
 
 def limit_of(sample: Sample, look: Look) -> Limit:
-    """Return where the colours of one sample end, by itself."""
-    if not isinstance(look.scale, Scale):
-        return Limit(look.scale, look.scale)
+    """Return where the colours of one sample end, by itself or where it was asked."""
+    own = _own_limit(sample, look)
+    if isinstance(look.scale, Scale):
+        return own
+    return Limit(look.scale, max(own.largest, look.scale), clip=None)
+
+
+def _own_limit(sample: Sample, look: Look) -> Limit:
     clip = look.clip or (SPARSE_CLIP if sample.kind is Kind.SPECTROGRAM else CLIP)
     match sample.kind:
         case Kind.WORDS:
