@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from lrp_engine.errors import ExplosionError
 
 from .compare import explain_checked, load_compared
 from .sounds import voice
@@ -197,4 +200,7 @@ def test_outputs_and_ledger(name: str, preset: str) -> None:
     file = packaged(trial.package, trial.path)
     module = load_compared(file, inputs, trial.settings, trial.tolerance)
     given = {port.name: inputs[port.name] for port in module.ports}
-    explain_checked(module, given, trial.target, preset, dynamic=False, **trial.options)
+    # z+ divides by positive parts that nearly vanish, again at every step: the error says so.
+    explodes = (name, preset) == ("silero sequence", "epsilon_plus")
+    with pytest.raises(ExplosionError) if explodes else nullcontext():
+        explain_checked(module, given, trial.target, preset, dynamic=False, **trial.options)
