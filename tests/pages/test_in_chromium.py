@@ -14,6 +14,7 @@ from lrp_engine.show.page import write_fragment, write_page
 from . import samples
 
 pytestmark = pytest.mark.slow
+AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _WIDTHS, _THEMES = (1280, 375), ("light", "dark")
 
@@ -94,3 +95,18 @@ def test_values_appear_at_the_pointer(browser: Any) -> None:
 def _tip(word: Any) -> str:
     text: str = word.evaluate("e => getComputedStyle(e, '::after').content")
     return text
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs `npm ci` in web/")
+@pytest.mark.parametrize("theme", _THEMES)
+@pytest.mark.parametrize("kind", samples.KINDS)
+def test_pages_can_be_read_by_all(browser: Any, kind: str, theme: str) -> None:
+    """No violation of the rules of axe: contrast, names, order of headings, and so on."""
+    tab = browser.new_page(color_scheme=theme, viewport={"width": 375, "height": 900})
+    tab.set_content(write_page(samples.KINDS[kind]()))
+    for summary in tab.locator("summary").all():
+        summary.click()
+    tab.evaluate(AXE.read_text("utf-8"))
+    found = tab.evaluate("axe.run()")["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
+    tab.close()

@@ -4,9 +4,11 @@
 // whose nodes were not traced beforehand.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { chromium } from "playwright-core";
 
+const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const [folder, address, pictures] = process.argv.slice(2);
 const executablePath = ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
@@ -34,6 +36,10 @@ async function visit(name, width, colorScheme, use) {
     wide: document.documentElement.scrollWidth,
   }));
   assert.deepEqual(faults, []);
+  await page.addScriptTag({ path: axe });
+  const { violations } = await page.evaluate(() => axe.run());
+  const told = violations.map((v) => `${name}, ${v.id}: ${v.help}: ${v.nodes[0].html}`);
+  assert.deepEqual(told, []);
   assert.ok(nodes <= 3000, `${nodes} nodes`);
   assert.ok(wide <= width, `the page is ${wide} wide, the window ${width}`);
   await page.close();
