@@ -31,7 +31,7 @@ def test_an_lstm_in_single_precision_is_taken_apart_and_proved() -> None:
     ex = engine.explain(words, 1, ledger=True).check()
     with torch.no_grad():
         assert torch.allclose(ex.output, model(words), rtol=1e-5, atol=1e-6)
-    double = lrp.explain(lstm().double(), words, 1).relevance["words"].float()
+    double = lrp.explain(lstm().double(), words, 1, preset="attnlrp").relevance["words"].float()
     assert torch.allclose(ex.relevance["words"], double, rtol=1e-3, atol=1e-5)
 
 
