@@ -56,7 +56,8 @@ def _each(allowed: WholeRange, names: str) -> dict[str, WholeRange]:
 RANGES: Mapping[str, WholeRange] = {
     **_each(
         _FLAG,
-        "align_corners allowzero antialias broadcast ceil_mode channels_last count_include_pad"
+        "align_corners allowzero antialias broadcast ceil_mode center_point_box channels_last"
+        " count_include_pad"
         " detect_negative detect_positive do_rotary exclude_outside exclusive fmod input_forget"
         " interleaved is_causal is_packed_batching is_test keepdims largest layout multi_class"
         " linear_before_reset noop_with_empty_axes past_present_share_buffer reverse saturate"
@@ -67,8 +68,8 @@ RANGES: Mapping[str, WholeRange] = {
     ),
     **_each(
         _POSITIVE,
-        "blocksize group hidden_size kv_num_heads num_groups num_heads q_num_heads num_outputs"
-        " targets qkv_hidden_sizes inputdimensions K N",
+        "blocksize group hidden_size kv_num_heads num_groups num_heads offset_group q_num_heads"
+        " num_outputs targets qkv_hidden_sizes inputdimensions K N",
     ),
     **_each(_STEP, "dilations kernel_shape size strides output_height output_width"),
     **_each(_PAD, "output_padding pads sampling_ratio"),
