@@ -304,7 +304,7 @@ def adds_entrywise(op: Op) -> bool:
 @rule(
     "flat",
     family=Linear,
-    cites="own: lapuschkin2019, flat, on a sum before the first layer",
+    cites="lapuschkin2019",
     takes=Form.RELEVANCE,
     gives=Form.RELEVANCE,
     serves=adds_entrywise,

@@ -267,6 +267,7 @@ def _pictures(folder: Path) -> Path:
     [
         (["check", "cli_models:with_example"], "TargetError: no target"),
         (["check", "cli_models:with_example", "--target", "9"], "out of range"),
+        (["check", "cli_models:with_example", "--target", "cat"], "classes have none"),
         (["coverage", "cli_models:not_a_model"], "gives a int"),
         (["coverage", "cli_models:with_example", "--preset", "epsilom"], "did you mean 'epsilon'"),
         (["coverage", "cli_models:with_example", "--source", "nowhere"], "no input, module path"),
@@ -300,7 +301,6 @@ def test_problems_exit_with_1(run: Run, arguments: list[str], words: str) -> Non
         ["coverage", "cli_models:two"],
         ["coverage", "cli_models:two", "--inputs", "no_such_file.npz"],
         ["coverage", "cli_models:with_example", "--json", "--markdown"],
-        ["check", "cli_models:with_example", "--target", "cat"],
         ["check", "cli_models:with_example", "--target-json", "[1]"],
         ["check", "cli_models:with_example", "--target", "1", "--target-json", "{}"],
     ],
