@@ -17,9 +17,10 @@ from lrp_engine.plan import assign
 from lrp_engine.plan.signs import find_never_negative
 from lrp_engine.preset.preset import Preset
 from lrp_engine.testing.rule_case import arguments_of
+from tests.rules.cases import all_records
 from tests.support import assert_close, draw, seeded
 
-DECLARED = [op for ops in standard().ops.values() for op in ops if op.never_negative and op.samples]
+DECLARED = [op for op in all_records() if op.never_negative and op.samples]
 CONVOLUTION = torch.ops.aten.convolution.default
 
 
