@@ -42,7 +42,5 @@ def _write_row(row: Sequence[str], numeric: Sequence[bool]) -> Markup:
 
 def fold(title: str, *content: str, open_: bool = False) -> Markup:
     """Write a part that opens at a click; what is wider than the page scrolls inside."""
-    inside = element(
-        "div", *content, class_="scroll", tabindex="0", role="group", aria_label=title
-    )
+    inside = element("div", *content, class_="scroll", tabindex="0", role="group", aria_label=title)
     return element("details", element("summary", title), inside, open="" if open_ else None)
