@@ -18,12 +18,13 @@ from lrp_engine.views import scene_of
 from .small import image_exploration, small_circuit, text_exploration, text_scene
 
 WEB = Path(__file__).parents[2] / "web"
+PACKAGES = ("playwright-core", "axe-core")
 MISSING = [
     name
     for name, there in (
         ("node", shutil.which("node")),
         ("chromium", shutil.which("chromium") or shutil.which("google-chrome")),
-        ("npm ci in web/", (WEB / "node_modules" / "playwright-core").is_dir()),
+        ("npm ci in web/", all((WEB / "node_modules" / p).is_dir() for p in PACKAGES)),
     )
     if not there
 ]
