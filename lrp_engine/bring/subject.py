@@ -97,7 +97,7 @@ class Subject:
 
     @property
     def module(self) -> ModelSource:
-        """What an engine captures."""
+        """The model as an engine captures it."""
         return self._opened.module
 
     @property

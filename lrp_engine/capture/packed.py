@@ -38,7 +38,7 @@ class PackedData:
 
     @property
     def device(self) -> torch.device:
-        """Where the values are."""
+        """The device that holds the values."""
         return self.padded.device
 
     def dim(self) -> int:

@@ -16,7 +16,7 @@ _DRAWS = 5
 
 @dataclass(frozen=True)
 class Fall:
-    """What is left of the score without a share of the entries, by how these were chosen.
+    """Hold what is left of the score without a share of the entries, by how these were chosen.
 
     Args:
         share: Of the entries that were taken away.

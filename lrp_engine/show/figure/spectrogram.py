@@ -27,7 +27,7 @@ _CAPTION = 0.17
 
 @dataclass(frozen=True)
 class SpectrogramPanel:
-    """What the source held, and its relevance over a pale copy of that; the lowest pitch is below.
+    """Draw what the source held, and its relevance over a pale copy; the lowest pitch is below.
 
     A strip below the map is the sum over frequencies, one beside it the sum over time.
     """
